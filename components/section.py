@@ -1,0 +1,44 @@
+"""Section: the frozen, strict base of every config section and every record that stages hand over."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A frozen record that refuses unknown keys, so that a misspelt option is an error and not a no-op."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def kinds(union: Any) -> tuple[type[Section], ...]:  # noqa: ANN401 - a type expression has no type of its own
+    """Return the member classes of a discriminated union `Annotated[A | B, Field(discriminator=...)]`."""
+    inner = get_args(union)[0]
+    return get_args(inner) or (inner,)
+
+
+def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Return the one JSON text of `value`: sorted keys, no spaces, sections dumped, no NaN.
+
+    Raises:
+        ValueError: `value` holds a NaN or an infinity.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def digest_of(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return 20 hexadecimal digits of the sha256 of `value`'s canonical JSON."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()[:20]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    return value
