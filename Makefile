@@ -1,0 +1,73 @@
+# Kintsugi's commands. `make` alone lists them. Everything goes into .venv/ and workspace/; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/quickstart.yaml
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# pip says two lines per package; of these only the downloads over 10 MB tell a person why it takes long.
+define pip-install
+$(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
+  | { grep --line-buffered -E '^ *Downloading .*\(([0-9]{2,}\.[0-9] MB|[0-9.]+ GB)\)' || true; }
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install install-dev test unit lint format fields clean
+.DELETE_ON_ERROR:
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: install ## Install, then shard, train, evaluate, promote and report on a small set of pictures (CONFIG=...)
+	$(BIN)/kintsugi run $(CONFIG)
+
+install: $(VENV)/.installed ## Install Kintsugi into .venv
+
+install-dev: $(VENV)/.installed-dev ## Install Kintsugi and what its tests need into .venv
+
+test: install-dev lint ## Everything: lint, types, import rules, the whole test suite
+	@bash infra/ensure_chromium.sh
+	$(BIN)/python -m pytest
+
+unit: install-dev ## The fast tests only: no servers, no browser, no long runs
+	$(BIN)/python -m pytest -m "not slow and not distributed and not flow and not server and not browser and not smoke"
+
+lint: install-dev ## Style, formatting, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install-dev ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+fields: install ## Write configs/FIELDS.md, the table of every config field, from the config classes
+	$(BIN)/python infra/field_table.py > $(VENV)/FIELDS.md
+	mv $(VENV)/FIELDS.md configs/FIELDS.md
+
+clean: ## Remove the virtual environment and the tools' caches; results in workspace/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer, or say which: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Kintsugi needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which to use: make PYTHON=python3.12" >&2; exit 2; }
+	@echo "Making a virtual environment in $(VENV)/ with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+
+$(VENV)/.installed: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
+	@echo "Installing Kintsugi and the exact versions of infra/constraints.txt; the first time downloads some gigabytes (PyTorch)"
+	@$(call pip-install,-e .)
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what the tests and linters need"
+	@$(call pip-install,-e '.[dev]')
+	@touch $@
