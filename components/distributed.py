@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
@@ -162,6 +162,13 @@ def replicate(module: nn.Module) -> nn.Module:
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
         )
+
+
+@contextmanager
+def synchronised(replica: nn.Module, *, on: bool) -> Iterator[None]:
+    """Average gradients over processes in this block's backward passes, or, with `on` false, only add them up here."""
+    with nullcontext() if on or not isinstance(replica, DistributedDataParallel) else replica.no_sync():
+        yield
 
 
 def broadcast_parameters(module: nn.Module) -> None:

@@ -1,6 +1,8 @@
 """Named, independent random streams from one seed: the only place where generators are made."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -31,3 +33,11 @@ def seed_step(seed: int, *names: str | int) -> None:
     uninterrupted one would have drawn.
     """
     torch.manual_seed(stream_key(seed, *names) % 2**63)
+
+
+@contextmanager
+def initialising(seed: int, *names: str | int) -> Iterator[None]:
+    """Make the networks built inside the block start from weights that depend on the stream `names` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_key(seed, *names) % 2**63)
+        yield

@@ -1,0 +1,1 @@
+"""Training: phases, the one loop, schedules, averaging, checkpoints and the guard. Families differ only in phases."""

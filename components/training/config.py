@@ -1,0 +1,77 @@
+"""Sections of a training run: what determines its result, and apart from that how it is carried out."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from components.section import Section
+from components.training.ema import EmaConfig
+from components.training.guard import GuardConfig
+
+
+class TrainingConfig(Section):
+    """What determines the weights. Together with recipe, data and seed it names the checkpoint."""
+
+    images: int = Field(gt=0)
+    """Length of training, in images seen (not steps or epochs)."""
+    batch: int = Field(default=64, gt=0)
+    """Images per optimizer step, over all processes and accumulated micro-batches."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches per optimizer step; memory shrinks, the result does not change beyond rounding."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of networks: fp32, or bf16 autocast (weights, losses and optimizer stay fp32)."""
+    channels_last: bool = True
+    """Memory layout NHWC, which convolutions prefer on CPUs and tensor cores."""
+    flip: bool = True
+    """Mirror each image left to right with probability one half, drawn per image and pass."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Largest norm of each phase's gradient; None does not clip."""
+    ema: EmaConfig = EmaConfig()
+    """Average of the weights that is evaluated and served."""
+    guard: GuardConfig = GuardConfig()
+    """What happens when numbers stop being finite."""
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> "TrainingConfig":
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} is not divisible by accumulate {self.accumulate}")
+        return self
+
+
+class ExecutionConfig(Section):
+    """How a run is carried out. Nothing here changes what it computes beyond float rounding."""
+
+    processes: int = Field(default=1, ge=1)
+    """Processes (GPUs, or CPU workers over gloo) on each host."""
+    nodes: int = Field(default=1, ge=1)
+    """Hosts; above 1, start the same command on each with KINTSUGI_NODE_RANK and KINTSUGI_RENDEZVOUS set."""
+    log_every: int = Field(default=2_000, gt=0)
+    """Images between logged metrics."""
+    sample_every: int = Field(default=20_000, gt=0)
+    """Images between pictures of the fixed samples."""
+    checkpoint_every: int = Field(default=20_000, gt=0)
+    """Images between checkpoints."""
+    keep: int = Field(default=2, ge=1)
+    """Newest checkpoints kept while training."""
+    time_budget_s: float | None = Field(default=None, gt=0)
+    """Stop in a resumable state after this many seconds; None sets no limit."""
+    compile: bool = False
+    """Compile networks with torch.compile; pays on GPUs in runs of more than a few minutes."""
+    cache_bytes: int = Field(default=4 * 2**30, ge=0)
+    """Decoded images are kept in one shared file when they need no more than this; larger sets are read from shards."""
+    heartbeat_timeout_s: float = Field(default=600.0, gt=0)
+    """A run without a finished step for this long counts as hung and is stopped."""
+
+
+def check_division(training: TrainingConfig, execution: ExecutionConfig) -> None:
+    """Refuse a batch that processes cannot share equally.
+
+    Raises:
+        ValueError: The numbers clash; the message names them.
+    """
+    ways = execution.processes * execution.nodes * training.accumulate
+    if training.batch % ways:
+        raise ValueError(
+            f"training.batch {training.batch} is not divisible by processes {execution.processes} x nodes "
+            f"{execution.nodes} x accumulate {training.accumulate} = {ways}"
+        )

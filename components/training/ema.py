@@ -1,0 +1,42 @@
+"""Exponential moving average of a network's weights: the copy that is evaluated and served."""
+
+import copy
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from components.section import Section
+
+
+class EmaConfig(Section):
+    """How slowly the average follows the weights."""
+
+    half_life_images: int = Field(default=20_000, gt=0)
+    """Images after which a weight's influence on the average has halved."""
+    ramp_fraction: float = Field(default=0.05, ge=0, le=1)
+    """The half-life is at most this fraction of the images seen so far, so that early averages are not stale; 0: off."""
+
+
+class Ema:
+    """A frozen copy of `network` that follows it.
+
+    After Karras et al. 2020 (StyleGAN2-ADA), https://arxiv.org/abs/2006.06676: half-life counted in images and ramped
+    up, so that the result does not depend on the batch size.
+    """
+
+    def __init__(self, network: nn.Module, config: EmaConfig) -> None:
+        self.config = config
+        self.source = network
+        self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+
+    @torch.no_grad()
+    def update(self, images: int, batch: int) -> None:
+        """Move the average one step of `batch` images; parameters are averaged, buffers copied."""
+        half_life = float(self.config.half_life_images)
+        if self.config.ramp_fraction:
+            half_life = min(half_life, max(images * self.config.ramp_fraction, 1e-8))
+        towards = 1 - 0.5 ** (batch / half_life)
+        torch._foreach_lerp_(list(self.network.parameters()), [p.detach() for p in self.source.parameters()], towards)
+        for average, current in zip(self.network.buffers(), self.source.buffers(), strict=True):
+            average.copy_(current)

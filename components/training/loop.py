@@ -1,0 +1,151 @@
+"""The training loop, the only one. It runs phases and knows no model family."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import torch
+from torch import Tensor, nn
+
+from components import distributed, seeding
+from components.data.batch import Batch
+from components.training.config import TrainingConfig
+from components.training.optimizer import set_rate
+from components.training.phase import Phase, focus
+from components.training.state import TrainingState
+
+
+class Ending(Enum):
+    """Why the loop returned."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Something to do whenever another `every` images have been seen, and at the end."""
+
+    every: int
+    action: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the loop is told from outside: where it runs, when to stop, what to do at intervals."""
+
+    device: torch.device
+    seed: int
+    should_stop: Callable[[], bool]
+    report: Callable[[dict[str, float]], None]
+    """Receives values averaged over ranks and over the images since the last report."""
+    report_every: int
+    intervals: Sequence[Interval] = ()
+
+
+def train(
+    phases: Sequence[Phase], state: TrainingState, batches: Iterator[Batch], training: TrainingConfig, around: Surroundings
+) -> Ending:
+    """Train until `training.images` images were seen or a stop is asked for; `state` is moved along.
+
+    Raises:
+        Diverged: Losses or gradients were not finite more often than `training.guard` allows.
+    """
+    replicas = {phase.name: _replica(phase) for phase in phases}
+    meter = _Meter(state.images)
+    while state.images < training.images:
+        if distributed.any_rank(around.should_stop()):
+            return Ending.STOPPED
+        batch = next(batches).to(around.device, channels_last=training.channels_last)
+        seeding.seed_step(around.seed, "step", state.images, distributed.rank())
+        step = state.images // training.batch
+        for phase in phases:
+            if step % phase.every == 0:
+                meter.add(phase.name, _update(phase, replicas[phase.name], state, batch, training))
+        before, state.images = state.images, state.images + training.batch
+        for average in state.averages.values():
+            average.update(state.images, training.batch)
+        _observe(around, training, state.images, before, meter)
+    return Ending.FINISHED
+
+
+def _replica(phase: Phase) -> nn.Module:
+    focus(phase)
+    return distributed.replicate(phase.objective)
+
+
+def _update(
+    phase: Phase, replica: nn.Module, state: TrainingState, batch: Batch, training: TrainingConfig
+) -> dict[str, Tensor]:
+    """Take one optimizer step of `phase` unless a number is not finite; return what to report."""
+    focus(phase)
+    optimizer = state.optimizers[phase.name]
+    set_rate(optimizer, phase.optimizer, state.images, training.images)
+    optimizer.zero_grad(set_to_none=True)
+    totals: dict[str, Tensor] = {}
+    autocast = torch.autocast(batch.images.device.type, torch.bfloat16, enabled=training.precision == "bf16")
+    parts = _micro_batches(batch, training.accumulate)
+    for index, part in enumerate(parts):
+        with distributed.synchronised(replica, on=index == len(parts) - 1):
+            with autocast:
+                losses = replica(part, state.images)
+            (losses["loss"] / len(parts)).backward()
+        for name, value in losses.items():
+            totals[name] = totals.get(name, 0.0) + value.detach() / len(parts)
+    limit = training.clip_norm or float("inf")
+    totals["gradient_norm"] = nn.utils.clip_grad_norm_(phase.trains.parameters(), limit, foreach=True).detach()
+    # The gradient is averaged over ranks by now, so one rank's NaN is everyone's and all decide alike.
+    if state.guard.allows(phase.name, state.images, {"gradient_norm": totals["gradient_norm"].item()}):
+        optimizer.step()
+    return totals
+
+
+def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
+    size = len(batch.images) // parts
+    rows = [slice(start, start + size) for start in range(0, len(batch.images), size)]
+    return [
+        replace(
+            batch,
+            images=batch.images[row],
+            corrupted=None if batch.corrupted is None else batch.corrupted[row],
+            missing=None if batch.missing is None else batch.missing[row],
+            offset=batch.offset + row.start,
+        )
+        for row in rows
+    ]
+
+
+def _observe(around: Surroundings, training: TrainingConfig, images: int, before: int, meter: "_Meter") -> None:
+    finished = images >= training.images
+    if finished or images // around.report_every > before // around.report_every:
+        around.report(meter.take(images))
+    for interval in around.intervals:
+        if finished or images // interval.every > before // interval.every:
+            interval.action()
+
+
+class _Meter:
+    """Running means kept on the device, read once per report: reading a value makes a GPU wait."""
+
+    def __init__(self, images: int) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._images = images
+        self._since = time.monotonic()
+
+    def add(self, phase: str, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            key = f"{phase}/{name}"
+            self._sums[key] = self._sums[key] + value if key in self._sums else value
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    def take(self, images: int) -> dict[str, float]:
+        means = {key: total / self._counts[key] for key, total in self._sums.items()}
+        values = distributed.average_scalars(means)
+        now = time.monotonic()
+        values["images_per_s"] = (images - self._images) / max(now - self._since, 1e-9)
+        self._sums.clear()
+        self._counts.clear()
+        self._images, self._since = images, now
+        return values

@@ -1,0 +1,31 @@
+"""Phase: one optimizer step of a training iteration. A VAE has one phase, a GAN two."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from components.training.optimizer import OptimizerConfig
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What one optimizer minimises.
+
+    `objective` is a module whose forward takes a Batch and the number of images seen, and returns a dict of scalars:
+    "loss" is minimised over the parameters of `trains`; the other entries are detached and only reported. Every other
+    network that the objective holds is frozen meanwhile. Penalties belong inside the same forward, so that each phase
+    has exactly one forward and one backward per step, which is what DistributedDataParallel allows.
+    """
+
+    name: str
+    trains: nn.Module
+    objective: nn.Module
+    optimizer: OptimizerConfig
+    every: int = 1
+    """Run on each n-th iteration only, e.g. a generator that steps once per two critic steps."""
+
+
+def focus(phase: Phase) -> None:
+    """Let only `phase.trains` require gradients among the networks that the phase's objective holds."""
+    phase.objective.requires_grad_(requires_grad=False)
+    phase.trains.requires_grad_(requires_grad=True)
