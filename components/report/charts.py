@@ -1,0 +1,161 @@
+"""Charts: curves over images seen, and scores with their intervals; as SVG that follows light and dark, or as PNG."""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator
+
+from components.report.content import Curve, Measure
+from components.report.scores import number, short_count
+
+_INK, _MUTED, _LINE, _GOLD = "#2b2a27", "#6a675f", "#dcd8ce", "#a5740a"
+_SERIES = (_GOLD, "#3a6ea5", "#a8483a", "#2e857a", "#7a5ca0", "#6f6d68", "#c0608f", "#4f7d2c")
+# What each colour of a light page becomes on a dark one.
+_DARK = {
+    _INK: "#eae6dc",
+    _MUTED: "#a8a397",
+    _LINE: "#3b3933",
+    _GOLD: "#e0b04c",
+    "#3a6ea5": "#7fb0e3",
+    "#a8483a": "#e58a7a",
+    "#2e857a": "#6cc4b8",
+    "#7a5ca0": "#b99be0",
+    "#6f6d68": "#b3b0a8",
+    "#c0608f": "#e79cc0",
+    "#4f7d2c": "#a3cf7f",
+}
+_DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", "-", "-", "-", (0, (5, 2)), (0, (2, 2)))
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+_SIZE = 9.5
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of an interval chart: a name, its measure, and its part ("model", "champion" or "baseline")."""
+
+    name: str
+    role: str
+    measure: Measure
+
+
+def curves(lines: Sequence[Curve], unit: str = "", *, log: bool = False) -> Figure:
+    """Return the lines over images seen. Values that are not finite, or not positive on a log axis, leave gaps."""
+    figure, axes = _axes(width_in=5.0, height_in=3.0)
+    for place, line in enumerate(lines):
+        images = [x for x, _ in line.points]
+        values = [y if math.isfinite(y) and (y > 0 or not log) else math.nan for _, y in line.points]
+        axes.plot(
+            images,
+            values,
+            color=_SERIES[place % len(_SERIES)],
+            linestyle=_DASHES[place % len(_DASHES)],
+            linewidth=1.6,
+            marker="o" if len(images) < 15 else None,
+            markersize=3.5,
+            label=_plain(line.name),
+        )
+    if log and any(y > 0 for line in lines for _, y in line.points):
+        _log_axis(axes)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+    axes.set_xlabel("images seen", color=_MUTED, fontsize=_SIZE)
+    axes.set_ylabel(_plain(unit), color=_MUTED, fontsize=_SIZE)
+    axes.grid(visible=True, axis="y", color=_LINE, linewidth=0.7)
+    if len(lines) > 1:
+        figure.legend(
+            loc="outside upper left", ncols=min(3, len(lines)), frameon=False, fontsize=_SIZE, labelcolor=_INK
+        )
+    return figure
+
+
+def intervals(bars: Sequence[Bar]) -> Figure:
+    """Return a dot for each measure, with a whisker for its interval, first on top. Non-finite values are named so.
+
+    Raises:
+        ValueError: The measures have different metrics or protocols, so they do not belong on one axis.
+    """
+    if len({(bar.measure.metric, bar.measure.protocol) for bar in bars}) != 1:
+        raise ValueError("an interval chart needs measures of one metric under one protocol")
+    figure, axes = _axes(width_in=5.0, height_in=0.75 + 0.32 * len(bars))
+    colours = {"model": _GOLD, "champion": _INK}
+    for place, bar in enumerate(bars):
+        colour, value = colours.get(bar.role, _MUTED), bar.measure.value
+        if not math.isfinite(value):
+            axes.text(0.02, place, "not finite", color=_MUTED, fontsize=_SIZE, transform=axes.get_yaxis_transform())
+            continue
+        low = value if bar.measure.low is None else bar.measure.low
+        high = value if bar.measure.high is None else bar.measure.high
+        axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([value], [place], "o" if bar.role != "champion" else "D", color=colour, markersize=6.5)
+        axes.annotate(
+            number(value), (high, place), (7, 0), textcoords="offset points", va="center", color=_INK, fontsize=_SIZE
+        )
+    axes.set_yticks(range(len(bars)), [_plain(bar.name) for bar in bars], color=_INK)
+    axes.set_ylim(len(bars) - 0.5, -0.5)
+    axes.margins(x=0.16)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(visible=True, axis="x", color=_LINE, linewidth=0.7)
+    first = bars[0].measure
+    arrow = "→ higher is better" if first.better == "higher" else "← lower is better"
+    unit = f" ({first.unit})" if first.unit else ""
+    axes.set_xlabel(_plain(f"{first.metric}{unit}   {arrow}"), color=_MUTED, fontsize=_SIZE)
+    return figure
+
+
+def svg(figure: Figure) -> bytes:
+    """Return a chart as an SVG file whose ink turns light where the reader prefers dark; equal charts, equal bytes."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kintsugi"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace("'DejaVu Sans'", _FONT.replace('"', "'"))
+    text = re.sub(r"font: ([\d.]+px) [^;\"]+", rf"font: \1 {_FONT}", text)
+    for colour in _DARK:
+        text = text.replace(colour, f"var(--c{colour[1:]})")
+    return text.replace("<defs>", f"{_style()}<defs>", 1).encode()
+
+
+def png(figure: Figure) -> bytes:
+    """Return a chart as a PNG file on white, for places that show no SVG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144, facecolor="white", pil_kwargs={"optimize": True})
+    return buffer.getvalue()
+
+
+def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width_in, height_in), layout="constrained", facecolor="none")
+    axes = figure.add_subplot(facecolor="none")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_LINE)
+    axes.tick_params(colors=_MUTED, labelsize=_SIZE, color=_LINE)
+    return figure, axes
+
+
+def _plain(text: str) -> str:
+    """Return a name as matplotlib must be given it to print it as it is: no formulas, no hidden legend entries."""
+    return text.replace("$", r"\$").lstrip("_")
+
+
+def _log_axis(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(numticks=6))
+    axes.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1, 0.5)))
+    axes.tick_params(which="minor", colors=_MUTED, labelsize=_SIZE - 1.5, color=_LINE)
+
+
+def _style() -> str:
+    light = "".join(f"--c{colour[1:]}:{colour};" for colour in _DARK)
+    dark = "".join(f"--c{colour[1:]}:{other};" for colour, other in _DARK.items())
+    return f"<style>:root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"

@@ -1,0 +1,159 @@
+"""The page that sets runs side by side: one score table, overlaid curves, the same held-out pictures in columns."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from components.report.content import (
+    Curve,
+    CurvePlot,
+    Link,
+    Measure,
+    ModelCard,
+    PageContent,
+    PanelRow,
+    Panels,
+    Picture,
+    ProtocolFacts,
+    Record,
+    Subject,
+)
+from components.report.page import plot_picture
+from components.report.rendering import render
+from components.report.scores import ScoreRow, score_rows
+
+
+class RunColumn(Record):
+    """One run of a comparison: its content and, if it has one, the way to its own page."""
+
+    content: PageContent
+    page: Link | None = None
+
+
+class NamedPicture(Record):
+    """A picture and the run that it comes from."""
+
+    run: str
+    picture: Picture
+
+
+class Family(Record):
+    """All that the comparison says of one model family, over the runs that trained it."""
+
+    name: str
+    subjects: tuple[Subject, ...]
+    """One for each run, then the baselines that the runs share."""
+    rows: tuple[ScoreRow, ...]
+    protocols: tuple[ProtocolFacts, ...]
+    plots: tuple[Picture, ...]
+    samples: tuple[NamedPicture, ...]
+    panels: Panels | None
+
+
+def write_comparison(columns: Sequence[RunColumn], path: Path) -> Path:
+    """Write one self-contained HTML file that sets the runs side by side, in the order given, and return its path.
+
+    Only numbers with equal protocols share a row, and only curves with equal protocols share axes; held-out pictures
+    are set side by side only where truth and corruption are the same bytes in every run.
+
+    Raises:
+        ValueError: Fewer than two runs are given.
+    """
+    if len(columns) < 2:
+        raise ValueError(f"a comparison needs at least two runs, found {len(columns)}")
+    titles = _distinct([column.content for column in columns])
+    runs = dict(zip(titles, columns, strict=True))
+    names = dict.fromkeys(model.name for column in columns for model in column.content.models)
+    families = [_family(name, _cards(name, runs)) for name in names]
+    return render("comparison.html.jinja", {"runs": runs, "families": families, "title": "Runs side by side"}, path)
+
+
+def _distinct(contents: Sequence[PageContent]) -> list[str]:
+    """Return the runs' names, told apart by config digest and then by place where they are equal."""
+    names = [content.run.name for content in contents]
+    longer = [
+        f"{name} ({content.run.config_digest[:7]})" if names.count(name) > 1 else name
+        for name, content in zip(names, contents, strict=True)
+    ]
+    return [f"{name} #{place}" if longer.count(name) > 1 else name for place, name in enumerate(longer, start=1)]
+
+
+def _cards(name: str, runs: Mapping[str, RunColumn]) -> dict[str, ModelCard]:
+    return {run: model for run, column in runs.items() for model in column.content.models if model.name == name}
+
+
+def _family(name: str, cards: Mapping[str, ModelCard]) -> Family:
+    models = [
+        subject.model_copy(update={"name": run})
+        for run, card in cards.items()
+        for subject in card.subjects
+        if subject.role == "model"
+    ]
+    subjects = (*models, *_baselines(cards.values()))
+    protocols = {protocol.digest: protocol for card in cards.values() for protocol in card.protocols}
+    return Family(
+        name=name,
+        subjects=subjects,
+        rows=score_rows(subjects),
+        protocols=tuple(protocols.values()),
+        plots=tuple(plot_picture(plot) for plot in _overlaid(cards)),
+        samples=tuple(
+            NamedPicture(run=run, picture=picture) for run, card in cards.items() for picture in card.samples
+        ),
+        panels=_shared_panels(cards),
+    )
+
+
+def _baselines(cards: Iterable[ModelCard]) -> list[Subject]:
+    """Return each baseline once, with what any run measured of it; equal protocols give equal numbers."""
+    measures: dict[str, dict[tuple[str, str], Measure]] = {}
+    for card in cards:
+        for subject in card.subjects:
+            if subject.role == "baseline":
+                known = measures.setdefault(subject.name, {})
+                for measure in subject.measures:
+                    known.setdefault((measure.metric, measure.protocol), measure)
+    return [Subject(name=name, role="baseline", measures=tuple(known.values())) for name, known in measures.items()]
+
+
+def _overlaid(cards: Mapping[str, ModelCard]) -> list[CurvePlot]:
+    """Return a plot for each curve of each equally named, equally measured plot, with a line for each run."""
+    plots: dict[tuple[str, str, str | None], CurvePlot] = {}
+    for run, card in cards.items():
+        for plot in card.plots:
+            for curve in plot.curves:
+                key = (plot.title, curve.name, plot.protocol)
+                lines = plots[key].curves if key in plots else ()
+                title = plot.title if curve.name == plot.title else f"{plot.title}: {curve.name}"
+                line = Curve(name=run, points=curve.points)
+                plots[key] = plot.model_copy(update={"title": title, "curves": (*lines, line)})
+    return list(plots.values())
+
+
+def _shared_panels(cards: Mapping[str, ModelCard]) -> Panels | None:
+    """Return truth, corruption and each run's result of the samples that all runs show; None if there are none."""
+    tables = {run: card.panels for run, card in cards.items() if card.panels is not None}
+    if len(tables) < 2:
+        return None
+    by_row = {run: {(row.label, *_given(row, table)): row for row in table.rows} for run, table in tables.items()}
+    first = next(iter(by_row.values()))
+    shared = [key for key in first if all(key in rows for rows in by_row.values())]
+    rows = tuple(
+        PanelRow(
+            label=key[0],
+            pictures=(
+                *_first_two(first[key]),
+                *(rows[key].pictures[tables[run].after] for run, rows in by_row.items()),
+            ),
+        )
+        for key in shared
+    )
+    heads = next(iter(tables.values())).columns[:2]
+    return Panels(columns=(*heads, *tables), rows=rows, before=2, after=3) if rows else None
+
+
+def _given(row: PanelRow, table: Panels) -> tuple[bytes, bytes]:
+    return row.pictures[0].content, row.pictures[table.before].content
+
+
+def _first_two(row: PanelRow) -> tuple[Picture, ...]:
+    return row.pictures[:2]

@@ -1,0 +1,255 @@
+"""What a page shows, as plain values: the typed tree that a stage fills in and the templates print."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, ConfigDict, Field, field_validator, model_validator
+
+from components.section import Section
+
+Better = Literal["lower", "higher"]
+
+_SCHEMES = ("http://", "https://", "file://")
+
+
+class Record(Section):
+    """A part of a page. As JSON it keeps pictures as base64 and non-finite numbers as words, and reads back equal."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
+
+
+class Picture(Record):
+    """An encoded image, carried inside the page."""
+
+    content: bytes = Field(min_length=8, repr=False)
+    """The bytes of a PNG, JPEG, WebP or SVG file."""
+    alt: str = Field(min_length=1)
+    """What a person who cannot see the picture should be told."""
+    caption: str = ""
+    """Printed under the picture; empty for none."""
+
+    @classmethod
+    def of_file(cls, path: Path, alt: str, caption: str = "") -> Self:
+        """Return the picture that lies in the file `path`."""
+        return cls(content=path.read_bytes(), alt=alt, caption=caption)
+
+
+class Link(Record):
+    """A way to something outside the page: a tracking run, a folder, another page."""
+
+    label: str = Field(min_length=1)
+    url: str = Field(min_length=1)
+    """http, https or file address, or a path relative to the page."""
+    note: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _is_harmless(cls, url: str) -> str:
+        head = url.split("/", maxsplit=1)[0].split("?", maxsplit=1)[0].split("#", maxsplit=1)[0]
+        if url.lower().startswith(_SCHEMES) or ":" not in head:
+            return url
+        raise ValueError(f"a link must be an http, https or file address or a relative path, found {url!r}")
+
+
+class Fact(Record):
+    """One line of a list of facts, for example ("Parameters", "3.1 million")."""
+
+    label: str = Field(min_length=1)
+    value: str
+
+
+class Measure(Record):
+    """One number with its interval and the digest of the protocol that it was measured under."""
+
+    metric: str = Field(min_length=1)
+    value: float
+    low: float | None = None
+    high: float | None = None
+    better: Better
+    protocol: str
+    """Digest of the protocol; numbers with different digests never share a row."""
+    unit: str = ""
+
+
+class Subject(Record):
+    """One column of a score table: the model, the champion or a baseline."""
+
+    name: str = Field(min_length=1)
+    role: Literal["model", "champion", "baseline"]
+    measures: tuple[Measure, ...]
+
+
+class ProtocolFacts(Record):
+    """How a number was measured, in words a person can check."""
+
+    digest: str
+    facts: tuple[Fact, ...]
+
+
+class Curve(Record):
+    """One line of a plot."""
+
+    name: str = Field(min_length=1)
+    points: tuple[tuple[float, float], ...]
+    """Pairs (images seen, value); values that are not finite leave a gap."""
+
+
+class CurvePlot(Record):
+    """Several lines over images seen, on one pair of axes."""
+
+    title: str = Field(min_length=1)
+    unit: str = ""
+    curves: tuple[Curve, ...] = Field(min_length=1)
+    log: bool = False
+    """Draw the values on a logarithmic axis."""
+    protocol: str | None = None
+    """Digest of the protocol of all its values; None for losses, which need none."""
+
+
+class Snapshot(Record):
+    """What the model made at one moment of its training."""
+
+    images: int = Field(ge=0)
+    """Images seen by then."""
+    picture: Picture
+
+
+class PanelRow(Record):
+    """One sample, in the same order of views as its table's columns."""
+
+    label: str = Field(min_length=1)
+    pictures: tuple[Picture, ...]
+
+
+class Panels(Record):
+    """Samples in rows, views of them (truth, corrupted, restored ...) in columns."""
+
+    columns: tuple[str, ...] = Field(min_length=2)
+    rows: tuple[PanelRow, ...] = Field(min_length=1)
+    before: int = Field(default=1, ge=0)
+    """Index of the column that the compare slider shows on its left."""
+    after: int = Field(default=3, ge=0)
+    """Index of the column that the compare slider shows on its right."""
+    caption: str = ""
+
+    @model_validator(mode="after")
+    def _is_rectangular(self) -> Self:
+        for row in self.rows:
+            if len(row.pictures) != len(self.columns):
+                raise ValueError(f"row {row.label!r} has {len(row.pictures)} pictures for {len(self.columns)} columns")
+        if max(self.before, self.after) >= len(self.columns):
+            raise ValueError(f"before={self.before}, after={self.after}, but there are {len(self.columns)} columns")
+        return self
+
+
+class Decision(Record):
+    """What the gate decided, with its reasons in words."""
+
+    verdict: Literal["promote", "reject", "hold"]
+    reasons: tuple[str, ...]
+
+
+class ModelCard(Record):
+    """All that the page says of one model."""
+
+    name: str = Field(min_length=1)
+    """Family and address on the page, e.g. "inpainter"."""
+    version: str = ""
+    """Version in the registry; empty when it has none."""
+    decision: Decision | None = None
+    """None when the model was not put before the gate."""
+    facts: tuple[Fact, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    """The model first, then the champion if there is one, then the baselines."""
+    protocols: tuple[ProtocolFacts, ...] = ()
+    charted: tuple[str, ...] = ()
+    """Metrics to draw as intervals; empty draws the first row of the table."""
+    samples: tuple[Picture, ...] = ()
+    panels: Panels | None = None
+    plots: tuple[CurvePlot, ...] = ()
+    progress: tuple[Snapshot, ...] = ()
+
+
+class RejectedFile(Record):
+    """A source file that was refused."""
+
+    name: str
+    reason: str
+
+
+class DataCard(Record):
+    """What came in, and what became of it."""
+
+    source: str
+    digest: str
+    licence: str | None = None
+    size_px: int = Field(ge=1)
+    found: int = Field(ge=0)
+    accepted: int = Field(ge=0)
+    duplicates: int = Field(default=0, ge=0)
+    rejected: dict[str, int] = Field(default_factory=dict)
+    """Files refused, by reason."""
+    splits: dict[str, int] = Field(default_factory=dict)
+    """Samples of each split."""
+    examples: Picture | None = None
+    rejected_files: tuple[RejectedFile, ...] = ()
+    """The first refused files; the whole list lies beside the shards."""
+
+
+class AreaBin(Record):
+    """How many samples of the corruption set miss a share in (low, high] of their pixels."""
+
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+    samples: int = Field(ge=0)
+
+
+class CorruptionCard(Record):
+    """The frozen corruptions that every restoration score rests on."""
+
+    digest: str
+    seed: int
+    bins: tuple[AreaBin, ...]
+    kinds: dict[str, int] = Field(default_factory=dict)
+    """Samples by kind of mask or degradation."""
+    examples: Picture | None = None
+
+
+class LineageStep(Record):
+    """One artifact on the road from the data to this page."""
+
+    kind: str
+    digest: str
+    note: str = ""
+
+
+class RunFacts(Record):
+    """Which run this is and how to make it again."""
+
+    name: str = Field(min_length=1)
+    finished: AwareDatetime
+    config_digest: str
+    command: str
+    """The exact command that makes this run again."""
+    duration_s: float | None = Field(default=None, ge=0)
+    environment: tuple[Fact, ...] = ()
+    config: str = ""
+    """The configuration as YAML; without secrets, which it never holds."""
+
+
+class PageContent(Record):
+    """One run's page."""
+
+    run: RunFacts
+    models: tuple[ModelCard, ...]
+    data: DataCard | None = None
+    corruption: CorruptionCard | None = None
+    lineage: tuple[LineageStep, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [model.name for model in self.models]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two models of one page have the same name: {', '.join(names)}")
+        return self

@@ -1,0 +1,87 @@
+"""The index page: every run's page in a folder, newest first, rebuilt from the pages themselves."""
+
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from components.report.content import Link, PageContent, Record
+from components.report.rendering import render
+
+ENTRY = "kintsugi-run"
+_HEAD_BYTES = 65_536
+
+
+class ModelVerdict(Record):
+    """What became of one model of a run; None when no gate judged it."""
+
+    model: str
+    verdict: Literal["promote", "reject", "hold"] | None
+
+
+class IndexEntry(Record):
+    """One line of the index. Every page carries its own in its head, so a folder of pages is its own record."""
+
+    name: str
+    finished: AwareDatetime
+    config_digest: str
+    verdicts: tuple[ModelVerdict, ...]
+    link: Link
+
+
+def entry_of(content: PageContent, url: str) -> IndexEntry:
+    """Return the line of the index for `content`, whose page lies at `url` seen from the index."""
+    verdicts = tuple(
+        ModelVerdict(model=model.name, verdict=model.decision.verdict if model.decision else None)
+        for model in content.models
+    )
+    run = content.run
+    return IndexEntry(
+        name=run.name,
+        finished=run.finished,
+        config_digest=run.config_digest,
+        verdicts=verdicts,
+        link=Link(label=run.name, url=url),
+    )
+
+
+def write_index(entries: Sequence[IndexEntry], path: Path) -> Path:
+    """Write the list of `entries`, newest first, whole or not at all, and return its path."""
+    newest_first = sorted(entries, key=lambda entry: entry.finished, reverse=True)
+    return render("index.html.jinja", {"entries": newest_first, "title": "Runs"}, path)
+
+
+def rebuild_index(folder: Path) -> Path:
+    """Write `folder/index.html` from the run pages found under `folder`, at any depth, and return its path.
+
+    Other HTML files are passed over. Two rebuilds at once do no harm: each writes a whole file.
+    """
+    target = folder / "index.html"
+    pages = (page for page in sorted(folder.rglob("*.html")) if page != target)
+    found = ((page, entry) for page in pages if (entry := _read_entry(page)) is not None)
+    entries = [
+        entry.model_copy(update={"link": Link(label=entry.name, url=f"./{page.relative_to(folder).as_posix()}")})
+        for page, entry in found
+    ]
+    return write_index(entries, target)
+
+
+class _EntryFinder(HTMLParser):
+    """Finds the meta tag in which a page carries its line of the index."""
+
+    content: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        facts = dict(attrs)
+        if tag == "meta" and facts.get("name") == ENTRY:
+            self.content = facts.get("content")
+
+
+def _read_entry(page: Path) -> IndexEntry | None:
+    with page.open("rb") as file:
+        head = file.read(_HEAD_BYTES).decode(errors="replace")
+    finder = _EntryFinder()
+    finder.feed(head.partition("</head>")[0])
+    return None if finder.content is None else IndexEntry.model_validate_json(finder.content)

@@ -1,0 +1,63 @@
+"""The page of one run."""
+
+from pathlib import Path
+
+from components.report import charts
+from components.report.content import CurvePlot, ModelCard, PageContent, Picture, Record
+from components.report.index import entry_of
+from components.report.rendering import render
+from components.report.scores import ScoreRow, score_rows
+
+
+class Scoreboard(Record):
+    """A model's scores as a table and as charts."""
+
+    rows: tuple[ScoreRow, ...]
+    charts: tuple[Picture, ...]
+
+
+def write_page(content: PageContent, path: Path) -> Path:
+    """Write one self-contained HTML file that shows `content`, whole or not at all, and return its path.
+
+    Raises:
+        ValueError: The content contradicts itself: two columns disagree on which way a metric is better, a picture is
+            not an image file.
+    """
+    values = {
+        "content": content,
+        "title": content.run.name,
+        "entry": entry_of(content, path.name).model_dump_json(),
+        "boards": {model.name: scoreboard(model) for model in content.models},
+        "plots": {model.name: [plot_picture(plot) for plot in model.plots] for model in content.models},
+    }
+    return render("page.html.jinja", values, path)
+
+
+def scoreboard(model: ModelCard) -> Scoreboard:
+    """Return a model's table of scores and an interval chart for each of its charted metrics."""
+    rows = score_rows(model.subjects)
+    wanted = model.charted or tuple(row.metric for row in rows[:1])
+    drawn = [row for row in rows if row.metric in wanted and sum(m is not None for m in row.measures) > 1]
+    return Scoreboard(rows=rows, charts=tuple(_intervals(model, row) for row in drawn))
+
+
+def plot_picture(plot: CurvePlot) -> Picture:
+    """Return a plot's curves as a picture, with their last values in the alternative text."""
+    last = "; ".join(f"{c.name} ends at {c.points[-1][1]:.4g}" for c in plot.curves if c.points)
+    under = f", protocol {plot.protocol}" if plot.protocol else ""
+    return Picture(
+        content=charts.svg(charts.curves(plot.curves, plot.unit, log=plot.log)),
+        alt=f"{plot.title} against images seen. {last or 'No values yet'}.",
+        caption=f"{plot.title}{', log scale' if plot.log else ''}{under}",
+    )
+
+
+def _intervals(model: ModelCard, row: ScoreRow) -> Picture:
+    pairs = zip(model.subjects, row.measures, strict=True)
+    bars = [charts.Bar(s.name, s.role, measure) for s, measure in pairs if measure is not None]
+    spoken = "; ".join(f"{bar.name} {bar.measure.value:.4g}" for bar in bars)
+    return Picture(
+        content=charts.svg(charts.intervals(bars)),
+        alt=f"{row.metric}, {row.better} is better: {spoken}.",
+        caption=f"{row.metric}, {row.better} is better; whiskers are confidence intervals",
+    )

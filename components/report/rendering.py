@@ -1,0 +1,99 @@
+"""Templates to one self-contained HTML file: the strict environment, its filters, and the atomic write."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from components.artifacts import write_atomically
+from components.report.content import Picture
+from components.report.scores import number, short_count
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"<svg": "image/svg+xml"}
+
+
+def render(template: str, values: Mapping[str, Any], path: Path) -> Path:
+    """Write the page that `template` makes of `values` to `path`, whole or not at all, and return `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = _environment().get_template(template).render(dict(values))
+    write_atomically(path, text.encode())
+    return path
+
+
+def media_type(content: bytes) -> str:
+    """Return the media type of an image file's bytes.
+
+    Raises:
+        ValueError: They are not a PNG, JPEG, WebP or SVG.
+    """
+    for start, kind in _SIGNATURES.items():
+        if content.startswith(start):
+            return kind
+    raise ValueError(f"a picture must be a PNG, JPEG, WebP or SVG file; this one begins with {content[:8]!r}")
+
+
+def data_uri(content: bytes) -> str:
+    """Return an image file's bytes as an address that needs no request."""
+    return f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}"
+
+
+def size_px(picture: Picture) -> tuple[int, int] | None:
+    """Return width and height of a picture; None for SVG, which has no pixels."""
+    if media_type(picture.content) == "image/svg+xml":
+        return None
+    with Image.open(io.BytesIO(picture.content)) as image:
+        return image.size
+
+
+def utc(moment: datetime) -> str:
+    """Return a moment as people write it, in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its two largest units."""
+    whole = round(seconds)
+    days, hours, minutes = whole // 86400, whole % 86400 // 3600, whole % 3600 // 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s"
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share in percent, to a tenth; an em dash when the whole is nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "—"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        data_uri=data_uri, size_px=size_px, utc=utc, duration=duration, number=number, short_count=short_count
+    )
+    script = (_TEMPLATES / "page.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(
+        percent=percent,
+        style=Markup((_TEMPLATES / "style.css").read_text()),
+        script=Markup(script),
+        script_digest=digest,
+        words={"promote": "Promoted", "reject": "Rejected", "hold": "Held"},
+    )
+    return environment

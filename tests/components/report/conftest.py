@@ -1,0 +1,272 @@
+"""A realistic page made of drawn pictures, and the browser that looks at it."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
+
+from components.report import figures, restoration
+from components.report.content import (
+    AreaBin,
+    CorruptionCard,
+    Curve,
+    CurvePlot,
+    DataCard,
+    Decision,
+    Fact,
+    LineageStep,
+    Link,
+    Measure,
+    ModelCard,
+    PageContent,
+    Picture,
+    ProtocolFacts,
+    RejectedFile,
+    RunFacts,
+    Snapshot,
+    Subject,
+)
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        try:
+            opened = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        except Error as error:
+            pytest.fail(
+                f"No usable Chromium (looked for {', '.join(BROWSERS)} and playwright's own). "
+                f"Install one: `apt-get install chromium`, or `playwright install chromium`.\n{error}"
+            )
+        yield opened
+        opened.close()
+
+
+def drawings(count: int, size: int, seed: int) -> figures.Pixels:
+    """Return discs and bars in flat colours on white, the same for equal seeds."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    y, x = np.mgrid[:size, :size] / size
+    images = np.full((count, size, size, 3), 255, dtype=np.uint8)
+    for image in images:
+        for _ in range(3):
+            (cx, cy), radius = rng.uniform(0.25, 0.75, 2), rng.uniform(0.1, 0.3)
+            shape = np.hypot(x - cx, y - cy) < radius
+            if rng.random() < 0.4:
+                shape = (abs(x - cx) < radius) & (abs(y - cy) < radius / 3)
+            image[shape] = rng.integers(30, 235, 3)
+    return images
+
+
+def noisy(images: figures.Pixels, amount: float, seed: int) -> figures.Pixels:
+    rng = np.random.Generator(np.random.Philox(seed))
+    return np.clip(images + rng.normal(0, amount, images.shape), 0, 255).astype(np.uint8)
+
+
+def holes(count: int, size: int) -> np.ndarray:
+    missing = np.zeros((count, size, size), dtype=bool)
+    for place in range(count):
+        start = size // 8 + place * size // 40
+        missing[place, start : start + size // 3, size // 4 : size // 4 + size // 2] = True
+    return missing
+
+
+def measures(shift: float, *, protocol: str = "5d1e0c77a2b94f3e8a10", intervals: bool = True) -> tuple[Measure, ...]:
+    """Return restoration measures that get worse as `shift` grows."""
+    table = (
+        ("psnr_hole", 24.31 - shift, 0.28, "higher", "dB"),
+        ("psnr_composite", 31.94 - shift, 0.31, "higher", "dB"),
+        ("ssim_hole", 0.871 - shift / 40, 0.0062, "higher", ""),
+        ("l1_hole", 0.0412 + shift / 120, 0.0011, "lower", ""),
+    )
+    return tuple(
+        Measure(
+            metric=name,
+            value=value,
+            low=value - half if intervals else None,
+            high=value + half if intervals else None,
+            better=better,
+            protocol=protocol,
+            unit=unit,
+        )
+        for name, value, half, better, unit in table
+    )
+
+
+def falling(name: str, start: float, rate: float, seed: int, points: int = 60) -> Curve:
+    rng = np.random.Generator(np.random.Philox(seed))
+    images = np.linspace(2_000, 400_000, points)
+    values = start * np.exp(-images / rate) + 0.04 + rng.normal(0, 0.004, points)
+    return Curve(name=name, points=tuple(zip(images.tolist(), np.abs(values).tolist(), strict=True)))
+
+
+def picture_of(images: figures.Pixels, alt: str, caption: str = "", columns: int | None = None) -> Picture:
+    return Picture(content=figures.compressed(figures.grid(images, columns)), alt=alt, caption=caption)
+
+
+def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, size: int = 64) -> ModelCard:
+    truth, missing = drawings(rows, size, 1), holes(rows, size)
+    corrupted = np.where(missing[..., None], np.uint8(127), truth)
+    restored = noisy(truth, quality, 2)
+    baselines = (("telea", 2.1), ("harmonic", 2.6), ("biharmonic", 3.4), ("mean_fill", 8.7))
+    protocol = ProtocolFacts(
+        digest="5d1e0c77a2b94f3e8a10",
+        facts=(
+            Fact(label="Corruption set", value="c41a90be23f7d15508ee"),
+            Fact(label="Samples", value="512, from the test split"),
+            Fact(label="Interval", value="95 %, bootstrap over images, 2,000 draws"),
+        ),
+    )
+    return ModelCard(
+        name=name,
+        version="7",
+        decision=Decision(
+            verdict="promote",
+            reasons=(
+                "psnr_hole 24.31 dB is above the champion's 23.60 dB by 0.71 dB; the rule asks for 0.20 dB",
+                "better than every baseline on psnr_hole",
+            ),
+        ),
+        facts=(
+            Fact(label="Network", value="gated_unet, width 32"),
+            Fact(label="Parameters", value="3.1 million"),
+            Fact(label="Images seen", value="400,000"),
+            Fact(label="Training time", value="18 min 4 s"),
+        ),
+        subjects=(
+            Subject(name="inpainter", role="model", measures=measures(quality / 100)),
+            Subject(name="version 6", role="champion", measures=measures(0.71)),
+            *(Subject(name=title, role="baseline", measures=measures(shift)) for title, shift in baselines),
+        ),
+        protocols=(protocol,),
+        charted=("psnr_hole", "l1_hole"),
+        panels=restoration.panels_of(
+            restoration.views(truth, corrupted, restored, missing),
+            [f"1F{600 + place:03X}" for place in range(rows)],
+        ),
+        plots=(
+            CurvePlot(
+                title="Loss", unit="L1", log=True, curves=(falling("hole", 0.5, 6e4, 3), falling("known", 0.2, 4e4, 4))
+            ),
+            CurvePlot(title="Adversarial loss", curves=(falling("adversarial", 0.9, 9e4, 5),)),
+        ),
+    )
+
+
+def gan() -> ModelCard:
+    images = drawings(16, 32, 8)
+    measure = Measure(
+        metric="fd_efficientnet_lite0", value=61.2, low=60.1, high=62.4, better="lower", protocol="77aa01b2c3d4e5f60718"
+    )
+    champion = measure.model_copy(update={"value": 60.4, "low": 59.3, "high": 61.6})
+    other = measure.model_copy(update={"value": 318.0, "low": 312.0, "high": 323.0})
+    return ModelCard(
+        name="gan",
+        decision=Decision(
+            verdict="reject", reasons=("fd_efficientnet_lite0 61.2 is not below the champion's 60.4 by the margin of 2.0",)
+        ),
+        subjects=(
+            Subject(name="gan", role="model", measures=(measure,)),
+            Subject(name="version 3", role="champion", measures=(champion,)),
+            Subject(name="random", role="baseline", measures=(other,)),
+        ),
+        samples=(
+            picture_of(noisy(images, 8, 1), "Sixteen drawings by the generator, with averaged weights", "Averaged weights"),
+            picture_of(noisy(images, 20, 2), "Sixteen drawings by the generator, with the last weights", "Last weights"),
+        ),
+        plots=(
+            CurvePlot(title="Losses", curves=(falling("generator", 0.9, 9e4, 5), falling("discriminator", 0.5, 8e4, 6))),
+            CurvePlot(
+                title="fd_efficientnet_lite0",
+                protocol="77aa01b2c3d4e5f60718",
+                curves=(falling("fd_efficientnet_lite0", 200, 9e4, 7, points=9),),
+            ),
+        ),
+        progress=tuple(
+            Snapshot(
+                images=seen,
+                picture=picture_of(noisy(images, 90 - 20 * place, 3), f"Samples after {seen} images"),
+            )
+            for place, seen in enumerate((2_000, 50_000, 150_000, 400_000))
+        ),
+    )
+
+
+def data_card() -> DataCard:
+    return DataCard(
+        source="OpenMoji 17.0.0, colour drawings",
+        licence="CC BY-SA 4.0",
+        digest="9b1f6c2ad0e84475bc31",
+        size_px=64,
+        found=4_292,
+        accepted=4_011,
+        duplicates=268,
+        rejected={"not an image": 9, "too small": 4},
+        splits={"train": 3_209, "validation": 401, "test": 401},
+        examples=picture_of(drawings(24, 64, 11), "Twenty-four accepted training images", columns=8),
+        rejected_files=(
+            RejectedFile(name="color/618x618/1F9FF.png", reason="not an image: cannot identify image file"),
+            RejectedFile(name="color/618x618/empty.png", reason="too small: 12 × 12 px, at least 32 × 32 px is needed"),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def content() -> PageContent:
+    size = 64
+    truth = drawings(8, size, 12)
+    holed = np.where(holes(8, size)[..., None], np.uint8(127), truth)
+    return PageContent(
+        run=RunFacts(
+            name="openmoji-64, weekly",
+            finished=datetime(2026, 3, 1, 14, 5, tzinfo=UTC),
+            config_digest="4f0c5b1e2d3a49876abc",
+            command="kintsugi run configs/quickstart.yaml --set dataset.size=64",
+            duration_s=2_345,
+            environment=(
+                Fact(label="Commit", value="928e7bd6c1"),
+                Fact(label="Python", value="3.11.7"),
+                Fact(label="torch", value="2.13.0, CPU"),
+                Fact(label="Hardware", value="2 cores, 8 GB"),
+            ),
+            config="name: openmoji-64\ndataset:\n  size: 64\n  source: {kind: openmoji}\n",
+        ),
+        models=(inpainter(), gan(), ModelCard(name="vae", facts=(Fact(label="Images seen", value="400,000"),))),
+        data=data_card(),
+        corruption=CorruptionCard(
+            digest="c41a90be23f7d15508ee",
+            seed=7,
+            bins=(
+                AreaBin(low=0.01, high=0.1, samples=128),
+                AreaBin(low=0.1, high=0.2, samples=128),
+                AreaBin(low=0.2, high=0.35, samples=128),
+                AreaBin(low=0.35, high=0.5, samples=128),
+            ),
+            kinds={"boxes": 104, "strokes": 198, "walk": 110, "scatter": 100},
+            examples=picture_of(holed, "Eight corrupted test images", columns=8),
+        ),
+        lineage=(
+            LineageStep(kind="ShardSet", digest="9b1f6c2ad0e84475bc31", note="4,011 images of 64 px"),
+            LineageStep(kind="CorruptionSet", digest="c41a90be23f7d15508ee", note="512 samples"),
+            LineageStep(kind="Checkpoint", digest="0d77e0a25be14c9f8861", note="inpainter, 400,000 images"),
+            LineageStep(kind="Scores", digest="ee18c2f09a7b4d5c6e10"),
+        ),
+        links=(
+            Link(label="MLflow run", url="http://127.0.0.1:5000/#/experiments/1/runs/ab12"),
+            Link(label="Checkpoint folder", url="../checkpoint/0d77e0a25be14c9f8861"),
+        ),
+    )
