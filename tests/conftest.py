@@ -14,8 +14,9 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
-for name in [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_TRACKING_", "MLFLOW_S3_", "PREFECT_API_"))]:
-    del os.environ[name]  # a developer's own servers and keys must not be reached from a test
+for name in tuple(os.environ):
+    if name.startswith(("AWS_", "MLFLOW_TRACKING_", "MLFLOW_S3_", "PREFECT_API_")):
+        del os.environ[name]  # a developer's own servers and keys must not be reached from a test
 torch.set_num_threads(1)
 settings.register_profile("kintsugi", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("kintsugi")

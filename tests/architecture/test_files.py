@@ -1,0 +1,92 @@
+"""What files and folders must look like: sizes, names, docstrings, READMEs, and nothing of the machine they came from."""
+
+import ast
+import re
+from pathlib import Path
+
+LONGEST_FILE = 300  # lines; a longer one holds two things
+DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "tools"}
+
+# Character classes keep these patterns from finding themselves.
+OF_SOME_MACHINE = re.compile(
+    r"/wor[k]/|/roo[t]/|/opt/(wheel[s]|pyp[i])|/User[s]/|file://[/]\w"
+    r"|py[p]i\.org|python[h]osted|registry\.npm[j]s|deb\.debia[n]|download\.pytorc[h]\.org",
+)
+UNFINISHED = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X]|HAC[K])\b|NotImplementedErro[r]\b")
+ABOUT_ITS_WRITING = re.compile(
+    r"\b(AI|coding|sub) ?-?agen[t]s?\b|\bcl[a]ude\b|\bchat[g]pt\b|\banthropi[c]\b|\bthis sessio[n]\b"
+    r"|language mode[l]s?\b|\bco-authored-b[y]\b|\bcontract\.m[d]\b",
+    re.IGNORECASE,
+)
+
+
+def lines_with(pattern: re.Pattern[str], root: Path, files: tuple[Path, ...]) -> list[str]:
+    found = []
+    for path in files:
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:  # a picture
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            found += [f"{path.relative_to(root)}:{number}: {line.strip()[:100]}"] * bool(pattern.search(line))
+    return found
+
+
+def test_no_file_is_long(root: Path, product: tuple[Path, ...]) -> None:
+    lengths = {str(path.relative_to(root)): len(path.read_text().splitlines()) for path in product}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_no_module_is_a_drawer(root: Path, product: tuple[Path, ...]) -> None:
+    assert [
+        str(path.relative_to(root)) for path in product if path.stem in DRAWERS or path.parent.name in DRAWERS
+    ] == []
+
+
+def test_every_module_says_its_purpose_first(root: Path, files: tuple[Path, ...]) -> None:
+    silent = []
+    for path in (path for path in files if path.suffix == ".py"):
+        tree = ast.parse(path.read_text())
+        opening = tree.body[0] if tree.body else None
+        text = ast.get_docstring(tree)
+        if not (opening and text and text.split("\n")[0].strip() and opening.lineno <= 2):
+            silent.append(str(path.relative_to(root)))
+    assert silent == []
+
+
+def test_everything_public_is_documented(root: Path, product: tuple[Path, ...]) -> None:
+    silent = []
+    for path in product:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef):
+                silent += [
+                    f"{path.relative_to(root)}:{member.lineno} {member.name}"
+                    for member in node.body
+                    if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                    and not member.name.startswith("_")
+                    and not ast.get_docstring(member)
+                    and not any(ast.unparse(d) in {"override", "overload"} for d in member.decorator_list)
+                    and not (isinstance(node, ast.ClassDef) and node.name.startswith("_"))
+                ]
+    assert silent == []
+
+
+def test_every_folder_says_what_lives_there(root: Path, files: tuple[Path, ...]) -> None:
+    folders = {path.parent.relative_to(root) for path in files}
+    folders |= {parent for folder in folders for parent in folder.parents}
+    named = [f for f in folders if f.parts and f.parts[0] in {"components", "flows", "infra", "configs"}]
+    # Below its kinds of test, tests/ mirrors the tree it tests, whose own READMEs speak for it.
+    named += [f for f in folders if f.parts and f.parts[0] == "tests" and len(f.parts) <= 2]
+    assert sorted(str(folder) for folder in named if not (root / folder / "README.md").is_file()) == []
+
+
+def test_no_file_names_the_machine_it_was_written_on(root: Path, files: tuple[Path, ...]) -> None:
+    assert lines_with(OF_SOME_MACHINE, root, files) == []
+
+
+def test_no_file_is_unfinished(root: Path, files: tuple[Path, ...]) -> None:
+    assert lines_with(UNFINISHED, root, tuple(path for path in files if path.suffix == ".py")) == []
+
+
+def test_no_file_speaks_of_how_it_was_written(root: Path, files: tuple[Path, ...]) -> None:
+    assert lines_with(ABOUT_ITS_WRITING, root, files) == []
