@@ -45,7 +45,11 @@ class Surroundings:
 
 
 def train(
-    phases: Sequence[Phase], state: TrainingState, batches: Iterator[Batch], training: TrainingConfig, around: Surroundings
+    phases: Sequence[Phase],
+    state: TrainingState,
+    batches: Iterator[Batch],
+    training: TrainingConfig,
+    around: Surroundings,
 ) -> Ending:
     """Train until `training.images` images were seen or a stop is asked for; `state` is moved along.
 

@@ -1,0 +1,188 @@
+"""RunConfig: one YAML file becomes one frozen, checked object; `--set a.b=value` changes single values."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from components.corruption import CorruptionMix
+from components.data import DatasetConfig
+from components.data.frozen import FrozenSetConfig
+from components.evaluation.gate import PromotionRule
+from components.evaluation.measure import EvaluationConfig
+from components.recipes import RecipeConfig
+from components.section import Section
+from components.training.config import ExecutionConfig, TrainingConfig, check_division
+
+_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot work; the message has one line per mistake, each with its path."""
+
+
+class CorruptionConfig(Section):
+    """What the inpainter learns to undo, and what it is judged on."""
+
+    mix: CorruptionMix
+    """Masks and degradations; in training one is drawn per image and pass."""
+    frozen: FrozenSetConfig = FrozenSetConfig()
+    """The evaluation set, drawn once from the test images and kept."""
+
+
+class ModelConfig(Section):
+    """One model: how it is built, trained, judged and promoted."""
+
+    recipe: RecipeConfig
+    """Networks, losses and optimizers of one family: gan, vae or inpainter."""
+    training: TrainingConfig
+    """What determines the weights."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """How the training is carried out."""
+    evaluation: EvaluationConfig
+    """Which scores are measured, and against which baselines."""
+    promotion: PromotionRule
+    """When the model may replace the champion."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_division(self.training, self.execution)
+        restores = self.recipe.needs_corruption
+        if restores != self.evaluation.needs_corruption:
+            expected = "restoration" if restores else "generation"
+            raise ValueError(
+                f"a recipe of kind '{self.recipe.kind}' is evaluated by kind '{expected}', not '{self.evaluation.kind}'"
+            )
+        return self
+
+
+class RunConfig(Section):
+    """All that one pipeline run is determined by."""
+
+    name: str = Field(pattern=_NAME)
+    """Name of the run and prefix of its registered models: lower case, digits, - and _."""
+    seed: int = Field(default=17, ge=0)
+    """Every random number of the run is derived from this one."""
+    store: str | None = None
+    """Artifact store: a folder or s3://bucket/prefix; None is `store` in KINTSUGI_HOME."""
+    dataset: DatasetConfig
+    """Where images come from and how they are kept."""
+    corruption: CorruptionConfig | None = None
+    """What is done to images that an inpainter is to mend; needed by models of that kind."""
+    models: dict[str, ModelConfig] = Field(min_length=1)
+    """The models to train, by name."""
+
+    @field_validator("models")
+    @classmethod
+    def _names(cls, models: dict[str, ModelConfig]) -> dict[str, ModelConfig]:
+        for name in models:
+            if not name.isidentifier() or not name.islower():
+                raise ValueError(f"model name {name!r}: expected lower-case letters, digits and _")
+        return models
+
+    @model_validator(mode="after")
+    def _corruption_is_there(self) -> Self:
+        needing = [name for name, model in self.models.items() if model.recipe.needs_corruption]
+        if needing and self.corruption is None:
+            raise ValueError(f"model '{needing[0]}' mends images, so the section 'corruption' is needed")
+        return self
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration in the YAML file `path` with `overrides` ("models.gan.seed=3") applied.
+
+    Raises:
+        ConfigError: The file is missing or not YAML, or a key or value is not allowed; every mistake is named.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in _explain(error))) from error
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"--set {override}: expected PATH=VALUE, such as models.gan.training.images=1000")
+    *parents, last = dotted.split(".")
+    node = content
+    for depth, key in enumerate(parents):
+        if node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is a value and has no keys")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from error
+    previous = node.get(last)
+    if (
+        isinstance(value, dict)
+        and isinstance(previous, dict)
+        and value.get("kind", previous.get("kind")) == previous.get("kind")
+    ):
+        value = previous | value
+    node[last] = value
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """Return one line per mistake: path, what is wrong, what was found; for unknown keys the nearest known ones."""
+    lines = []
+    for mistake in error.errors(include_url=False, include_context=False):
+        location = mistake["loc"]
+        path = ".".join(str(part) for part in location)
+        message = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            allowed = _allowed_keys(location[:-1])
+            near = get_close_matches(str(location[-1]), allowed, n=1)
+            guess = f"; did you mean '{near[0]}'?" if near else ""
+            message = f"unknown key{guess} allowed here: {', '.join(allowed)}" if allowed else f"unknown key{guess}"
+        elif mistake["type"] == "missing":
+            message = "required, but missing"
+        elif not isinstance(mistake["input"], dict | list):
+            message = f"{message}, found {mistake['input']!r}"
+        lines.append(f"{path or 'file'}: {message}")
+    return lines
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the section at `location` knows; unions are told apart by the kind in the location."""
+    options: list[Any] = [RunConfig]
+    for part in location:
+        options = [found for option in options for found in _step(option, part)]
+    return sorted({key for option in options if _is_section(option) for key in option.model_fields})
+
+
+def _step(option: Any, part: int | str) -> list[Any]:  # noqa: ANN401 - annotations are any type expression
+    if _is_section(option):
+        field = option.model_fields.get(str(part))
+        if field is not None:
+            return _alternatives(field.annotation)
+        kind = option.model_fields.get("kind")
+        return [option] if kind is not None and kind.default == part else []
+    return _alternatives(option)
+
+
+def _alternatives(annotation: Any) -> list[Any]:  # noqa: ANN401
+    """Return the section classes inside an annotation, looking through containers, unions and Annotated."""
+    if _is_section(annotation):
+        return [annotation]
+    return [found for inner in getattr(annotation, "__args__", ()) for found in _alternatives(inner)]
+
+
+def _is_section(candidate: Any) -> bool:  # noqa: ANN401
+    return isinstance(candidate, type) and issubclass(candidate, Section)

@@ -1,0 +1,52 @@
+"""Jobs: what a stage asks torchrun's processes to do, handed over as one JSON file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.config import CorruptionConfig, ModelConfig
+from components.evaluation.measure import EvaluationConfig
+from components.section import Section
+
+
+class TrackerAddress(Section):
+    """Where the main rank sends metrics."""
+
+    uri: str
+    run_id: str
+
+
+class TrainJob(Section):
+    """Train one model until it is finished or asked to stop."""
+
+    kind: Literal["train"] = "train"
+    run: str
+    """Digest of all that determines the weights; checkpoints of another run are refused."""
+    model: ModelConfig
+    seed: int
+    shards: Path
+    corruption: CorruptionConfig | None
+    folder: Path
+    """Where checkpoints, curves and pictures grow; kept between attempts."""
+    cache: Path
+    """Where decoded images are kept, shared by runs and processes."""
+    tracker: TrackerAddress | None
+
+
+class EvaluateJob(Section):
+    """Measure one model's scores, or, without an export, the baselines' scores."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    evaluation: EvaluationConfig
+    export: Path | None
+    """Folder with the model to measure; None measures the baselines."""
+    shards: Path
+    corruption_set: Path | None
+    seed: int
+    cache: Path
+    folder: Path
+    """Where the table of scores and the pictures are written."""
+
+
+Job = Annotated[TrainJob | EvaluateJob, Field(discriminator="kind")]

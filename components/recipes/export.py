@@ -1,0 +1,73 @@
+"""Export: the folder that leaves training and is served. safetensors weights and a JSON card, nothing executable."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from components.artifacts import sha256_of
+from components.recipes import RecipeConfig
+from components.section import Section, digest_of
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+
+class ModelCard(Section):
+    """All that is needed to rebuild a network around its weights."""
+
+    format: int = 1
+    """Version of this layout."""
+    size: int
+    """Side of the square images it was trained on, in pixels."""
+    recipe: RecipeConfig
+    """How it was made."""
+    images: int
+    """Images seen in training."""
+    conventions: str = "uint8 RGB; masks are 1 where pixels are missing"
+    """What inputs and outputs mean."""
+
+
+def write_export(folder: Path, network: nn.Module, card: ModelCard) -> None:
+    """Write weights and card into the empty folder `folder`."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    (folder / CARD).write_text(card.model_dump_json(indent=1))
+
+
+def export_digest(folder: Path) -> str:
+    """Return the name of a model by content: equal weights and equal card give equal digests."""
+    return digest_of([sha256_of(folder / WEIGHTS), sha256_of(folder / CARD)])
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Return the card of an export.
+
+    Raises:
+        ValueError: It is missing or was written by another version of this code.
+    """
+    try:
+        content = json.loads((folder / CARD).read_bytes())
+        return ModelCard.model_validate(content)
+    except (OSError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise ValueError(f"{folder / CARD}: not a model card this version can read ({reason})") from error
+
+
+def load_producer(folder: Path, device: torch.device | None = None) -> Any:  # noqa: ANN401 - one of the Producer protocols
+    """Return what the export makes images with: a Generator, a Restorer, or a Generator that reconstructs.
+
+    Raises:
+        ValueError: The weights do not fit the card.
+    """
+    card = read_card(folder)
+    network = card.recipe.serving_network(card.size)
+    try:
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError as error:
+        raise ValueError(f"{folder / WEIGHTS}: weights do not fit {CARD} ({error})") from error
+    return card.recipe.producer(network.to(device or torch.device("cpu"), memory_format=torch.channels_last))

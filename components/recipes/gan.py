@@ -1,0 +1,139 @@
+"""GAN: a generator against a discriminator (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661)."""
+
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from components import seeding
+from components.data.batch import Batch
+from components.models import DiscriminatorConfig, GeneratorConfig
+from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.objectives.adversarial import AdversarialConfig, NonSaturating
+from components.recipes.recipe import PRODUCER, Images, Recipe, device_of, latents_of, row_blocks, to_pixels
+from components.section import Section
+from components.training.optimizer import AdamConfig, OptimizerConfig
+from components.training.phase import Phase
+
+
+class GanConfig(Section):
+    """An adversarial game of two networks."""
+
+    kind: Literal["gan"] = "gan"
+    generator: GeneratorConfig = DcganGeneratorConfig()
+    """The network that makes images from noise."""
+    discriminator: DiscriminatorConfig = DcganDiscriminatorConfig()
+    """The network that tells real from made."""
+    loss: AdversarialConfig = NonSaturating()
+    """What the two networks play for."""
+    optimizer: OptimizerConfig = AdamConfig()
+    """Steps of the generator."""
+    discriminator_optimizer: OptimizerConfig = AdamConfig()
+    """Steps of the discriminator."""
+    discriminator_steps: int = Field(default=1, ge=1)
+    """Discriminator steps per generator step."""
+
+    @model_validator(mode="after")
+    def _penalty_needs_independent_samples(self) -> Self:
+        if self.loss.needs_penalty and self.discriminator.normalisation == "batch":
+            raise ValueError(
+                f"discriminator.normalisation 'batch' cannot be combined with the gradient penalty of loss "
+                f"'{self.loss.kind}': BatchNorm mixes the samples of a batch, so the gradient with respect to one sample "
+                "is not defined, and under DDP its statistics have no second derivative; use 'none' or 'spectral'"
+            )
+        return self
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether training draws masks and degradations."""
+        return False
+
+    def build(self, size: int, seed: int) -> Recipe:
+        """Return networks with their initial weights, and the two phases: discriminator first."""
+        with seeding.initialising(seed, "generator"):
+            generator = self.generator.build(size)
+        with seeding.initialising(seed, "discriminator"):
+            discriminator = self.discriminator.build(size)
+        critic = Phase(
+            name="discriminator",
+            trains=discriminator,
+            objective=DiscriminatorObjective(generator, discriminator, self.loss, self.generator.latent),
+            optimizer=self.discriminator_optimizer,
+        )
+        maker = Phase(
+            name="generator",
+            trains=generator,
+            objective=GeneratorObjective(generator, discriminator, self.loss, self.generator.latent),
+            optimizer=self.optimizer,
+            every=self.discriminator_steps,
+        )
+        return Recipe(nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator}), (critic, maker))
+
+    def serving_network(self, size: int) -> nn.Module:
+        """Return the network that makes images, for weights to be loaded into."""
+        return self.generator.build(size)
+
+    def producer(self, network: nn.Module) -> "GanProducer":
+        """Return the network behind the interface that evaluation and serving use."""
+        return GanProducer(network, self.generator.latent)
+
+
+class DiscriminatorObjective(nn.Module):
+    """Loss of the discriminator, with its gradient penalty."""
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, loss: AdversarialConfig, latent: int) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.loss = loss
+        self.latent = latent
+
+    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+        """Return the loss and, for the curves, the mean logits."""
+        with torch.no_grad():
+            fake = self.generator(batch.noise("latent/discriminator", self.latent))
+        real_logits, fake_logits = self.discriminator(torch.cat([batch.images, fake])).float().chunk(2)
+        loss = self.loss.discriminator_loss(real_logits, fake_logits)
+        reported = {"real_logit": real_logits.mean().detach(), "fake_logit": fake_logits.mean().detach()}
+        if self.loss.needs_penalty:
+            penalty = self.loss.penalty(self.discriminator, batch.images, fake, batch.uniform("penalty"))
+            reported["penalty"] = penalty.detach()
+            loss = loss + penalty
+        return {"loss": loss, **reported}
+
+
+class GeneratorObjective(nn.Module):
+    """Loss of the generator."""
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, loss: AdversarialConfig, latent: int) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.loss = loss
+        self.latent = latent
+
+    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+        """Return the loss; real images are judged only where the loss compares with them."""
+        fake = self.generator(batch.noise("latent/generator", self.latent))
+        real_logits = None
+        if self.loss.needs_real_for_generator:
+            with torch.no_grad():
+                real_logits = self.discriminator(batch.images).float()
+        return {"loss": self.loss.generator_loss(self.discriminator(fake).float(), real_logits)}
+
+
+class GanProducer:
+    """Pictures from a trained generator."""
+
+    def __init__(self, network: nn.Module, latent: int) -> None:
+        self.network = network.eval()
+        self.latent = latent
+
+    @torch.inference_mode()
+    def generate(self, samples: int, seed: int) -> Images:
+        """Return `samples` pictures drawn from the stream `seed`."""
+        device = device_of(self.network)
+        latents = latents_of(samples, self.latent, seed)
+        return np.concatenate([to_pixels(self.network(latents[rows].to(device))) for rows in row_blocks(samples)])

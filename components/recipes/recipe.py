@@ -1,0 +1,89 @@
+"""Recipe: what the training loop needs of a model family, and Producer: what everyone else needs of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from components import seeding
+from components.training.phase import Phase
+
+PRODUCER = "producer"
+"""Name, in `Recipe.networks`, of the network that makes images; its average is evaluated, exported and served."""
+
+Images = UInt8[np.ndarray, "images height width 3"]
+Missing = Bool[np.ndarray, "images height width"]
+
+_ROWS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Networks under the names a checkpoint gives them, and the phases that train them, in order."""
+
+    networks: nn.ModuleDict
+    phases: Sequence[Phase]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Makes pictures from nothing but a seed."""
+
+    def generate(self, samples: int, seed: int) -> Images:
+        """Return `samples` pictures; the first n of a longer draw equal a draw of n."""
+        ...
+
+
+@runtime_checkable
+class Reconstructor(Protocol):
+    """Passes pictures through a bottleneck and back."""
+
+    def reconstruct(self, images: Images) -> Images:
+        """Return what is left of `images`."""
+        ...
+
+
+@runtime_checkable
+class Restorer(Protocol):
+    """Fills in missing pixels."""
+
+    stride: int
+    """Height and width must be multiples of this."""
+
+    def restore(self, corrupted: Images, missing: Missing) -> Images:
+        """Return whole pictures; pixels that are not missing are returned untouched."""
+        ...
+
+
+def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return uint8 NHWC pictures as a float tensor NCHW in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def to_pixels(images: Tensor) -> NDArray[np.uint8]:
+    """Return a float tensor NCHW in [-1, 1] as uint8 NHWC pictures, rounded and clipped."""
+    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    pixels: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return pixels
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """Yield slices that cover `rows` rows in blocks small enough for memory."""
+    for start in range(0, rows, _ROWS_AT_ONCE):
+        yield slice(start, min(start + _ROWS_AT_ONCE, rows))
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network's weights are."""
+    return next(network.parameters()).device
+
+
+def latents_of(samples: int, latent: int, seed: int) -> Tensor:
+    """Return standard normal latents (samples, latent); one stream per sample, so that more samples extend fewer."""
+    rows = [torch.randn(latent, generator=seeding.torch_generator(seed, "sample", index)) for index in range(samples)]
+    return torch.stack(rows)

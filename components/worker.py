@@ -1,0 +1,169 @@
+"""What torchrun starts on every rank: `python -m components.worker JOB.json` trains or evaluates."""
+
+import json
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+
+from components import distributed, launch
+from components.artifacts import write_atomically
+from components.data import Loader, ShardReader, ShardSet, decoded_pixels, read_corruption_set
+from components.data.frozen import CorruptionSet
+from components.evaluation.measure import Evidence
+from components.jobs import EvaluateJob, Job, TrainJob
+from components.preview import Preview
+from components.recipes.export import ModelCard, load_producer, write_export
+from components.recipes.recipe import PRODUCER
+from components.report import figures
+from components.tracking import MlflowTracker, NullTracker, Tracker
+from components.training.checkpoint import CheckpointWriter, load_newest
+from components.training.curve import Curve
+from components.training.guard import Guard
+from components.training.loop import Ending, Interval, Surroundings, train
+from components.training.state import TrainingState
+
+PROGRESS = "progress "
+"""Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
+
+
+def main() -> None:
+    """Run the job in the file named on the command line."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    distributed.die_with_parent()
+    stop_requested = distributed.install_stop_signal()
+    job: Job = TypeAdapter(Job).validate_json(Path(sys.argv[1]).read_bytes())
+    with launch.Reporting(), distributed.process_group() as world:
+        match job:
+            case TrainJob():
+                _train(job, world, stop_requested)
+            case EvaluateJob():
+                _evaluate(job, world)
+
+
+def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
+    shards = ShardSet.read(job.shards)
+    training, execution = job.model.training, job.model.execution
+    recipe = job.model.recipe.build(shards.size, job.seed)
+    recipe.networks.to(
+        world.device, memory_format=torch.channels_last if training.channels_last else torch.preserve_format
+    )
+    state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
+    resumed = load_newest(job.folder / "checkpoints", job.run, state)
+    producer = job.model.recipe.producer(state.averages[PRODUCER].network)
+    reporter = _Reporter(job, state) if distributed.is_main() else None
+    if resumed and distributed.is_main():
+        logging.getLogger(__name__).info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
+    if execution.compile:
+        for network in recipe.networks.values():
+            network.compile()
+    around = Surroundings(
+        device=world.device,
+        seed=job.seed,
+        should_stop=_ticker(stop_requested, execution.time_budget_s),
+        report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
+        report_every=execution.log_every,
+        intervals=reporter.intervals(Preview(producer, shards, job.corruption, job.seed)) if reporter else (),
+    )
+    batches = _loader(job, shards, world).batches(state.images)
+    try:
+        ending = train(recipe.phases, state, batches, training, around)
+        if reporter:
+            reporter.checkpoints.save(state)
+    finally:
+        batches.close()
+        if reporter:
+            reporter.close()
+    if ending is Ending.STOPPED:
+        raise launch.Stopped(f"resumable at {state.images:,} of {training.images:,} images; run the same command again")
+    if distributed.is_main():
+        _export(job, state, shards.size)
+
+
+def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader:
+    """Return the loader; the main rank decodes first, the others then find the decoded file."""
+    budget = job.model.execution.cache_bytes
+    if distributed.is_main():
+        decoded_pixels(shards, "train", job.cache, budget)
+    distributed.barrier()
+    restores = job.corruption is not None and job.model.recipe.needs_corruption
+    return Loader(
+        decoded_pixels(shards, "train", job.cache, budget),
+        keys=ShardReader(shards, "train").keys,
+        batch=job.model.training.batch,
+        rank=world.rank,
+        processes=world.processes,
+        seed=job.seed,
+        dataset_digest=shards.digest,
+        flip=job.model.training.flip,
+        corruption=job.corruption.mix if job.corruption is not None and restores else None,
+    )
+
+
+def _export(job: TrainJob, state: TrainingState, size: int) -> None:
+    draft, final = job.folder / ".export.part", job.folder / "export"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(final, ignore_errors=True)
+    draft.mkdir()
+    card = ModelCard(size=size, recipe=job.model.recipe, images=state.images)
+    write_export(draft, state.averages[PRODUCER].network, card)
+    draft.rename(final)
+
+
+def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Callable[[], bool]:
+    """Return what tells the loop when to stop and, because it is asked at every step, the launcher that steps are taken."""
+    deadline = time.monotonic() + budget_s if budget_s else float("inf")
+
+    def should_stop() -> bool:
+        launch.beat()
+        return stop_requested() or time.monotonic() > deadline
+
+    return should_stop
+
+
+class _Reporter:
+    """The main rank's voice: curve, tracker, progress lines, pictures and checkpoints."""
+
+    def __init__(self, job: TrainJob, state: TrainingState) -> None:
+        self.job = job
+        self.state = state
+        self.curve = Curve(job.folder / "curve.jsonl", state.images)
+        self.tracker: Tracker = MlflowTracker(job.tracker.uri, job.tracker.run_id) if job.tracker else NullTracker()
+        self.checkpoints = CheckpointWriter(job.folder / "checkpoints", job.run, job.model.execution.keep)
+
+    def report(self, values: dict[str, float]) -> None:
+        """Take one set of values averaged over ranks."""
+        images = self.state.images
+        self.curve.add(values, images)
+        self.tracker.log_metrics(values, images)
+        facts = {"images": images, "of": self.job.model.training.images, **values}
+        sys.stdout.write(f"{PROGRESS}{json.dumps(facts)}\n")
+        sys.stdout.flush()
+
+    def intervals(self, preview: Preview) -> tuple[Interval, ...]:
+        """Return what to do while training: keep checkpoints, show pictures."""
+        execution = self.job.model.execution
+
+        def show() -> None:
+            for name, picture in preview.draw().items():
+                path = self.job.folder / "pictures" / f"{name}-{self.state.images:012d}.png"
+                path.parent.mkdir(exist_ok=True)
+                write_atomically(path, figures.png(picture))
+                self.tracker.log_image(name, picture, self.state.images)
+
+        return (
+            Interval(execution.sample_every, show),
+            Interval(execution.checkpoint_every, lambda: self.checkpoints.save(self.state)),
+        )
+
+    def close(self) -> None:
+        """Finish writing, and let go of thread and tracker."""
+        try:
+            self.checkpoints.close()
+        finally:
+            self.tracker.close()
