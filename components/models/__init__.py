@@ -1,0 +1,25 @@
+"""Networks, and the unions of their config sections: the registry of what a config file can name."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.gated_unet import GatedUnetConfig
+from components.models.patch import PatchDiscriminatorConfig
+from components.models.resnet import ResnetConfig
+from components.models.vae import ConvVaeConfig
+
+# Pydantic has no discriminator for one member; when a second comes, write Annotated[A | B, Field(discriminator="kind")].
+GeneratorConfig = Annotated[DcganGeneratorConfig, Field(description="The network that turns noise into images.")]
+DiscriminatorConfig = Annotated[DcganDiscriminatorConfig, Field(description="The network that judges whole images.")]
+VaeNetworkConfig = Annotated[ConvVaeConfig, Field(description="Encoder and decoder.")]
+InpainterNetworkConfig = Annotated[ResnetConfig | GatedUnetConfig, Field(discriminator="kind")]
+
+__all__ = [
+    "DiscriminatorConfig",
+    "GeneratorConfig",
+    "InpainterNetworkConfig",
+    "PatchDiscriminatorConfig",
+    "VaeNetworkConfig",
+]

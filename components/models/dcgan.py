@@ -1,0 +1,151 @@
+"""The DCGAN generator and discriminator of Radford et al. 2016, https://arxiv.org/abs/1511.06434, at any size 4·2^k."""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from components.models.initial import initialise
+from components.models.norm import BatchNorm2d
+from components.section import Section
+
+LEAKY_SLOPE = 0.2
+_LARGEST_FACTOR = 8
+
+
+def doublings(size: int) -> int:
+    """Return k of `size` = 4 · 2^k pixels, the number of layers that halve or double a square image's side.
+
+    Raises:
+        ValueError: `size` is not 8, 16, 32, 64 ... pixels.
+    """
+    count = size.bit_length() - 3
+    if count < 1 or size != 4 << count:
+        raise ValueError(f"found images of {size} px, expected 8, 16, 32, 64 ... (4 px doubled one or more times)")
+    return count
+
+
+def pyramid(width: int, count: int) -> list[int]:
+    """Return `count` channel numbers, finest stage first: width, 2 width, 4 width ... at most 8 width."""
+    return [width * min(2**stage, _LARGEST_FACTOR) for stage in range(count)]
+
+
+class DcganGeneratorConfig(Section):
+    """Turns noise into images by transposed convolutions, each of which doubles the side."""
+
+    kind: Literal["dcgan"] = "dcgan"
+    latent: int = Field(default=128, ge=1, le=4096)
+    """Numbers of noise per image."""
+    width: int = Field(default=64, ge=4, le=1024)
+    """Channels at full size; doubled at each smaller size, to at most 8 times."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Fraction of activations dropped after each doubling while training. Each process drops its own."""
+    normalisation: Literal["batch", "none"] = "batch"
+    """What follows each layer but the last."""
+
+    def build(self, size: int) -> "DcganGenerator":
+        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
+        return DcganGenerator(self, size)
+
+
+class DcganGenerator(nn.Module):
+    """Noise to image."""
+
+    def __init__(self, config: DcganGeneratorConfig, size: int) -> None:
+        super().__init__()
+        self.latent = config.latent
+        channels = pyramid(config.width, doublings(size) + 1)[::-1]
+        has_norm = config.normalisation == "batch"
+        self.first = nn.Sequential(
+            nn.Linear(config.latent, channels[0] * 16, bias=not has_norm),
+            nn.Unflatten(1, (channels[0], 4, 4)),
+            *_finish(channels[0], has_norm),
+        )
+        stages: list[nn.Module] = []
+        for coarse, fine in pairwise(channels):
+            stages.append(nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1, bias=not has_norm))
+            stages += _finish(fine, has_norm)
+            if config.dropout:
+                stages.append(nn.Dropout(config.dropout))
+        self.stages = nn.Sequential(*stages)
+        self.last = nn.Conv2d(channels[-1], 3, 3, padding=1)
+        initialise(self)
+        initialise(self.last, slope=1.0)
+
+    def forward(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
+        """Return images in [-1, 1]."""
+        return torch.tanh(self.last(self.stages(self.first(latent))))
+
+
+class DcganDiscriminatorConfig(Section):
+    """Judges whole images by strided convolutions down to 4 x 4 and one linear layer."""
+
+    kind: Literal["dcgan"] = "dcgan"
+    width: int = Field(default=64, ge=4, le=1024)
+    """Channels of the first layer; doubled at each halving, to at most 8 times."""
+    activation: Literal["leaky_relu", "prelu"] = "leaky_relu"
+    """LeakyReLU of slope 0.2, or PReLU that learns a slope per channel from 0.2."""
+    normalisation: Literal["none", "batch", "spectral"] = "none"
+    """Batch normalisation makes an image's score depend on its neighbours, so gradient penalties lose their meaning.
+    Spectral: Miyato et al. 2018, https://arxiv.org/abs/1802.05957."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Fraction of activations dropped after each halving while training. Each process drops its own."""
+
+    def build(self, size: int) -> "DcganDiscriminator":
+        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
+        return DcganDiscriminator(self, size)
+
+
+class DcganDiscriminator(nn.Module):
+    """Image to one logit: above zero means real."""
+
+    def __init__(self, config: DcganDiscriminatorConfig, size: int) -> None:
+        super().__init__()
+        channels = [3, *pyramid(config.width, doublings(size))]
+        stages: list[nn.Module] = []
+        for stage, (fine, coarse) in enumerate(pairwise(channels)):
+            has_norm = config.normalisation == "batch" and stage > 0  # the first layer has none, as in the paper
+            stages.append(nn.Conv2d(fine, coarse, 4, stride=2, padding=1, bias=not has_norm))
+            stages += [BatchNorm2d(coarse)] if has_norm else []
+            stages.append(_ACTIVATIONS[config.activation](coarse))
+            stages += [nn.Dropout(config.dropout)] if config.dropout else []
+        self.stages = nn.Sequential(*stages)
+        self.last = nn.Linear(channels[-1] * 16, 1)
+        initialise(self, slope=LEAKY_SLOPE)
+        initialise(self.last, slope=1.0)
+        if config.normalisation == "spectral":
+            normalise_spectrally(self)
+
+    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, " batch"]:
+        """Return one logit per image in [-1, 1]."""
+        logits: Tensor = self.last(self.stages(image).flatten(1))
+        return logits.squeeze(1)
+
+
+def normalise_spectrally(module: nn.Module) -> None:
+    """Divide the weight of every convolution and linear layer in `module` by its largest singular value, from now on.
+
+    Miyato et al. 2018, algorithm 1, https://arxiv.org/abs/1802.05957: one power iteration per forward in training.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        spectral_norm(layer)
+
+
+def _leaky_relu(channels: int) -> nn.Module:  # noqa: ARG001 - the same for any number of channels
+    return nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
+
+
+def _prelu(channels: int) -> nn.Module:
+    return nn.PReLU(channels, init=LEAKY_SLOPE)
+
+
+_ACTIVATIONS = {"leaky_relu": _leaky_relu, "prelu": _prelu}
+
+
+def _finish(channels: int, has_norm: bool) -> list[nn.Module]:  # noqa: FBT001
+    return [*([BatchNorm2d(channels)] if has_norm else []), nn.ReLU(inplace=True)]

@@ -1,0 +1,42 @@
+"""Pyramid fill: a first guess for missing pixels that needs no training."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def pyramid_fill(
+    image: Float[Tensor, "batch channels height width"], missing: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch channels height width"]:
+    """Return `image` with missing pixels interpolated from known ones; known pixels are untouched.
+
+    Halves the image until one pixel is left, averaging known pixels only, then fills each size from the next smaller
+    one: the pull-push algorithm of Gortler et al. 1996, section 3.5, https://doi.org/10.1145/237170.237200, with
+    weights of 0 or 1. What the missing pixels hold is never read. All missing gives 0, mid-grey.
+    """
+    known = 1 - missing
+    levels = [(image * known, known)]
+    while max(levels[-1][0].shape[-2:]) > 1:
+        value, known = levels[-1]
+        weight = F.avg_pool2d(known, 2, ceil_mode=True)
+        mean = F.avg_pool2d(value * known, 2, ceil_mode=True) / weight.clamp_min(1e-6)
+        levels.append((mean, (weight > 0).to(image.dtype)))
+    filled = levels.pop()[0]
+    for value, known in reversed(levels):
+        coarse = F.interpolate(filled, size=value.shape[-2:], mode="bilinear", align_corners=False)
+        filled = torch.where(known > 0, value, coarse)
+    return filled
+
+
+def add_and_clamp(
+    guess: Float[Tensor, "batch 3 height width"], correction: Float[Tensor, "batch 3 height width"], *, training: bool
+) -> Float[Tensor, "batch 3 height width"]:
+    """Return `guess` + `correction`, limited to [-1, 1].
+
+    In training the gradient passes as if there were no limit (Bengio et al. 2013's straight-through estimator,
+    https://arxiv.org/abs/1308.3432), so that a pixel beyond the range can come back.
+    """
+    total = guess + correction
+    limited = total.clamp(-1, 1)
+    return total + (limited - total).detach() if training else limited

@@ -1,0 +1,94 @@
+"""A convolutional variational autoencoder's two networks (Kingma and Welling 2014, https://arxiv.org/abs/1312.6114)."""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from components.models.dcgan import LEAKY_SLOPE, doublings, pyramid
+from components.models.initial import initialise
+from components.models.norm import BatchNorm2d
+from components.section import Section
+
+_LOG_VARIANCE_RANGE = (-30.0, 20.0)  # exp stays finite and above zero in float32 and bfloat16
+
+
+class ConvVaeConfig(Section):
+    """Halves the side by strided convolutions to 4 x 4, and doubles it back by transposed ones."""
+
+    kind: Literal["conv"] = "conv"
+    latent: int = Field(default=128, ge=1, le=4096)
+    """Numbers that describe one image."""
+    width: int = Field(default=32, ge=4, le=1024)
+    """Channels next to the image; doubled at each smaller size, to at most 8 times."""
+
+    def build(self, size: int) -> "ConvVae":
+        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
+        return ConvVae(self, size)
+
+
+class ConvVae(nn.Module):
+    """Encoder to a diagonal Gaussian over the latent, and decoder from a latent to an image."""
+
+    def __init__(self, config: ConvVaeConfig, size: int) -> None:
+        super().__init__()
+        self.latent = config.latent
+        widths = pyramid(config.width, doublings(size))
+        coarsest = widths[-1]
+        encoder: list[nn.Module] = []
+        for fine, coarse in pairwise([3, *widths]):
+            encoder += [nn.Conv2d(fine, coarse, 4, stride=2, padding=1, bias=False), *_finish(coarse)]
+        self.encoder = nn.Sequential(*encoder, nn.Flatten())
+        self.posterior = nn.Linear(coarsest * 16, 2 * config.latent)
+        self.expand = nn.Sequential(
+            nn.Linear(config.latent, coarsest * 16, bias=False), nn.Unflatten(1, (coarsest, 4, 4)), *_finish(coarsest)
+        )
+        decoder: list[nn.Module] = []
+        upwards = [*widths[::-1], widths[0]]
+        for coarse, fine in pairwise(upwards):
+            decoder += [nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1, bias=False), *_finish(fine)]
+        self.decoder = nn.Sequential(*decoder)
+        self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
+        initialise(self, slope=LEAKY_SLOPE)
+        initialise(self.posterior, slope=1.0)
+        initialise(self.last, slope=1.0)
+
+    def encode(
+        self, image: Float[Tensor, "batch 3 size size"]
+    ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
+        """Return the mean and the natural logarithm of the variance of each latent number, given images in [-1, 1]."""
+        mean, log_variance = self.posterior(self.encoder(image)).chunk(2, dim=1)
+        return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
+
+    def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
+        """Return the mean image of each latent, in [-1, 1]."""
+        return torch.tanh(self.last(self.decoder(self.expand(latent))))
+
+    def forward(
+        self, image: Float[Tensor, "batch 3 size size"], noise: Float[Tensor, "batch latent"]
+    ) -> tuple[Float[Tensor, "batch 3 size size"], Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
+        """Return reconstruction, mean and log-variance; `noise` is standard normal."""
+        mean, log_variance = self.encode(image)
+        return self.decode(reparameterise(mean, log_variance, noise)), mean, log_variance
+
+
+def reparameterise(
+    mean: Float[Tensor, "batch latent"],
+    log_variance: Float[Tensor, "batch latent"],
+    noise: Float[Tensor, "batch latent"],
+) -> Float[Tensor, "batch latent"]:
+    """Return a draw from the posterior through which gradients pass, equation 10 of Kingma and Welling 2014.
+
+    Args:
+        mean: Of the posterior.
+        log_variance: Natural logarithm of its variance.
+        noise: Standard normal.
+    """
+    return mean + torch.exp(0.5 * log_variance) * noise
+
+
+def _finish(channels: int) -> list[nn.Module]:
+    return [BatchNorm2d(channels), nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
