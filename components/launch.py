@@ -1,0 +1,265 @@
+"""Start torchrun, stream its log, bring back the failing rank's own words, and leave no process behind.
+
+The flow's process calls `torchrun`; the processes it starts ("ranks") enter `Reporting()` and call `beat()`.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, outcome
+
+__all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "torchrun"]
+
+_GRACE_S = 20.0  # over torchrun's own 15 s for its ranks, under the 30 s that Prefect gives a cancelled flow
+_HUNG_GRACE_S = 5.0
+_START_S = 300.0
+_POLL_S = 0.25
+_LAUNCH = "KINTSUGI_LAUNCH"
+_HEARTBEAT = "KINTSUGI_HEARTBEAT"
+
+# Runs torchrun and ends it when the launcher dies: its end of stdin closes, or this process gets another parent.
+_AGENT = """
+import json, os, select, signal, sys, threading, time
+def watch(parent):
+    while os.getppid() == parent and not select.select([0], [], [], 1)[0]:
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=watch, args=(int(sys.argv[1]),), daemon=True).start()
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main
+try:
+    main(sys.argv[3:])
+except ChildFailedError as error:
+    rows = [[rank, one.local_rank, one.exitcode, one.timestamp] for rank, one in error.failures.items()]
+    with open(sys.argv[2], "w") as file:
+        json.dump(rows, file)
+    sys.exit(1)
+"""
+
+
+def beat() -> None:
+    """In a rank: tell the launcher that work goes on, if it asked to be told. Cheap enough for every step."""
+    if path := os.environ.get(_HEARTBEAT):
+        Path(path).touch()
+
+
+def torchrun(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    processes: int,
+    logs: Path,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+    nodes: int = 1,
+    node_rank: int = 0,
+    rendezvous: str | None = None,
+    heartbeat: Path | None = None,
+    heartbeat_timeout_s: float | None = None,
+) -> None:
+    """Run `python -m module` in `processes` ranks on this host and return when all have ended well.
+
+    Whatever ends the call, an error of a rank, a limit, a signal that raises in the caller, every process of the
+    group is gone when it returns: SIGTERM first, SIGKILL after 20 s. If the caller itself is killed, the group ends
+    within about 20 s, at once where ranks call `distributed.die_with_parent`.
+
+    Args:
+        module: Run in each rank, with `arguments`.
+        arguments: The command line of each rank.
+        processes: Ranks on this host.
+        logs: Each launch makes its own folder here: `agent.log`, and below it each rank's stdout and stderr.
+        environment: Added to this process's variables, of which Prefect's run context and MLFLOW_RUN_ID are dropped.
+        timeout_s: Longest time the whole launch may take; None sets no limit.
+        on_line: Called with every line that a rank prints, as "[rank 0] text".
+        nodes: Hosts that take part; each calls this function with the same arguments and its own `node_rank`.
+        node_rank: Number of this host, 0 <= node_rank < nodes.
+        rendezvous: "host:port" of host 0, reachable from all; needed with more than one host.
+        heartbeat: File that `beat()` touches in the ranks.
+        heartbeat_timeout_s: Longest time between two touches; before the first one it is at least 300 s.
+
+    Raises:
+        Stopped: The ranks stopped on purpose and can be resumed.
+        LaunchFailed: A rank failed, a limit was passed, or no progress was seen.
+        ValueError: The arguments contradict each other.
+    """
+    folder = logs.absolute() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+    placement = _placement(processes, nodes, node_rank, rendezvous)
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-u", "-c", _AGENT, str(os.getpid()), str(folder / "failures.json"), *placement]
+    command += ["--max-restarts=0", "--redirects=3", "--tee=3", f"--log-dir={folder}"]
+    command += ["--log-line-prefix-template=[rank ${rank}] ", "-m", module, *arguments]
+    variables = _environment(environment or {}, processes) | {_LAUNCH: folder.name}
+    if heartbeat is not None:
+        variables[_HEARTBEAT] = str(heartbeat.absolute())
+    limits = _Limits(timeout_s, heartbeat, heartbeat_timeout_s)
+    agent = _Agent(command, variables, folder, on_line)
+    grace_s = _GRACE_S
+    try:
+        code = agent.follow(limits)
+    except _Hung:
+        grace_s = _HUNG_GRACE_S
+        raise
+    finally:
+        agent.stop(grace_s)
+    if code != 0:
+        raise outcome(folder, code, first_rank=node_rank * processes, ranks=nodes * processes)
+
+
+class _Hung(LaunchFailed):
+    pass
+
+
+@dataclass
+class _Limits:
+    timeout_s: float | None
+    heartbeat: Path | None
+    heartbeat_timeout_s: float | None
+    _started: float = field(default_factory=time.monotonic)
+    _last: float = field(default_factory=time.monotonic)
+    _stamp: int = 0
+    _beats: int = 0
+
+    def __post_init__(self) -> None:
+        self._stamp = self._touched()
+
+    def check(self) -> None:
+        """Raise LaunchFailed when a limit is passed."""
+        now = time.monotonic()
+        if self.timeout_s is not None and now - self._started > self.timeout_s:
+            raise LaunchFailed(f"not finished within its time limit of {self.timeout_s:g} s")
+        if self.heartbeat_timeout_s is None:
+            return
+        if (stamp := self._touched()) != self._stamp:
+            self._stamp, self._last, self._beats = stamp, now, self._beats + 1
+        limit_s = self.heartbeat_timeout_s if self._beats else max(_START_S, self.heartbeat_timeout_s)
+        if now - self._last > limit_s:
+            raise _Hung(f"no progress for {limit_s:g} s: {self.heartbeat} was not touched, a rank may hang")
+
+    def _touched(self) -> int:
+        with suppress(FileNotFoundError):
+            return self.heartbeat.stat().st_mtime_ns if self.heartbeat else 0
+        return 0
+
+
+class _Agent:
+    """The torchrun process of one launch: its lines, its end, and the end of every process below it."""
+
+    def __init__(
+        self, command: list[str], variables: dict[str, str], folder: Path, on_line: Callable[[str], None] | None
+    ) -> None:
+        self._launch = variables[_LAUNCH]
+        self._on_line = on_line
+        self._rest = b""
+        self._log = (folder / "agent.log").open("ab")
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            env=variables,
+            start_new_session=True,
+        )
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
+
+    def follow(self, limits: _Limits) -> int:
+        """Pass lines on until the agent ends; return its exit code."""
+        while self._process.poll() is None:
+            for line in self._lines(_POLL_S):
+                self._emit(line)
+            limits.check()
+        while lines := list(self._lines(0.0)):
+            for line in lines:
+                self._emit(line)
+        if self._rest:
+            self._emit(self._rest)
+        return self._process.returncode
+
+    def stop(self, grace_s: float) -> None:
+        """End every process of the launch and wait for it."""
+        below = self._below()
+        try:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGTERM)
+            deadline = time.monotonic() + grace_s
+            while self._process.poll() is None and time.monotonic() < deadline:
+                for line in self._lines(_POLL_S):
+                    self._log.write(line + b"\n")
+        finally:
+            survivors = list({*below, *self._below()})
+            for process in survivors:
+                with suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(survivors, timeout=5)
+            self._process.kill()
+            self._process.wait()
+            self._selector.close()
+            for pipe in (self._process.stdin, self._process.stdout, self._log):
+                if pipe:
+                    pipe.close()
+
+    def _lines(self, wait_s: float) -> Iterator[bytes]:
+        if not self._selector.get_map():
+            time.sleep(wait_s)
+            return
+        for key, _ in self._selector.select(wait_s):
+            content = os.read(key.fd, 1 << 16)
+            if not content:
+                self._selector.unregister(key.fileobj)
+            *lines, self._rest = (self._rest + content).split(b"\n")
+            yield from lines
+
+    def _emit(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip("\r")
+        if not text.startswith("[rank "):
+            self._log.write(line + b"\n")
+            self._log.flush()
+        elif self._on_line is not None:
+            self._on_line(text)
+
+    def _below(self) -> list[psutil.Process]:
+        """Return the live processes of this launch, also those whose parent is gone: all carry its mark."""
+        found = []
+        with suppress(psutil.Error):
+            found += psutil.Process(self._process.pid).children(recursive=True)
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(_LAUNCH) == self._launch:
+                    found.append(process)
+        return [process for process in found if process.pid != self._process.pid]
+
+
+def _placement(processes: int, nodes: int, node_rank: int, rendezvous: str | None) -> list[str]:
+    if processes < 1 or not 0 <= node_rank < nodes:
+        raise ValueError(f"{processes} processes on host {node_rank} of {nodes}: hosts count from 0")
+    here = [f"--nproc-per-node={processes}"]
+    if nodes == 1:
+        return [*here, "--standalone", "--local-addr=127.0.0.1"]
+    if rendezvous is None:
+        raise ValueError(f"{nodes} hosts need a rendezvous, the host:port of host 0")
+    # Static: ranks follow node_rank, so that a run has the same ranks on the same hosts each time.
+    return [*here, f"--nnodes={nodes}", f"--node-rank={node_rank}", "--rdzv-backend=static", "--rdzv-id=kintsugi",
+            f"--rdzv-endpoint={rendezvous}"]  # fmt: skip
+
+
+def _environment(added: Mapping[str, str], processes: int) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT__") and k != "MLFLOW_RUN_ID"}
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    defaults = {"OMP_NUM_THREADS": str(max(1, cores // processes)), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "15"}
+    return {**defaults, **inherited, **added, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,197 @@
+"""A launch brings back results or the failing rank's own words, and leaves no process behind, whoever dies."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.launch import LaunchFailed, Stopped, torchrun
+
+pytestmark = pytest.mark.distributed
+HERE = Path(__file__).parent
+PLACE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
+CALLER = """
+import sys
+from pathlib import Path
+from components.launch import torchrun
+folder = Path(sys.argv[2])
+torchrun("launched_rank", sys.argv[1:], processes=2, logs=folder / "logs")
+"""
+
+
+def launch(what: str, folder: Path, **options) -> None:
+    torchrun("launched_rank", [what, str(folder)], processes=2, logs=folder / "logs", environment=PLACE, **options)
+
+
+def until(condition: Callable[[], bool], limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {limit_s} s"
+        time.sleep(0.1)
+
+
+def ranks(folder: Path) -> list[psutil.Process]:
+    """Wait for both ranks to be at work."""
+    files = [folder / "pid-0", folder / "pid-1"]
+    until(lambda: all(file.is_file() and file.read_text() for file in files), 60)
+    return [psutil.Process(int(file.read_text())) for file in files]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+@pytest.fixture
+def caller(tmp_path):
+    """Start a process that launches two ranks; it and its ranks do not outlive the test."""
+    started: list[psutil.Process] = []
+
+    def start(what: str) -> tuple[psutil.Process, list[psutil.Process]]:
+        process = subprocess.Popen([sys.executable, "-c", CALLER, what, str(tmp_path)], env={**os.environ, **PLACE})
+        started.append(psutil.Process(process.pid))
+        started.extend(below := ranks(tmp_path))
+        return started[0], below
+
+    yield start
+    for process in started:
+        if process.is_running():
+            process.kill()
+    started[0].wait()
+
+
+def test_two_ranks_work_together_and_their_results_come_back(tmp_path):
+    launch("add_ranks", tmp_path)
+    assert [(tmp_path / f"sum-{rank}").read_text() for rank in range(2)] == ["3 of 2", "3 of 2"]
+
+
+def test_lines_of_all_ranks_are_streamed_and_kept_and_the_flows_run_context_is_not_inherited(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "a")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "b")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setitem(PLACE, "CHOSEN", "here")
+    lines: list[str] = []
+    launch("say", tmp_path, on_line=lines.append)
+    assert sorted(lines) == [f"[rank {rank}] {text} {rank}" for rank in range(2) for text in ("error", "out")]
+    assert sorted(file.read_text() for file in (tmp_path / "logs").rglob("stdout.log")) == ["out 0\n", "out 1\n"]
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert (tmp_path / "environment-0").read_text() == f"- - {threads} here"
+
+
+def test_the_failing_ranks_own_message_is_raised(tmp_path):
+    with pytest.raises(LaunchFailed, match="rank 1 of 2 failed: ValueError: the 7th shard has no images") as failure:
+        launch("fail", tmp_path)
+    assert 'raise ValueError("the 7th' in failure.value.traceback
+
+
+def test_a_rank_that_died_without_a_word_is_named_before_those_that_lost_it(tmp_path):
+    with pytest.raises(LaunchFailed, match=r"(?s)rank 0 of 2 failed: ended by SIGKILL.*about to go"):
+        launch("vanish", tmp_path)
+
+
+def test_an_unknown_module_fails_with_the_interpreters_words(tmp_path):
+    with pytest.raises(LaunchFailed, match="No module named no_such_module"):
+        torchrun("no_such_module", [], processes=1, logs=tmp_path)
+
+
+@pytest.mark.parametrize(("what", "words"), [("stop", "time budget spent at image 6400"), ("leave", "at image 12")])
+def test_ranks_that_stop_on_purpose_are_resumable_and_not_failed(tmp_path, what, words):
+    with pytest.raises(Stopped, match=words):
+        launch(what, tmp_path)
+
+
+def test_a_time_limit_ends_the_group_after_it_could_save(tmp_path):
+    with pytest.raises(LaunchFailed, match="time limit of 8 s"):
+        launch("wait", tmp_path, timeout_s=8)
+    assert (tmp_path / "stopped-0").is_file()
+    assert (tmp_path / "stopped-1").is_file()
+    assert gone_by_id(tmp_path)
+
+
+def gone_by_id(folder: Path) -> bool:
+    return not any(psutil.pid_exists(int((folder / f"pid-{rank}").read_text())) for rank in range(2))
+
+
+def test_a_hung_rank_is_found_by_its_missing_heartbeat(tmp_path):
+    with pytest.raises(LaunchFailed, match="no progress for 2 s"):
+        launch("hang", tmp_path, heartbeat=tmp_path / "heartbeat", heartbeat_timeout_s=2)
+    assert gone_by_id(tmp_path)
+
+
+def test_an_error_in_the_caller_ends_ranks_that_ignore_sigterm(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.launch._GRACE_S", 1.0)
+
+    def interrupt() -> None:
+        ranks(tmp_path)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        launch("ignore", tmp_path)
+    thread.join()
+    assert gone_by_id(tmp_path)
+
+
+def test_killing_the_agent_leaves_no_rank(caller):
+    process, below = caller("tied")
+    below[0].parent().kill()
+    until(lambda: gone([*below, process]), 10)
+
+
+def test_killing_the_agent_leaves_no_rank_even_if_ranks_do_not_watch_it(caller):
+    process, below = caller("ignore")
+    below[0].parent().kill()
+    until(lambda: gone([*below, process]), 10)
+
+
+def test_killing_the_launcher_ends_the_ranks_which_can_still_save(caller, tmp_path):
+    process, below = caller("wait")
+    process.kill()
+    until(lambda: gone(below), 10)
+    assert (tmp_path / "stopped-0").is_file()
+
+
+def test_killing_launcher_and_agent_at_once_leaves_no_rank(caller):
+    process, below = caller("tied")
+    agent = below[0].parent()
+    process.kill()
+    agent.kill()
+    until(lambda: gone(below), 10)
+
+
+def test_sigterm_to_the_caller_ends_the_group(caller, tmp_path):
+    process, below = caller("wait")
+    process.terminate()
+    until(lambda: gone([*below, process]), 20)
+    assert (tmp_path / "stopped-1").is_file()
+
+
+def test_two_hosts_make_one_group_with_fixed_ranks(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    options = {"processes": 1, "nodes": 2, "rendezvous": place, "environment": PLACE, "timeout_s": 90}
+    other = threading.Thread(
+        target=lambda: torchrun(
+            "launched_rank", ["add_ranks", str(tmp_path)], logs=tmp_path / "b", node_rank=1, **options
+        )
+    )
+    other.start()
+    torchrun("launched_rank", ["add_ranks", str(tmp_path)], logs=tmp_path / "a", node_rank=0, **options)
+    other.join()
+    assert [(tmp_path / f"sum-{rank}").read_text() for rank in range(2)] == ["3 of 2", "3 of 2"]
+
+
+@pytest.mark.parametrize("wrong", [{"nodes": 2}, {"nodes": 2, "node_rank": 2, "rendezvous": "a:1"}])
+def test_contradicting_hosts_are_refused_before_anything_starts(tmp_path, wrong):
+    with pytest.raises(ValueError, match="host"):
+        launch("say", tmp_path, **wrong)
+    assert not (tmp_path / "logs").exists()
