@@ -40,7 +40,7 @@ lint: install-dev ## Style, formatting, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: install-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

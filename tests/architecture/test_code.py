@@ -137,6 +137,10 @@ def takes_anything(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and node.args.kwarg is not None
 
 
+def listed(found: list[str]) -> str:
+    return "\n" + "\n".join(found)  # all of them: pytest would show the first
+
+
 def places(root: Path, product: tuple[Path, ...], rule: Rule) -> list[str]:
     return [
         f"{path.relative_to(root)}:{getattr(node, 'lineno', 0)}"
@@ -147,7 +151,8 @@ def places(root: Path, product: tuple[Path, ...], rule: Rule) -> list[str]:
 
 
 def test_nothing_reaches_through_a_closed_door(root: Path, product: tuple[Path, ...]) -> None:
-    assert [line for p in product for line in forbidden(p.read_text(), str(p.relative_to(root)))] == []
+    found = [line for p in product for line in forbidden(p.read_text(), str(p.relative_to(root)))]
+    assert not found, listed(found)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,7 @@ def test_no_code(root: Path, product: tuple[Path, ...], rule: Rule) -> None:
     found = places(root, product, rule)
     if rule is takes_anything:
         found = [place for place in found if place.startswith("components/")]
-    assert found == []
+    assert not found, listed(found)
 
 
 def test_yaml_is_read_by_a_safe_loader(root: Path, product: tuple[Path, ...]) -> None:
@@ -172,7 +177,7 @@ def test_yaml_is_read_by_a_safe_loader(root: Path, product: tuple[Path, ...]) ->
                 loader = ast.unparse(keyword(node, "Loader") or node.args[-1])
                 if "Safe" not in loader and loader not in safe:
                     found.append(f"{path.relative_to(root)}:{node.lineno}")
-    assert found == []
+    assert not found, listed(found)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from importlinter.cli import lint_imports
 def test_import_contracts_hold(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "path", [str(root), *sys.path])
-    code = lint_imports(config_filename=str(root / ".importlinter"), no_cache=True)
+    code = lint_imports(config_filename=str(root / ".importlinter"), no_cache=True, no_logo=True)
     assert code == 0, capsys.readouterr().out
 
 
