@@ -1,0 +1,126 @@
+"""Free-form masks: brush strokes and random walks, drawn on a canvas of at least 256 px and reduced by area.
+
+Widths and lengths are fractions of the side. The published pixel values, used unscaled on a 32 px image, would hide
+99 % of it.
+"""
+
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from components.corruption.ranges import FractionRange
+from components.corruption.shapes import Mask, MaskSection
+
+CANVAS_PX = 256
+_MOST_SEGMENTS = 5
+_MOST_TURN = 4.0
+
+
+class _Brush(NamedTuple):
+    strokes: tuple[int, int]
+    width_px: tuple[float, float]
+    length_px: tuple[float, float]
+
+
+_BRUSHES = {
+    "thin": _Brush((4, 50), (5, 15), (10, 50)),
+    "medium": _Brush((4, 5), (5, 55), (10, 110)),
+    "thick": _Brush((1, 5), (5, 105), (10, 210)),
+}
+
+
+class StrokesConfig(MaskSection):
+    """Brush strokes of one to five straight segments.
+
+    The thin, medium and thick masks that LaMa is evaluated on at 256 px (Suvorov et al. 2021,
+    https://arxiv.org/abs/2109.07161), scaled to the image's side; the angle is drawn from all of [0, 4) radians.
+    """
+
+    kind: Literal["strokes"] = "strokes"
+    style: Literal["thin", "medium", "thick"] = "medium"
+    """thin: 4-50 strokes 2-6 % of the side wide; medium: 4-5, 2-21 %; thick: 1-5, 2-41 %."""
+
+    def _draw(self, size: int, rng: np.random.Generator) -> Mask:
+        brush = _BRUSHES[self.style]
+        canvas = np.zeros((_canvas_px(size), _canvas_px(size)), dtype=np.uint8)
+        side = canvas.shape[0]
+        scale = side / CANVAS_PX
+        strokes = int(rng.integers(brush.strokes[0], brush.strokes[1] + 1))
+        shape = (_MOST_SEGMENTS, strokes)
+        segments = rng.integers(1, _MOST_SEGMENTS + 1, strokes)
+        position = rng.random((strokes, 2)) * side
+        angle = rng.random(shape) * _MOST_TURN
+        angle[:, ::2] *= -1
+        length = rng.uniform(*brush.length_px, shape) * scale
+        width = np.maximum(rng.uniform(*brush.width_px, shape) * scale, 1).astype(int)
+        step = length[..., None] * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+        for segment in range(_MOST_SEGMENTS):
+            following = np.clip(position + step[segment], 0, side)
+            ends = np.concatenate([position, following], axis=1).astype(int)
+            for stroke in np.flatnonzero(segments > segment):
+                x0, y0, x1, y1 = ends[stroke].tolist()
+                cv2.line(canvas, (x0, y0), (x1, y1), (255.0,), int(width[segment, stroke]))
+            position = following
+        return _reduced(canvas, size)
+
+
+class WalkConfig(MaskSection):
+    """The cells that a random walk visits, thickened; ragged like the irregular masks of Liu et al. 2018.
+
+    Our own procedure (the published masks, https://arxiv.org/abs/1804.07723, are files); the walk is reflected at the
+    image's edge.
+    """
+
+    kind: Literal["walk"] = "walk"
+    steps: FractionRange = (0.1, 1.0)
+    """Fewest and most unit steps, as a fraction of the number of pixels of the 256 px canvas."""
+    thickness: FractionRange = (1 / 256, 9 / 256)
+    """Least and greatest diameter of the walker's brush, as a fraction of the side."""
+    walks: int = Field(default=1, ge=1, le=100)
+    """Independent walks whose visited cells are joined."""
+
+    def _draw(self, size: int, rng: np.random.Generator) -> Mask:
+        side = CANVAS_PX
+        canvas = np.zeros((side, side), dtype=np.uint8)
+        for _ in range(self.walks):
+            steps = max(int(rng.uniform(*self.steps) * side * side), 1)
+            x, y = _reflected_walk(side, steps, rng)
+            canvas[y, x] = 255
+        diameter = max(round(rng.uniform(*self.thickness) * side), 1)
+        if diameter > 1:
+            canvas = _u8(cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))))
+        if size > side:
+            return _u8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_LINEAR)) >= 128
+        whole = _canvas_px(size)
+        if whole != side:
+            canvas = _u8(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_NEAREST))
+        return _reduced(canvas, size)
+
+
+def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the x and y of a walk of unit steps, folded back at the edges of a square of `side` cells."""
+    start = rng.integers(0, side, 2)
+    direction = rng.integers(0, 4, steps, dtype=np.uint8)
+    along_x = np.array([1, -1, 0, 0])[direction]
+    along_y = np.array([0, 0, 1, -1])[direction]
+    x, y = (np.mod(begin + np.cumsum(along), 2 * side) for begin, along in zip(start, (along_x, along_y), strict=True))
+    return np.minimum(x, 2 * side - 1 - x), np.minimum(y, 2 * side - 1 - y)
+
+
+def _canvas_px(size: int) -> int:
+    """Return the smallest multiple of `size` that is at least 256, so that areas reduce in whole blocks."""
+    return size * -(-CANVAS_PX // size)
+
+
+def _reduced(canvas: NDArray[np.uint8], size: int) -> Mask:
+    """Return True where at least half of a pixel's block is marked."""
+    if canvas.shape[0] == size:
+        return canvas > 0
+    return _u8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)) >= 128
+
+
+def _u8(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    return np.asarray(array, dtype=np.uint8)
