@@ -10,7 +10,7 @@ from components.models.patch import PatchDiscriminatorConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 
-# Pydantic has no discriminator for one member; when a second comes, write Annotated[A | B, Field(discriminator="kind")].
+# Pydantic has no discriminator for one member; a second one makes it Annotated[A | B, Field(discriminator="kind")].
 GeneratorConfig = Annotated[DcganGeneratorConfig, Field(description="The network that turns noise into images.")]
 DiscriminatorConfig = Annotated[DcganDiscriminatorConfig, Field(description="The network that judges whole images.")]
 VaeNetworkConfig = Annotated[ConvVaeConfig, Field(description="Encoder and decoder.")]

@@ -9,11 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from components.models.initial import initialise
+from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.models.norm import BatchNorm2d
 from components.section import Section
 
-LEAKY_SLOPE = 0.2
 _LARGEST_FACTOR = 8
 
 
@@ -74,7 +73,7 @@ class DcganGenerator(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.last = nn.Conv2d(channels[-1], 3, 3, padding=1)
         initialise(self)
-        initialise(self.last, slope=1.0)
+        initialise(self.last, LINEAR_GAIN)
 
     def forward(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
         """Return images in [-1, 1]."""
@@ -115,8 +114,8 @@ class DcganDiscriminator(nn.Module):
             stages += [nn.Dropout(config.dropout)] if config.dropout else []
         self.stages = nn.Sequential(*stages)
         self.last = nn.Linear(channels[-1] * 16, 1)
-        initialise(self, slope=LEAKY_SLOPE)
-        initialise(self.last, slope=1.0)
+        initialise(self, LEAKY_GAIN)
+        initialise(self.last, LINEAR_GAIN)
         if config.normalisation == "spectral":
             normalise_spectrally(self)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.models.fill import add_and_clamp, pyramid_fill
-from components.models.initial import initialise
+from components.models.initial import GATED_GAIN, initialise
 from components.models.resnet import check_multiple
 from components.section import Section
 
@@ -55,7 +55,7 @@ class GatedUnet(nn.Module):
         self.at_half = GatedConv2d(quarter + half, half)
         self.at_full = GatedConv2d(half + full, full)
         self.last = nn.Conv2d(full, 3, 3, padding=1)
-        initialise(self)
+        initialise(self, GATED_GAIN)
         nn.init.zeros_(self.last.weight)
 
     def forward(

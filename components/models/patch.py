@@ -1,13 +1,14 @@
 """The patch discriminator of Isola et al. 2017, https://arxiv.org/abs/1611.07004: one logit per patch of the image."""
 
+from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from components.models.dcgan import LEAKY_SLOPE, normalise_spectrally, pyramid
-from components.models.initial import initialise
+from components.models.dcgan import normalise_spectrally, pyramid
+from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.section import Section
 
 
@@ -35,13 +36,13 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         widths = [3, *pyramid(config.width, config.layers)]
         self.stages = nn.ModuleList()
-        for stage, (fine, coarse) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for stage, (fine, coarse) in enumerate(pairwise(widths)):
             halves = stage < config.layers - 1
             convolution = nn.Conv2d(fine, coarse, 4 if halves else 3, stride=2 if halves else 1, padding=1)
             self.stages.append(nn.Sequential(convolution, nn.LeakyReLU(LEAKY_SLOPE, inplace=True)))
         self.last = nn.Conv2d(widths[-1], 1, 3, padding=1)
-        initialise(self, slope=LEAKY_SLOPE)
-        initialise(self.last, slope=1.0)
+        initialise(self, LEAKY_GAIN)
+        initialise(self.last, LINEAR_GAIN)
         if config.normalisation == "spectral":
             normalise_spectrally(self)
 

@@ -54,13 +54,14 @@ class ResnetInpainter(nn.Module):
             for fine, coarse in pairwise([4, *widths])
         )
         dilations = islice(cycle(_DILATIONS), config.blocks)
-        self.blocks = nn.Sequential(*(_Block(widths[-1], dilation) for dilation in dilations))
+        blocks = [_Block(widths[-1], dilation) for dilation in dilations]
+        self.blocks = nn.Sequential(*blocks)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1) for coarse, fine in pairwise(widths[::-1])
         )
         self.last = nn.ConvTranspose2d(widths[0], 3, 4, stride=2, padding=1)
         initialise(self)
-        for block in self.blocks:
+        for block in blocks:
             nn.init.zeros_(block.second.weight)
         nn.init.zeros_(self.last.weight)
 

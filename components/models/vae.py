@@ -8,8 +8,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from components.models.dcgan import LEAKY_SLOPE, doublings, pyramid
-from components.models.initial import initialise
+from components.models.dcgan import doublings, pyramid
+from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.models.norm import BatchNorm2d
 from components.section import Section
 
@@ -52,9 +52,9 @@ class ConvVae(nn.Module):
             decoder += [nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1, bias=False), *_finish(fine)]
         self.decoder = nn.Sequential(*decoder)
         self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
-        initialise(self, slope=LEAKY_SLOPE)
-        initialise(self.posterior, slope=1.0)
-        initialise(self.last, slope=1.0)
+        initialise(self, LEAKY_GAIN)
+        initialise(self.posterior, LINEAR_GAIN)
+        initialise(self.last, LINEAR_GAIN)
 
     def encode(
         self, image: Float[Tensor, "batch 3 size size"]
