@@ -14,7 +14,7 @@ RELU_GAIN = math.sqrt(2)
 LEAKY_GAIN = math.sqrt(2 / (1 + LEAKY_SLOPE**2))
 LINEAR_GAIN = 1.0
 GATED_GAIN = math.sqrt(5)
-"""Where a and g are normal with variance 5, ELU(a) · sigmoid(g) has second moment 1.00 (measured on 4 million draws)."""
+"""Where a and g are normal with variance 5, ELU(a) · sigmoid(g) has second moment 1.00 (measured, 4 million draws)."""
 
 
 def initialise(module: nn.Module, gain: float = RELU_GAIN) -> None:
