@@ -34,12 +34,14 @@ class ScratchesConfig(DegradationSection):
         degraded = image.copy()
         missing = np.zeros(image.shape[:2], dtype=bool)
         for _ in range(scratches):
-            cover = _scratch(image.shape[0], image.shape[1], rng) * np.float32(rng.uniform(0.5, 1))
+            box, cover = _scratch(image.shape[0], image.shape[1], rng)
+            cover *= np.float32(rng.uniform(0.5, 1))
             colour = _scratch_colour(image, rng)
             touched = cover > 1 / 255
             strength = cover[touched][:, None]
-            degraded[touched] = np.rint(degraded[touched] * (1 - strength) + colour * strength).astype(np.uint8)
-            missing |= touched
+            part = degraded[box]
+            part[touched] = np.rint(part[touched] * (1 - strength) + colour * strength).astype(np.uint8)
+            missing[box] |= touched
         return degraded, missing, {"scratches": scratches}
 
 
@@ -74,8 +76,8 @@ class DeadPixelsConfig(DegradationSection):
         return degraded, missing, drawn
 
 
-def _scratch(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the share in [0, 1] of each pixel that one scratch covers."""
+def _scratch(height: int, width: int, rng: np.random.Generator) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+    """Return the part of the image that one scratch lies in, and the share in [0, 1] that it covers of each pixel."""
     segments = int(rng.integers(1, 6))
     lean = rng.normal(math.pi / 2, math.radians(10))
     angles = lean + rng.normal(0, math.radians(10), segments)
@@ -84,11 +86,15 @@ def _scratch(height: int, width: int, rng: np.random.Generator) -> NDArray[np.fl
     bends = np.cumsum(step * np.stack([np.cos(angles), np.sin(angles)], axis=1), axis=0)
     points = np.rint(np.concatenate([start[None], start + bends])).astype(np.int32)
     thickness = int(rng.integers(1, math.ceil(height / 128) + 2)) if height >= 64 else 1
-    cover = np.zeros((height, width), dtype=np.uint8)
-    cv2.polylines(cover, [points.reshape(-1, 1, 2)], False, (255.0,), thickness)  # noqa: FBT003 - cv2 wants it in place
+    edge = np.array([width, height])
+    low = np.clip(points.min(axis=0) - thickness - 2, 0, edge - 1)
+    high = np.clip(points.max(axis=0) + thickness + 3, low + 1, edge)
+    cover = np.zeros((high[1] - low[1], high[0] - low[0]), dtype=np.uint8)
+    cv2.polylines(cover, [(points - low).astype(np.int32).reshape(-1, 1, 2)], False, (255.0,), thickness)  # noqa: FBT003
     if height >= 128:
         cover = np.asarray(cv2.GaussianBlur(cover, (3, 3), 0.5), dtype=np.uint8)
-    return cover.astype(np.float32) / np.float32(255)
+    box = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+    return box, cover.astype(np.float32) / np.float32(255)
 
 
 def _scratch_colour(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ _CONTRAST: Table[float] = {
     64: (0.4, 0.3, 0.2, 0.1, 0.05),
     224: (0.4, 0.3, 0.2, 0.1, 0.05),
 }
-_ENLARGING = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+_ENLARGING = {"nearest": cv2.INTER_NEAREST_EXACT, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
 class JpegConfig(DegradationSection):
@@ -41,8 +41,8 @@ class ResampleConfig(DegradationSection):
     """Reduction by area to a ratio of each side and enlargement back; ratios are those of ImageNet-C's pixelate."""
 
     kind: Literal["resample"] = "resample"
-    enlarge: Literal["nearest", "linear", "cubic"] = "nearest"
-    """How the reduced image is enlarged; nearest shows pixels."""
+    enlarge: Literal["nearest", "linear", "cubic"] = "linear"
+    """How the reduced image is enlarged; nearest is the published way, whose loss need not grow with severity."""
 
     def _degrade(
         self, image: Image, severity: int, rng: np.random.Generator

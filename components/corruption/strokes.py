@@ -100,14 +100,21 @@ class WalkConfig(MaskSection):
         return _reduced(canvas, size)
 
 
-def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the x and y of a walk of unit steps, folded back at the edges of a square of `side` cells."""
     start = rng.integers(0, side, 2)
     direction = rng.integers(0, 4, steps, dtype=np.uint8)
-    along_x = np.array([1, -1, 0, 0])[direction]
-    along_y = np.array([0, 0, 1, -1])[direction]
-    x, y = (np.mod(begin + np.cumsum(along), 2 * side) for begin, along in zip(start, (along_x, along_y), strict=True))
-    return np.minimum(x, 2 * side - 1 - x), np.minimum(y, 2 * side - 1 - y)
+    unit_steps = (np.array([1, -1, 0, 0], dtype=np.int8), np.array([0, 0, 1, -1], dtype=np.int8))
+    x, y = (
+        np.cumsum(unit[direction], dtype=np.int32) + np.int32(begin)
+        for begin, unit in zip(start, unit_steps, strict=True)
+    )
+    return _folded(x, side), _folded(y, side)
+
+
+def _folded(place: NDArray[np.int32], side: int) -> NDArray[np.int32]:
+    place %= 2 * side
+    return np.minimum(place, 2 * side - 1 - place)
 
 
 def _canvas_px(size: int) -> int:
