@@ -1,21 +1,45 @@
 """Artifact: a finished directory named by what determined it. Store: where they are kept, reused or written once.
 
 An artifact is written as a draft beside its final place and renamed when whole, so a killed writer leaves nothing
-that looks finished. That is the pipeline's only cache.
+that looks finished. That is the pipeline's only cache. In a shared store the files go first, under names that hold
+their sha256, and the manifest last: it is what makes the artifact exist.
 """
 
-import hashlib
 import json
-import os
+import logging
 import shutil
-import uuid
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import Field
 
 from components.section import Section, canonical_json, digest_of
+from components.storage import Storage, open_storage
+from components.storage.files import (
+    DRAFT,
+    checked_key,
+    draft_of,
+    sha256_of,
+    sync_file,
+    sync_folder,
+    write_atomically,
+)
+from components.workspace import require_free
+
+__all__ = [
+    "MANIFEST",
+    "Artifact",
+    "ArtifactError",
+    "SharedStore",
+    "Store",
+    "read_manifest",
+    "sha256_of",
+    "sync_folder",
+    "write_atomically",
+]
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1
@@ -72,6 +96,18 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @classmethod
+    def open(cls, place: str | Path, cache: Path) -> "Store":
+        """Return the store at a folder or an s3:// prefix.
+
+        Args:
+            place: Folder, or s3://bucket/prefix, which is shared by all who name it.
+            cache: Local folder that holds what is used of an s3:// store; not used for a folder.
+        """
+        if str(place).startswith("s3://"):
+            return SharedStore(open_storage(place), cache)
+        return Store(Path(place))
+
     def path_of(self, kind: type[Artifact], inputs: Mapping[str, Any]) -> Path:
         """Return where the artifact that `inputs` determine lies or would lie."""
         return self.root / kind.folder() / digest_of([kind.__name__, dict(inputs)])
@@ -94,7 +130,7 @@ class Store:
         if (finished := self.find(kind, inputs)) is not None:
             return finished
         path = self.path_of(kind, inputs)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+        draft = draft_of(path)
         draft.mkdir(parents=True)
         try:
             fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
@@ -103,6 +139,82 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return kind.read(path)
+
+    def remove_drafts(self, older_than_s: float = 86_400) -> int:
+        """Delete what killed writers left behind, if untouched for so long; return how many drafts were deleted."""
+        limit, deleted = time.time() - older_than_s, 0
+        for draft in self.root.glob(f"*/.*{DRAFT}"):
+            with suppress(FileNotFoundError):  # its writer has just finished
+                if max(path.stat().st_mtime for path in (draft, *draft.rglob("*"))) < limit:
+                    shutil.rmtree(draft)
+                    deleted += 1
+        return deleted
+
+
+class SharedStore(Store):
+    """Artifacts in a storage that others read and write too, each used through a local copy.
+
+    An artifact's files lie at KIND/DIGEST/SHA256/NAME and its manifest at KIND/DIGEST/manifest.json. Files are never
+    overwritten by others, and the manifest is put where none is yet, so of two writers one is first and both hold
+    the same artifact in the end.
+    """
+
+    def __init__(self, remote: Storage, root: Path) -> None:
+        super().__init__(root)
+        self.remote = remote
+
+    def find(self, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
+        """Return the finished artifact that `inputs` determine, fetching and checking it if need be, or None."""
+        path = self.path_of(kind, inputs)
+        if not (path / MANIFEST).is_file() and self.remote.exists(self._key(path, MANIFEST)):
+            self._fetch(path)
+        return super().find(kind, inputs)
+
+    def materialise(
+        self, kind: type[Kind], inputs: Mapping[str, Any], write: Callable[[Path], Mapping[str, Any]]
+    ) -> Kind:
+        """Return the artifact that `inputs` determine, and see that the shared store has it.
+
+        Raises:
+            StorageError: The store cannot be reached. What was written is kept: the next call only sends it.
+        """
+        artifact = super().materialise(kind, inputs, write)
+        self._share(artifact.path)
+        return kind.read(artifact.path)
+
+    def _key(self, path: Path, name: str) -> str:
+        return f"{path.relative_to(self.root).as_posix()}/{name}"
+
+    def _share(self, path: Path) -> None:
+        key, content = self._key(path, MANIFEST), (path / MANIFEST).read_bytes()
+        if not self.remote.exists(key):
+            for name, facts in read_manifest(path)["files"].items():
+                self.remote.upload_file(path / name, self._key(path, f"{facts['sha256']}/{name}"))
+            if self.remote.put_if_absent(key, content):
+                return
+        if self.remote.read_bytes(key) != content:
+            logging.getLogger(__name__).warning(
+                "%s: another machine made this artifact first, with other bytes; theirs is used", path.name
+            )
+            self._fetch(path, replace=True)
+
+    def _fetch(self, path: Path, *, replace: bool = False) -> None:
+        draft, old = draft_of(path), draft_of(path)
+        draft.mkdir(parents=True)
+        try:
+            write_atomically(draft / MANIFEST, self.remote.read_bytes(self._key(path, MANIFEST)))
+            files: dict[str, dict[str, Any]] = read_manifest(draft)["files"]
+            require_free(draft, sum(facts["bytes"] for facts in files.values()), f"to fetch {path.name}")
+            for name, facts in files.items():
+                target = draft / checked_key(name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.remote.download_file(self._key(path, f"{facts['sha256']}/{name}"), target, facts["sha256"])
+            if replace:
+                path.rename(old)
+            _publish(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -120,40 +232,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, never a part, even after a power cut."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        sync_folder(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write_manifest(draft: Path, kind: str, digest: str, inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
     files = {}
     for file in sorted(p for p in draft.rglob("*") if p.is_file()):
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
+        sync_file(file)
         files[str(file.relative_to(draft))] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
     manifest = {
         "schema": _SCHEMA,
@@ -168,10 +250,11 @@ def _write_manifest(draft: Path, kind: str, digest: str, inputs: Mapping[str, An
 
 def _publish(draft: Path, path: Path) -> None:
     """Rename the draft into place; when another writer of the same digest was first, keep theirs."""
-    sync_folder(draft)
+    for folder in (*(item for item in draft.rglob("*") if item.is_dir()), draft):
+        sync_folder(folder)
     try:
         draft.rename(path)
-    except OSError:
+    except OSError as error:
         if not (path / MANIFEST).is_file():
-            raise
+            raise ArtifactError(f"{path}: in the way, and not a finished artifact; delete it") from error
     sync_folder(path.parent)

@@ -1,0 +1,120 @@
+"""Workspace: where things live on this machine, whether there is room for more, and who may train where."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_GIB = 1 << 30
+
+
+class WorkspaceError(RuntimeError):
+    """There is no room, or another process is at work in the same place."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders under one home."""
+
+    home: Path
+
+    @classmethod
+    def here(cls) -> "Workspace":
+        """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace."""
+        workspace = cls(Path(os.environ.get("KINTSUGI_HOME") or "workspace").absolute())
+        workspace.create()
+        return workspace
+
+    def create(self) -> None:
+        """Create the folders that are missing."""
+        for folder in (self.store, self.training, self.cache, self.pages, self.logs, self.prefect, self.mlflow):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def store(self) -> Path:
+        """Artifacts, unless the configuration names another store."""
+        return self.home / "store"
+
+    @property
+    def training(self) -> Path:
+        """One folder per run in progress: checkpoints, curves, pictures."""
+        return self.home / "training"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made or fetched again: decoded images, copies from a shared store."""
+        return self.home / "cache"
+
+    @property
+    def pages(self) -> Path:
+        """Pages for people."""
+        return self.home / "pages"
+
+    @property
+    def logs(self) -> Path:
+        """What launched processes said."""
+        return self.home / "logs"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's own files."""
+        return self.home / "prefect"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's database and files, unless MLFLOW_TRACKING_URI names a server."""
+        return self.home / "mlflow"
+
+    @contextmanager
+    def lock(self, digest: str, wait_s: float = 0.0) -> Iterator[Path]:
+        """Hold the training of `digest` on this machine and give its folder; the kernel lets go if we are killed.
+
+        Raises:
+            WorkspaceError: Another process holds it, still after `wait_s` seconds.
+        """
+        folder = self.training / digest
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(self.training / f".{digest}.lock", f"training {digest}", wait_s):
+            yield folder
+
+
+@contextmanager
+def exclusive(file: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold a lock file, for `what`, against all other processes of this machine.
+
+    Raises:
+        WorkspaceError: Another process holds it, still after `wait_s` seconds; the message names that process.
+    """
+    holder = file.with_suffix(".holder")
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=wait_s)
+    except Timeout as error:
+        who = holder.read_text() if holder.is_file() else "another process"
+        raise WorkspaceError(f"{what} is already under way: {who} holds {file}") from error
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        lock.release()
+
+
+def require_free(folder: Path, needed_bytes: int, purpose: str) -> None:
+    """Check that the disk of `folder` has room for `needed_bytes`.
+
+    Args:
+        folder: An existing folder on the disk in question.
+        needed_bytes: How much is about to be written.
+        purpose: Ends the message, e.g. "to decode 70,000 images".
+
+    Raises:
+        WorkspaceError: It has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise WorkspaceError(f"{folder}: {free / _GIB:.2f} GiB free, {needed_bytes / _GIB:.2f} GiB needed {purpose}")
