@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from components.report.content import Curve, Measure
-from components.report.scores import number, short_count
+from components.report.scores import short_count
 
 _INK, _MUTED, _LINE, _GOLD = "#2b2a27", "#6a675f", "#dcd8ce", "#a5740a"
 _SERIES = (_GOLD, "#3a6ea5", "#a8483a", "#2e857a", "#7a5ca0", "#6f6d68", "#c0608f", "#4f7d2c")
@@ -42,11 +42,13 @@ class Bar:
     name: str
     role: str
     measure: Measure
+    text: str
+    """The value as the table prints it."""
 
 
 def curves(lines: Sequence[Curve], unit: str = "", *, log: bool = False) -> Figure:
     """Return the lines over images seen. Values that are not finite, or not positive on a log axis, leave gaps."""
-    figure, axes = _axes(width_in=5.0, height_in=3.0)
+    figure, axes = _axes(width_in=4.5, height_in=2.8)
     for place, line in enumerate(lines):
         images = [x for x, _ in line.points]
         values = [y if math.isfinite(y) and (y > 0 or not log) else math.nan for _, y in line.points]
@@ -60,8 +62,8 @@ def curves(lines: Sequence[Curve], unit: str = "", *, log: bool = False) -> Figu
             markersize=3.5,
             label=_plain(line.name),
         )
-    if log and any(y > 0 for line in lines for _, y in line.points):
-        _log_axis(axes)
+    if log and any(math.isfinite(y) and y > 0 for line in lines for _, y in line.points):
+        _log_axis(axes, decades=_decades(lines))
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -84,7 +86,7 @@ def intervals(bars: Sequence[Bar]) -> Figure:
     """
     if len({(bar.measure.metric, bar.measure.protocol) for bar in bars}) != 1:
         raise ValueError("an interval chart needs measures of one metric under one protocol")
-    figure, axes = _axes(width_in=5.0, height_in=0.75 + 0.32 * len(bars))
+    figure, axes = _axes(width_in=4.5, height_in=0.75 + 0.3 * len(bars))
     colours = {"model": _GOLD, "champion": _INK}
     for place, bar in enumerate(bars):
         colour, value = colours.get(bar.role, _MUTED), bar.measure.value
@@ -96,7 +98,7 @@ def intervals(bars: Sequence[Bar]) -> Figure:
         axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
         axes.plot([value], [place], "o" if bar.role != "champion" else "D", color=colour, markersize=6.5)
         axes.annotate(
-            number(value), (high, place), (7, 0), textcoords="offset points", va="center", color=_INK, fontsize=_SIZE
+            bar.text, (high, place), (7, 0), textcoords="offset points", va="center", color=_INK, fontsize=_SIZE
         )
     axes.set_yticks(range(len(bars)), [_plain(bar.name) for bar in bars], color=_INK)
     axes.set_ylim(len(bars) - 0.5, -0.5)
@@ -148,11 +150,17 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$").lstrip("_")
 
 
-def _log_axis(axes: Axes) -> None:
+def _log_axis(axes: Axes, decades: float) -> None:
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(numticks=6))
-    axes.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1, 0.5)))
-    axes.tick_params(which="minor", colors=_MUTED, labelsize=_SIZE - 1.5, color=_LINE)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=8))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="minor", length=0)
+
+
+def _decades(lines: Sequence[Curve]) -> float:
+    values = [y for line in lines for _, y in line.points if math.isfinite(y) and y > 0]
+    return math.log10(max(values) / min(values))
 
 
 def _style() -> str:

@@ -29,11 +29,11 @@ class RunColumn(Record):
     page: Link | None = None
 
 
-class NamedPicture(Record):
-    """A picture and the run that it comes from."""
+class RunSamples(Record):
+    """A run's pictures."""
 
     run: str
-    picture: Picture
+    pictures: tuple[Picture, ...]
 
 
 class Family(Record):
@@ -45,7 +45,7 @@ class Family(Record):
     rows: tuple[ScoreRow, ...]
     protocols: tuple[ProtocolFacts, ...]
     plots: tuple[Picture, ...]
-    samples: tuple[NamedPicture, ...]
+    samples: tuple[RunSamples, ...]
     panels: Panels | None
 
 
@@ -96,9 +96,7 @@ def _family(name: str, cards: Mapping[str, ModelCard]) -> Family:
         rows=score_rows(subjects),
         protocols=tuple(protocols.values()),
         plots=tuple(plot_picture(plot) for plot in _overlaid(cards)),
-        samples=tuple(
-            NamedPicture(run=run, picture=picture) for run, card in cards.items() for picture in card.samples
-        ),
+        samples=tuple(RunSamples(run=run, pictures=card.samples) for run, card in cards.items() if card.samples),
         panels=_shared_panels(cards),
     )
 
@@ -141,7 +139,7 @@ def _shared_panels(cards: Mapping[str, ModelCard]) -> Panels | None:
         PanelRow(
             label=key[0],
             pictures=(
-                *_first_two(first[key]),
+                *first[key].pictures[:2],
                 *(rows[key].pictures[tables[run].after] for run, rows in by_row.items()),
             ),
         )
@@ -153,7 +151,3 @@ def _shared_panels(cards: Mapping[str, ModelCard]) -> Panels | None:
 
 def _given(row: PanelRow, table: Panels) -> tuple[bytes, bytes]:
     return row.pictures[0].content, row.pictures[table.before].content
-
-
-def _first_two(row: PanelRow) -> tuple[Picture, ...]:
-    return row.pictures[:2]

@@ -69,6 +69,8 @@ class Measure(Record):
     protocol: str
     """Digest of the protocol; numbers with different digests never share a row."""
     unit: str = ""
+    is_detail: bool = False
+    """Folded away under the table, as scores by bin of missing area should be."""
 
 
 class Subject(Record):

@@ -1,17 +1,20 @@
 """The index page: every run's page in a folder, newest first, rebuilt from the pages themselves."""
 
+import logging
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ValidationError
 
 from components.report.content import Link, PageContent, Record
 from components.report.rendering import render
 
 ENTRY = "kintsugi-run"
 _HEAD_BYTES = 65_536
+_log = logging.getLogger(__name__)
 
 
 class ModelVerdict(Record):
@@ -56,13 +59,14 @@ def write_index(entries: Sequence[IndexEntry], path: Path) -> Path:
 def rebuild_index(folder: Path) -> Path:
     """Write `folder/index.html` from the run pages found under `folder`, at any depth, and return its path.
 
-    Other HTML files are passed over. Two rebuilds at once do no harm: each writes a whole file.
+    Other HTML files are passed over; a run page whose line another version wrote and this one cannot read is logged
+    and left out. Two rebuilds at once do no harm: each writes a whole file.
     """
     target = folder / "index.html"
     pages = (page for page in sorted(folder.rglob("*.html")) if page != target)
     found = ((page, entry) for page in pages if (entry := _read_entry(page)) is not None)
     entries = [
-        entry.model_copy(update={"link": Link(label=entry.name, url=f"./{page.relative_to(folder).as_posix()}")})
+        entry.model_copy(update={"link": Link(label=entry.name, url=f"./{quote(page.relative_to(folder).as_posix())}")})
         for page, entry in found
     ]
     return write_index(entries, target)
@@ -84,4 +88,10 @@ def _read_entry(page: Path) -> IndexEntry | None:
         head = file.read(_HEAD_BYTES).decode(errors="replace")
     finder = _EntryFinder()
     finder.feed(head.partition("</head>")[0])
-    return None if finder.content is None else IndexEntry.model_validate_json(finder.content)
+    if finder.content is None:
+        return None
+    try:
+        return IndexEntry.model_validate_json(finder.content)
+    except ValidationError as error:
+        _log.warning("%s: left out of the index, its line there is not one this version reads (%s)", page, error)
+        return None

@@ -53,11 +53,10 @@ def plot_picture(plot: CurvePlot) -> Picture:
 
 
 def _intervals(model: ModelCard, row: ScoreRow) -> Picture:
-    pairs = zip(model.subjects, row.measures, strict=True)
-    bars = [charts.Bar(s.name, s.role, measure) for s, measure in pairs if measure is not None]
-    spoken = "; ".join(f"{bar.name} {bar.measure.value:.4g}" for bar in bars)
+    columns = zip(model.subjects, row.measures, row.cells, strict=True)
+    bars = [charts.Bar(s.name, s.role, measure, cell.text) for s, measure, cell in columns if measure and cell]
+    spoken = "; ".join(f"{bar.name} {bar.text}" for bar in bars)
     return Picture(
         content=charts.svg(charts.intervals(bars)),
         alt=f"{row.metric}, {row.better} is better: {spoken}.",
-        caption=f"{row.metric}, {row.better} is better; whiskers are confidence intervals",
     )

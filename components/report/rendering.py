@@ -54,6 +54,11 @@ def size_px(picture: Picture) -> tuple[int, int] | None:
         return image.size
 
 
+def breakable(text: str) -> Markup:
+    """Return a name, escaped, that a narrow column may break after an underscore."""
+    return Markup("_<wbr>").join(text.split("_"))
+
+
 def utc(moment: datetime) -> str:
     """Return a moment as people write it, in UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -85,7 +90,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        data_uri=data_uri, size_px=size_px, utc=utc, duration=duration, number=number, short_count=short_count
+        data_uri=data_uri,
+        size_px=size_px,
+        utc=utc,
+        duration=duration,
+        number=number,
+        short_count=short_count,
+        breakable=breakable,
     )
     script = (_TEMPLATES / "page.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

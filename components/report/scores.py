@@ -25,6 +25,7 @@ class ScoreRow(Record):
     unit: str
     better: Better
     protocol: str
+    is_detail: bool
     is_repeated: bool = False
     """The metric has other rows too, measured under other protocols."""
     cells: tuple[ScoreCell | None, ...] = Field(min_length=1)
@@ -88,6 +89,7 @@ def _row(measures: Sequence[Measure | None], *, is_repeated: bool) -> ScoreRow:
         unit=first.unit,
         better=first.better,
         protocol=first.protocol,
+        is_detail=first.is_detail,
         is_repeated=is_repeated,
         cells=cells,
         measures=tuple(measures),

@@ -177,7 +177,8 @@ def gan() -> ModelCard:
     return ModelCard(
         name="gan",
         decision=Decision(
-            verdict="reject", reasons=("fd_efficientnet_lite0 61.2 is not below the champion's 60.4 by the margin of 2.0",)
+            verdict="reject",
+            reasons=("fd_efficientnet_lite0 61.2 is not below the champion's 60.4 by the margin of 2.0",),
         ),
         subjects=(
             Subject(name="gan", role="model", measures=(measure,)),
@@ -185,11 +186,17 @@ def gan() -> ModelCard:
             Subject(name="random", role="baseline", measures=(other,)),
         ),
         samples=(
-            picture_of(noisy(images, 8, 1), "Sixteen drawings by the generator, with averaged weights", "Averaged weights"),
-            picture_of(noisy(images, 20, 2), "Sixteen drawings by the generator, with the last weights", "Last weights"),
+            picture_of(
+                noisy(images, 8, 1), "Sixteen drawings by the generator, with averaged weights", "Averaged weights"
+            ),
+            picture_of(
+                noisy(images, 20, 2), "Sixteen drawings by the generator, with the last weights", "Last weights"
+            ),
         ),
         plots=(
-            CurvePlot(title="Losses", curves=(falling("generator", 0.9, 9e4, 5), falling("discriminator", 0.5, 8e4, 6))),
+            CurvePlot(
+                title="Losses", curves=(falling("generator", 0.9, 9e4, 5), falling("discriminator", 0.5, 8e4, 6))
+            ),
             CurvePlot(
                 title="fd_efficientnet_lite0",
                 protocol="77aa01b2c3d4e5f60718",

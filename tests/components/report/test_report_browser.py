@@ -1,0 +1,111 @@
+"""The pages in a real browser: all pictures seen, no network, nothing too wide, controls that work."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from components.report.comparison import RunColumn, write_comparison
+from components.report.content import PageContent
+from components.report.index import rebuild_index
+from components.report.page import write_page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def pages(content: PageContent, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    again = content.model_copy(update={"run": content.run.model_copy(update={"name": "again"})})
+    return {
+        "page": write_page(content, folder / "run" / "index.html"),
+        "comparison": write_comparison([RunColumn(content=content), RunColumn(content=again)], folder / "compare.html"),
+        "index": rebuild_index(folder),
+    }
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "light"), (390, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    width, scheme = request.param
+    opened = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    opened.complaints = []
+    opened.on("console", lambda message: opened.complaints.append(message.text))
+    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    opened.on("requestfailed", lambda failed: opened.complaints.append(failed.url[:200]))
+    opened.on(
+        "request",
+        lambda asked: None if asked.url.startswith(("file:", "data:")) else opened.complaints.append(asked.url[:200]),
+    )
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("name", ["page", "comparison", "index"])
+def test_a_page_opens_whole_and_quietly(pages, tab, name):
+    tab.goto(pages[name].as_uri())
+    tab.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+    unseen = tab.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.alt)")
+    assert unseen == []
+    assert tab.complaints == []
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.locator("h1").count() == 1
+    assert tab.evaluate("[...document.querySelectorAll('table')].every(t => t.caption && t.caption.textContent.trim())")
+
+
+def test_dark_mode_changes_the_paper(pages, browser):
+    papers = set()
+    for scheme in ("light", "dark"):
+        tab = browser.new_page(color_scheme=scheme)
+        tab.goto(pages["page"].as_uri())
+        papers.add(tab.evaluate("getComputedStyle(document.body).backgroundColor"))
+        tab.close()
+    assert len(papers) == 2
+
+
+def test_the_compare_slider_follows_the_keyboard_and_the_choice_of_sample(pages, browser):
+    tab = browser.new_page()
+    tab.goto(pages["page"].as_uri())
+    slider = tab.locator(".compare input[type=range]")
+    slider.press("End")
+    assert tab.evaluate("document.querySelector('.compare-stage').style.getPropertyValue('--cut')") == "100%"
+    before = tab.locator(".compare-stage img").first.get_attribute("alt")
+    tab.locator(".compare select").select_option(index=2)
+    assert tab.locator(".compare-stage img").first.get_attribute("alt") != before
+    tab.close()
+
+
+def test_the_film_shows_one_moment_at_a_time(pages, browser):
+    tab = browser.new_page()
+    tab.goto(pages["page"].as_uri())
+    assert tab.locator(".film figure:visible").count() == 1
+    tab.locator(".film-control input").press("Home")
+    assert tab.locator(".film-control output").inner_text() == "2k images"
+    tab.close()
+
+
+def test_a_print_is_light_and_hides_nothing(pages, browser):
+    tab = browser.new_page(color_scheme="dark")
+    tab.goto(pages["page"].as_uri())
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert tab.locator(".film figure:visible").count() == 4
+    assert tab.locator("details:not([open])").count() == 0
+    tab.close()
+
+
+def test_without_scripts_every_picture_is_still_there(pages, browser):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(pages["page"].as_uri())
+    assert tab.locator(".film figure:visible").count() == 4
+    context.close()
+
+
+def test_the_index_leads_to_the_page(pages, browser):
+    tab = browser.new_page()
+    tab.goto(pages["index"].as_uri())
+    tab.locator("table a").click()
+    assert tab.url == pages["page"].as_uri()
+    tab.close()
