@@ -1,11 +1,14 @@
 """What every test stands on: no telemetry, no real servers or credentials, one thread, repeatable examples."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch, mlflow and prefect are imported: each reads its settings once.
 os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", PREFECT_SERVER_ANALYTICS_ENABLED="false")
+_prefect_home = tempfile.TemporaryDirectory(prefix="kintsugi-prefect-")  # gone when the tests end
+os.environ["PREFECT_HOME"] = _prefect_home.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests that start two processes would fight over two cores
 
 import pytest

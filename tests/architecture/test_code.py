@@ -35,7 +35,7 @@ DOORS = (
         ("components/seeding.py",),
         "generators are made by components.seeding and passed on",
     ),
-    (r"print", ("flows/cli.py",), "components log; only the command line tool speaks to a terminal"),
+    (r"print", ("flows/cli",), "components log; only the command line tool speaks to a terminal"),
 )
 
 
