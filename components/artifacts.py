@@ -203,7 +203,10 @@ class SharedStore(Store):
         draft.mkdir(parents=True)
         try:
             write_atomically(draft / MANIFEST, self.remote.read_bytes(self._key(path, MANIFEST)))
-            files: dict[str, dict[str, Any]] = read_manifest(draft)["files"]
+            manifest = read_manifest(draft)
+            if manifest["digest"] != path.name:
+                raise ArtifactError(f"{self.remote.url}: {path.name} holds the manifest of {manifest['digest']}")
+            files: dict[str, dict[str, Any]] = manifest["files"]
             require_free(draft, sum(facts["bytes"] for facts in files.values()), f"to fetch {path.name}")
             for name, facts in files.items():
                 target = draft / checked_key(name)
