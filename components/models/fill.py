@@ -12,7 +12,7 @@ def pyramid_fill(
     """Return `image` with missing pixels interpolated from known ones; known pixels are untouched.
 
     Halves the image until one pixel is left, averaging known pixels only, then fills each size from the next smaller
-    one: the pull-push algorithm of Gortler et al. 1996, section 3.5, https://doi.org/10.1145/237170.237200, with
+    one: the pull-push algorithm of Gortler et al. 1996, https://doi.org/10.1145/237170.237200, with
     weights of 0 or 1. What the missing pixels hold is never read. All missing gives 0, mid-grey.
     """
     known = 1 - missing

@@ -1,0 +1,77 @@
+"""Gaussian likelihoods: how well a decoded image explains the true one, in nats."""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from components.distributed import all_reduce_sum, processes
+from components.section import Section
+
+_LEVEL_WIDTH = 2 / 255
+"""Distance of neighbouring 8-bit values once [0, 255] is [-1, 1]."""
+
+
+class FixedSigma(Section):
+    """A Gaussian of chosen width around each decoded pixel."""
+
+    kind: Literal["fixed"] = "fixed"
+    sigma: float = Field(default=1.0, gt=0, le=10)
+    """Standard deviation in units of the pixel range [-1, 1]; 1 makes the loss half the squared error."""
+
+    def log_sigma(self, squared_error: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return the logarithm of `sigma`."""
+        return torch.full_like(squared_error, math.log(self.sigma))
+
+
+class CalibratedSigma(Section):
+    """The width that makes the batch most likely, which balances the two halves of the loss without a weight.
+
+    σ² is the mean squared error: Rybkin et al. 2021, https://arxiv.org/abs/2006.13202.
+    """
+
+    kind: Literal["calibrated"] = "calibrated"
+    least_log_sigma: float = Field(default=-6.0, ge=-20, le=0)
+    """Softly approached lower bound of log σ, which keeps the loss finite; -6 is the authors'."""
+
+    def log_sigma(self, squared_error: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return log σ of the joined batch of all processes, given the mean squared error of this one's.
+
+        No gradient passes: at the best σ the likelihood does not change with it, so the exact gradient is 0.
+        """
+        joined = all_reduce_sum(squared_error.detach()) / processes()
+        best = 0.5 * torch.log(joined.clamp_min(torch.finfo(joined.dtype).tiny))
+        return self.least_log_sigma + F.softplus(best - self.least_log_sigma)
+
+
+LikelihoodConfig = Annotated[FixedSigma | CalibratedSigma, Field(discriminator="kind")]
+
+
+def gaussian_nats(
+    reconstruction: Float[Tensor, "batch 3 height width"],
+    target: Float[Tensor, "batch 3 height width"],
+    likelihood: FixedSigma | CalibratedSigma,
+) -> Float[Tensor, ""]:
+    """Return -log N(target; reconstruction, σ²), summed over pixels and averaged over the batch, in nats per image."""
+    squared_error = (reconstruction - target).square().mean()
+    log_sigma = likelihood.log_sigma(squared_error)
+    per_value = 0.5 * squared_error * torch.exp(-2 * log_sigma) + log_sigma + 0.5 * math.log(2 * math.pi)
+    return per_value * target[0].numel()
+
+
+def bits_per_dimension(nats: Float[Tensor, ""], dimensions: int) -> Float[Tensor, ""]:
+    """Return `nats` per image as bits per colour value of an 8-bit image.
+
+    A density in [-1, 1] becomes the probability of one of 256 levels by the levels' distance, 2/255. That is a bound
+    where uniform noise of that width was added to the images (Theis et al. 2016, section 3.1,
+    https://arxiv.org/abs/1511.01844), and else an approximation that is good while σ is well above it.
+
+    Args:
+        nats: Negative log-likelihood, or its bound, per image.
+        dimensions: Colour values per image, 3 · height · width.
+    """
+    return (nats / dimensions - math.log(_LEVEL_WIDTH)) / math.log(2)

@@ -1,0 +1,81 @@
+"""The negative evidence lower bound of a variational autoencoder, with the usual ways to tame its second half."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from components.distributed import all_reduce_sum, processes
+from components.objectives.reconstruction import CalibratedSigma, LikelihoodConfig, bits_per_dimension, gaussian_nats
+from components.section import Section
+
+
+class VariationalConfig(Section):
+    """Reconstruction error, plus the distance of the code from a standard normal."""
+
+    likelihood: LikelihoodConfig = CalibratedSigma()
+    """How far pixels stray from the decoded ones."""
+    beta: float = Field(default=1.0, ge=0)
+    """Weight of the divergence; 1 is the bound itself, more gives tidier codes and blurrier images.
+    Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl."""
+    warm_up_images: int = Field(default=0, ge=0)
+    """Images over which the weight rises linearly from 0 to `beta`, so that the code is used before it is taxed.
+    Sønderby et al. 2016, https://arxiv.org/abs/1602.02282."""
+    free_bits: float = Field(default=0.0, ge=0)
+    """Bits per latent number, on average over the batch, below which divergence is not reduced further.
+    Kingma et al. 2016, https://arxiv.org/abs/1606.04934."""
+
+    def weight(self, images: int) -> float:
+        """Return the weight of the divergence after `images` images."""
+        return self.beta * min(1.0, images / self.warm_up_images) if self.warm_up_images else self.beta
+
+    def losses(
+        self,
+        reconstruction: Float[Tensor, "batch 3 height width"],
+        target: Float[Tensor, "batch 3 height width"],
+        mean: Float[Tensor, "batch latent"],
+        log_variance: Float[Tensor, "batch latent"],
+        images: int,
+    ) -> dict[str, Tensor]:
+        """Return named scalars: "loss" to minimise, in nats per image, and detached ones to report.
+
+        "distortion" is the reconstruction's nats per image, "rate_bits" the code's bits per image, "bound_bits" the
+        whole bound in bits per colour value (`bits_per_dimension`), without weights and free bits, "rmse" the root of
+        the mean squared error in units of [-1, 1].
+
+        Args:
+            reconstruction: Decoded images in [-1, 1].
+            target: True images in [-1, 1].
+            mean: Of the code.
+            log_variance: Natural logarithm of the code's variance.
+            images: Images seen so far, for the warm-up.
+        """
+        distortion = gaussian_nats(reconstruction, target, self.likelihood)
+        per_number = divergence(mean, log_variance)
+        charged = self._charged(per_number.mean(0)).sum()
+        rate = per_number.sum(1).mean().detach()
+        return {
+            "loss": distortion + self.weight(images) * charged,
+            "distortion": distortion.detach(),
+            "rate_bits": rate / math.log(2),
+            "bound_bits": bits_per_dimension(distortion.detach() + rate, target[0].numel()),
+            "rmse": (reconstruction.detach() - target).square().mean().sqrt(),
+        }
+
+    def _charged(self, batch_mean: Float[Tensor, " latent"]) -> Float[Tensor, " latent"]:
+        if not self.free_bits:
+            return batch_mean
+        joined = all_reduce_sum(batch_mean) / processes()
+        return joined.clamp_min(self.free_bits * math.log(2))
+
+
+def divergence(
+    mean: Float[Tensor, "batch latent"], log_variance: Float[Tensor, "batch latent"]
+) -> Float[Tensor, "batch latent"]:
+    """Return the Kullback-Leibler divergence of each latent number's normal from the standard one, in nats.
+
+    Kingma and Welling 2014, appendix B, https://arxiv.org/abs/1312.6114.
+    """
+    return 0.5 * (mean.square() + torch.expm1(log_variance) - log_variance)
