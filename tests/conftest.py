@@ -5,10 +5,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before torch, mlflow and prefect are imported: each reads its settings once.
+# Before torch is imported, and so before tests import mlflow and prefect: each reads its settings once.
 os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", PREFECT_SERVER_ANALYTICS_ENABLED="false")
-_prefect_home = tempfile.TemporaryDirectory(prefix="kintsugi-prefect-")  # gone when the tests end
-os.environ["PREFECT_HOME"] = _prefect_home.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests that start two processes would fight over two cores
 
 import pytest
@@ -20,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 for name in tuple(os.environ):
     if name.startswith(("AWS_", "MLFLOW_TRACKING_", "MLFLOW_S3_", "PREFECT_API_")):
         del os.environ[name]  # a developer's own servers and keys must not be reached from a test
+_prefect_home = tempfile.TemporaryDirectory(prefix="kintsugi-prefect-")  # gone when the tests end
+os.environ["PREFECT_HOME"] = _prefect_home.name
 torch.set_num_threads(1)
 settings.register_profile("kintsugi", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("kintsugi")

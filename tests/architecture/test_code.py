@@ -134,7 +134,10 @@ def is_ladder(node: ast.AST) -> bool:
 
 
 def takes_anything(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and node.args.kwarg is not None
+    """Whether a function accepts any keyword; "_" before its name says that another library's interface demands it."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or node.args.kwarg is None:
+        return False
+    return not node.args.kwarg.arg.startswith("_")
 
 
 def listed(found: list[str]) -> str:
