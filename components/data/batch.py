@@ -1,0 +1,60 @@
+"""One rank's rows of a global batch, and random numbers that do not depend on the number of ranks."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from components.seeding import torch_generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows [offset, offset + len) of the global batch that begins with image `first_image`."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    """The whole pictures, in [-1, 1]."""
+    corrupted: Float[Tensor, "batch 3 height width"] | None
+    """What a model is shown, in [-1, 1]; None where nothing is corrupted."""
+    missing: Float[Tensor, "batch 1 height width"] | None
+    """1 where pixels are missing, else 0."""
+    seed: int
+    """Seed of the run."""
+    first_image: int
+    """Number of the first image of the global batch, counted over all passes."""
+    offset: int
+    """Place of this rank's first row in the global batch."""
+    global_size: int
+    """Rows of the global batch, over all ranks."""
+
+    def __len__(self) -> int:
+        """Return the number of this rank's rows."""
+        return len(self.images)
+
+    def noise(self, purpose: str, *shape: int) -> Float[Tensor, "batch ..."]:
+        """Return standard normal numbers, one block of `shape` per row.
+
+        Drawn for the global batch from (seed, purpose, first image) and cut to this rank's rows, so that any number
+        of ranks sees the same numbers for the same image.
+        """
+        generator = torch_generator(self.seed, purpose, self.first_image)
+        return self._own(torch.randn(self.global_size, *shape, generator=generator))
+
+    def uniform(self, purpose: str, *shape: int) -> Float[Tensor, "batch ..."]:
+        """Return numbers uniform in [0, 1), drawn as in `noise`."""
+        generator = torch_generator(self.seed, purpose, self.first_image)
+        return self._own(torch.rand(self.global_size, *shape, generator=generator))
+
+    def to(self, device: torch.device | str, *, channels_last: bool = False) -> Self:
+        """Return the batch on a device, in the memory format asked for."""
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        moved = {
+            name: None if value is None else value.to(device, non_blocking=True, memory_format=layout)
+            for name, value in (("images", self.images), ("corrupted", self.corrupted), ("missing", self.missing))
+        }
+        return replace(self, **moved)  # type: ignore[arg-type]
+
+    def _own(self, drawn: Tensor) -> Tensor:
+        return drawn[self.offset : self.offset + len(self)].to(self.images.device)

@@ -1,0 +1,100 @@
+"""Pixels decoded once into a file that all processes of a machine share, or read from the shards as they are needed."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from components.data.reader import ShardReader
+from components.data.shardset import ShardSet
+
+_IMAGES_PER_READ = 512
+
+
+class PixelSource(Protocol):
+    """Images by number. NumPy arrays of shape (N, H, W, 3) are one, too."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def take(self, indices: NDArray[np.int64], /, axis: int) -> NDArray[np.uint8]:
+        """Return a fresh uint8 RGB array (n, H, W, 3); `axis` is always 0."""
+
+
+class DecodedPixels(np.memmap):
+    """All images of a split as a read-only array (N, H, W, 3) in a file that processes share."""
+
+    def take(  # type: ignore[override]
+        self, indices: NDArray[np.int64] | list[int], axis: int | None = 0
+    ) -> NDArray[np.uint8]:
+        """Return images by number as a fresh array (n, H, W, 3); unlike NumPy's, the axis is 0 unless told."""
+        return np.asarray(self).take(indices, axis=axis)
+
+
+class StreamedPixels:
+    """The same images, decoded from the shards each time they are asked for."""
+
+    def __init__(self, reader: ShardReader) -> None:
+        self._reader = reader
+        self.shape = (len(reader), reader.size, reader.size, 3)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._reader)
+
+    def take(self, indices: NDArray[np.int64] | list[int], axis: int = 0) -> NDArray[np.uint8]:
+        """Return images by number as a fresh array (n, H, W, 3).
+
+        Raises:
+            ValueError: `axis` is not 0.
+        """
+        if axis != 0:
+            raise ValueError(f"axis {axis}: streamed images can only be taken along axis 0")
+        return self._reader.images(np.asarray(indices, np.int64))
+
+
+def decoded_pixels(shards: ShardSet, split: str, cache: Path, budget_bytes: int) -> DecodedPixels | StreamedPixels:
+    """Return a split's pixels, decoded at most once per machine.
+
+    The first caller decodes into `cache` and renames the finished file into place; others wait for it and map the
+    same pages. Over the budget nothing is written and images are decoded from the shards when taken.
+
+    Args:
+        shards: The dataset.
+        split: "train", "validation" or "test".
+        cache: Folder for the decoded pixels; it can be deleted at any time between runs.
+        budget_bytes: Largest size of the decoded split.
+    """
+    reader = ShardReader(shards, split)
+    shape = (len(reader), reader.size, reader.size, 3)
+    size = int(np.prod(shape, dtype=np.int64))
+    if size > budget_bytes or not size:
+        return StreamedPixels(reader)
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"{shards.digest}-{split}.pixels"
+    if not _is_whole(path, size):
+        with FileLock(f"{path}.lock"):
+            if not _is_whole(path, size):
+                _decode_all(reader, path, shape)
+    return DecodedPixels(path, np.uint8, "r", shape=shape)
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _decode_all(reader: ShardReader, path: Path, shape: tuple[int, ...]) -> None:
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with draft.open("xb") as file:
+            for start in range(0, shape[0], _IMAGES_PER_READ):
+                file.write(reader.images(np.arange(start, min(start + _IMAGES_PER_READ, shape[0]))).data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""CorruptionSet: test images damaged once and for all, so that every model mends the same pictures."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, model_validator
+
+from components.artifacts import Artifact, ArtifactError, Store
+from components.corruption import CorruptionMix
+from components.data.reader import ShardReader, decode
+from components.data.shardset import ShardFacts, ShardSet
+from components.data.tars import Sample, members, write_tars
+from components.section import Section
+from components.seeding import numpy_generator, stream_key
+
+# Raised whenever equal inputs would give other files.
+_CODE = 1
+_SHARD_BYTES = 256 * 2**20
+_SUFFIXES = ("image.png", "mask.png", "corrupted.png", "recipe.json")
+
+
+class FrozenSetConfig(Section):
+    """How many test images are damaged for evaluation, and how badly."""
+
+    images: int = Field(default=300, ge=1)
+    """Number of test images, each used once; a multiple of the number of bins."""
+    bins: tuple[float, ...] = Field(default=(0.01, 0.1, 0.2, 0.3, 0.4, 0.5), min_length=2)
+    """Edges of the bins of missing area, as fractions of the image; as many images fall into each (low, high]."""
+
+    @model_validator(mode="after")
+    def _even_bins(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.bins)) or self.bins[0] < 0 or self.bins[-1] > 1:
+            raise ValueError(f"bins {self.bins}: expected rising fractions between 0 and 1")
+        if self.images % (len(self.bins) - 1):
+            raise ValueError(f"images {self.images}: expected a multiple of the {len(self.bins) - 1} bins")
+        return self
+
+
+class CorruptionSet(Artifact):
+    """Tars with KEY.image.png, KEY.mask.png (255 where missing), KEY.corrupted.png and KEY.recipe.json."""
+
+    samples: int
+    """Number of images."""
+    size: int
+    """Side of every image, in pixels."""
+    seed: int
+    """Seed of the damage."""
+    bins: tuple[float, ...]
+    """Edges of the bins of missing area, as fractions."""
+    counts: tuple[int, ...]
+    """Images per bin."""
+    shardset: str
+    """Digest of the ShardSet whose test split was damaged."""
+    shards: tuple[ShardFacts, ...]
+    """The tars, in order."""
+
+
+@dataclass(frozen=True)
+class FrozenSample:
+    """One damaged image; `recipe` says how, with its area bin's number as `bin` and its `missing_fraction`."""
+
+    key: str
+    image: NDArray[np.uint8]
+    missing: NDArray[np.bool_]
+    corrupted: NDArray[np.uint8]
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FrozenImages:
+    """A whole CorruptionSet in memory, sorted by key."""
+
+    keys: list[str]
+    images: NDArray[np.uint8]
+    """(n, H, W, 3), the truth."""
+    missing: NDArray[np.bool_]
+    """(n, H, W), True where missing."""
+    corrupted: NDArray[np.uint8]
+    """(n, H, W, 3), what a model is shown."""
+    recipes: list[dict[str, Any]]
+    bins: NDArray[np.int64]
+    """(n,), number of each image's area bin, from 0."""
+
+
+def write_corruption_set(
+    shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int, store: Store
+) -> CorruptionSet:
+    """Return the damaged test images, made only if the store lacks them.
+
+    Which images are taken, and what befalls each, depends on the seed and the images' keys, so growing data keeps
+    most of them.
+
+    Raises:
+        ValueError: The test split has fewer images than are asked for, or `mix` cannot fill a bin.
+    """
+    available = shards.splits["test"].samples
+    if available < frozen.images:
+        raise ValueError(
+            f"{frozen.images} images are to be frozen, but the test split has {available}; "
+            "ask for fewer, raise split.test or add data"
+        )
+    inputs = {"code": _CODE, "shards": shards.digest, "frozen": frozen, "mix": mix, "seed": seed}
+
+    def write(draft: Path) -> Mapping[str, Any]:
+        tars = write_tars(_damaged(shards, frozen, mix, seed), draft, "test", _SHARD_BYTES)
+        bins = len(frozen.bins) - 1
+        return {
+            "samples": frozen.images,
+            "size": shards.size,
+            "seed": seed,
+            "bins": frozen.bins,
+            "counts": (frozen.images // bins,) * bins,
+            "shardset": shards.digest,
+            "shards": tars,
+        }
+
+    return store.materialise(CorruptionSet, inputs, write)
+
+
+def frozen_samples(corruptions: CorruptionSet) -> Iterator[FrozenSample]:
+    """Yield the damaged images one by one, sorted by key.
+
+    Raises:
+        ArtifactError: A tar does not hold what the writer put there.
+    """
+    for shard in corruptions.shards:
+        path = corruptions.path / shard.name
+        parts: dict[str, bytes] = {}
+        with path.open("rb") as file:
+            for member in members(path):
+                file.seek(member.offset)
+                key, _, suffix = member.name.partition(".")
+                parts[suffix] = file.read(member.bytes)
+                if len(parts) == len(_SUFFIXES):
+                    yield _sample(key, parts, path)
+                    parts = {}
+
+
+def read_corruption_set(corruptions: CorruptionSet) -> FrozenImages:
+    """Return all damaged images at once.
+
+    Raises:
+        ArtifactError: A tar does not hold what the manifest says.
+    """
+    samples = list(frozen_samples(corruptions))
+    if len(samples) != corruptions.samples:
+        raise ArtifactError(f"{corruptions.path}: {len(samples)} images, the manifest says {corruptions.samples}")
+    return FrozenImages(
+        keys=[sample.key for sample in samples],
+        images=np.stack([sample.image for sample in samples]),
+        missing=np.stack([sample.missing for sample in samples]),
+        corrupted=np.stack([sample.corrupted for sample in samples]),
+        recipes=[sample.recipe for sample in samples],
+        bins=np.array([sample.recipe["bin"] for sample in samples], np.int64),
+    )
+
+
+def _damaged(shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int) -> Iterator[Sample]:
+    reader = ShardReader(shards, "test")
+    drawn = sorted(range(len(reader)), key=lambda number: stream_key(seed, "frozen", reader.keys[number]))
+    edges = list(pairwise(frozen.bins))
+    bin_of = {number: place % len(edges) for place, number in enumerate(drawn[: frozen.images])}
+    for number in sorted(bin_of):
+        key, image, place = reader.keys[number], reader.image(number), bin_of[number]
+        damaged = mix.corrupt(image, numpy_generator(seed, "frozen", key, place), area=edges[place])
+        recipe = {**damaged.recipe, "bin": place, "missing_fraction": float(damaged.missing.mean())}
+        contents = (
+            _png(image),
+            _png(damaged.missing.astype(np.uint8) * np.uint8(255)),
+            _png(damaged.image),
+            json.dumps(recipe, sort_keys=True, separators=(",", ":"), allow_nan=False).encode(),
+        )
+        yield Sample(key, dict(zip(_SUFFIXES, contents, strict=True)))
+
+
+def _sample(key: str, parts: Mapping[str, bytes], path: Path) -> FrozenSample:
+    if set(parts) != set(_SUFFIXES):
+        raise ArtifactError(f"{path}, sample {key}: found {sorted(parts)}, expected {sorted(_SUFFIXES)}")
+    name = f"{path}, sample {key}"
+    return FrozenSample(
+        key=key,
+        image=decode(parts["image.png"], name),
+        missing=decode(parts["mask.png"], name)[..., 0] > 0,
+        corrupted=decode(parts["corrupted.png"], name),
+        recipe=json.loads(parts["recipe.json"]),
+    )
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

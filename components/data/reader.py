@@ -1,0 +1,99 @@
+"""Read any image of a ShardSet at once, by its place in the index."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from components.artifacts import ArtifactError
+from components.data.shardset import ShardSet
+
+_IMAGES_PER_JOB = 64
+
+
+def decode(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Return the uint8 RGB (H, W, 3) pixels of an encoded image that this pipeline wrote.
+
+    Raises:
+        ArtifactError: The bytes are no image; `name` is named.
+    """
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ArtifactError(f"{name}: {len(content)} bytes that are not an image; the shard is damaged")
+    pixels: NDArray[np.uint8] = np.ascontiguousarray(image[..., ::-1])
+    return pixels
+
+
+class ShardReader:
+    """Random access to one split. It holds the index (56 bytes per image) and no open file."""
+
+    def __init__(self, shards: ShardSet, split: str) -> None:
+        """Read the index and compare the shards' sizes with the manifest.
+
+        Raises:
+            ValueError: There is no such split.
+            ArtifactError: A shard is missing or of another size than the manifest says.
+        """
+        if split not in shards.splits:
+            raise ValueError(f"split {split!r}: expected one of {', '.join(shards.splits)}")
+        self.size = shards.size
+        facts = shards.splits[split].shards
+        self._paths = [shards.path / shard.name for shard in facts]
+        for path, shard in zip(self._paths, facts, strict=True):
+            found = path.stat().st_size if path.is_file() else None
+            if found != shard.bytes:
+                raise ArtifactError(f"{path}: {found or 'no'} bytes, the manifest says {shard.bytes}")
+        self._index: NDArray[np.void] = np.load(shards.path / f"{split}.index.npy", allow_pickle=False)
+        if len(self._index) != shards.splits[split].samples:
+            raise ArtifactError(
+                f"{shards.path / split}.index.npy: {len(self._index)} images, "
+                f"the manifest says {shards.splits[split].samples}"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._index)
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The images' keys, in the order of their numbers."""
+        return [key.decode() for key in self._index["key"]]
+
+    def image(self, number: int) -> NDArray[np.uint8]:
+        """Return image `number` as uint8 RGB (H, W, 3)."""
+        pixels: NDArray[np.uint8] = self.images([number])[0]
+        return pixels
+
+    def images(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return images by number as uint8 RGB (n, H, W, 3), decoded in threads when there are many."""
+        rows = self._index[np.asarray(indices, np.int64)]
+        pixels = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        jobs = range(0, len(rows), _IMAGES_PER_JOB)
+        if len(jobs) <= 1:
+            self._fill(pixels, rows)
+            return pixels
+        with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
+            slices = [slice(start, start + _IMAGES_PER_JOB) for start in jobs]
+            list(pool.map(lambda part: self._fill(pixels[part], rows[part]), slices))
+        return pixels
+
+    def _fill(self, pixels: NDArray[np.uint8], rows: NDArray[np.void]) -> None:
+        for shard in np.unique(rows["shard"]):
+            path = self._paths[int(shard)]
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                for place in np.flatnonzero(rows["shard"] == shard):
+                    content = os.pread(descriptor, int(rows["bytes"][place]), int(rows["offset"][place]))
+                    pixels[place] = self._decode(content, f"{path}, image {rows['key'][place].decode()}")
+            finally:
+                os.close(descriptor)
+
+    def _decode(self, content: bytes, name: str) -> NDArray[np.uint8]:
+        image = decode(content, name)
+        if image.shape != (self.size, self.size, 3):
+            raise ArtifactError(f"{name}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {self.size}")
+        return image

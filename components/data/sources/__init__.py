@@ -1,0 +1,29 @@
+"""Where images come from. To add a source: write the class in a file of its own and name it in `SourceConfig`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from components.data.sources.archive import ZipSource
+from components.data.sources.folder import FolderSource
+from components.data.sources.item import ContentDigest, Problem, RawItem, Source
+from components.data.sources.openmoji import OpenMojiSource
+from components.data.sources.shapes import ShapesSource
+from components.data.sources.torchvision_set import TorchvisionSource
+
+SourceConfig = Annotated[
+    OpenMojiSource | FolderSource | ZipSource | TorchvisionSource | ShapesSource, Field(discriminator="kind")
+]
+
+__all__ = [
+    "ContentDigest",
+    "FolderSource",
+    "OpenMojiSource",
+    "Problem",
+    "RawItem",
+    "ShapesSource",
+    "Source",
+    "SourceConfig",
+    "TorchvisionSource",
+    "ZipSource",
+]

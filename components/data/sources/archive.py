@@ -1,0 +1,94 @@
+"""The source `zip`: the files inside one zip archive, read in place and never unpacked."""
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pydantic import Field
+
+from components.artifacts import sha256_of
+from components.data.sources.item import MAX_FILE_BYTES, Problem, RawItem, Source, printable
+from components.section import digest_of
+
+_ENCRYPTED = 0x1
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
+)  # fmt: skip
+
+
+class ZipSource(Source):
+    """The files inside a zip archive: JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF."""
+
+    kind: Literal["zip"] = "zip"
+    """Files inside a zip archive."""
+    path: Path
+    """The archive. What macOS adds under `__MACOSX/` is no part of the source."""
+    patterns: tuple[str, ...] = Field(default=("*",), min_length=1)
+    """File names to take, as shell patterns without regard to case; others are no part of the source."""
+    terms: str | None = None
+    """Licence of the images and whom to name, in words; none: not known."""
+
+    def describe(self) -> str:
+        """Return the archive's name."""
+        return f"zip archive {printable(self.path.name)}"
+
+    def licence(self) -> str | None:
+        """Return what the user said about it."""
+        return self.terms
+
+    def fingerprint(self) -> str:
+        """Return a digest of the archive's bytes and of the patterns."""
+        self._open().close()
+        return digest_of([sha256_of(self.path), self.patterns])
+
+    def count(self) -> int:
+        """Return the number of files taken from the archive's directory."""
+        with self._open() as archive:
+            return len(self._members(archive))
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield every file in the order of sorted names.
+
+        Raises:
+            ValueError: The archive does not exist or is not a zip archive.
+        """
+        with self._open() as archive:
+            for member in self._members(archive):
+                yield _read(archive, member)
+
+    def _open(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"source.path: {self.path} cannot be opened as a zip archive: {error}") from error
+
+    def _members(self, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+        return sorted(
+            (
+                member
+                for member in archive.infolist()
+                if not member.is_dir()
+                and not member.filename.startswith("__MACOSX/")
+                and any(
+                    fnmatchcase(PurePosixPath(member.filename).name.lower(), pattern.lower())
+                    for pattern in self.patterns
+                )
+            ),
+            key=lambda member: (member.filename, member.header_offset),
+        )
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> RawItem:
+    name = printable(member.filename)
+    if member.flag_bits & _ENCRYPTED:
+        return RawItem(name, b"", Problem("unreadable", "encrypted"))
+    if member.file_size > MAX_FILE_BYTES:
+        return RawItem(name, b"", Problem("too_large", f"a file of {member.file_size} bytes"))
+    try:
+        return RawItem(name, archive.read(member))
+    except _UNREADABLE as error:
+        return RawItem(name, b"", Problem("unreadable", str(error)))

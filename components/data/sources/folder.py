@@ -1,0 +1,106 @@
+"""The source `folder`: every file under a folder, read without trusting links or special files."""
+
+import os
+import stat
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import ClassVar, Literal, NoReturn
+
+from pydantic import Field
+
+from components.data.sources.item import MAX_FILE_BYTES, ContentDigest, Problem, RawItem, Source, printable
+
+# O_NONBLOCK: opening a FIFO would otherwise wait for a writer that may never come.
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FolderSource(Source):
+    """All files under a folder and its subfolders: JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF."""
+
+    kind: Literal["folder"] = "folder"
+    """Files under a folder."""
+    path: Path
+    """The folder. Links that lead out of it are refused, linked folders are not entered."""
+    patterns: tuple[str, ...] = Field(default=("*",), min_length=1)
+    """File names to take, as shell patterns without regard to case; others are no part of the source."""
+    terms: str | None = None
+    """Licence of the images and whom to name, in words; none: not known."""
+
+    fingerprint_is_of_items: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        """Return the folder's name."""
+        return f"folder {printable(self.path.resolve().name)}"
+
+    def licence(self) -> str | None:
+        """Return what the user said about it."""
+        return self.terms
+
+    def fingerprint(self) -> str:
+        """Return a digest of all names and bytes; every file is read."""
+        digest = ContentDigest()
+        for item in self.items():
+            digest.add(item)
+        return digest.hexdigest()
+
+    def count(self) -> int:
+        """Return the number of files, without opening them."""
+        return sum(1 for _ in self._files(self._root()))
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield every file in the order of the folders' sorted names.
+
+        Raises:
+            ValueError: The folder does not exist or is not a folder.
+        """
+        root = self._root()
+        for path in self._files(root):
+            yield _read(path, root)
+
+    def _root(self) -> Path:
+        root = self.path.resolve()
+        if not root.is_dir():
+            raise ValueError(f"source.path: {self.path} is {'not a folder' if root.exists() else 'not there'}")
+        return root
+
+    def _files(self, root: Path) -> Iterator[Path]:
+        for folder, folders, files in os.walk(root, onerror=_cannot_list):
+            folders.sort()
+            linked = [name for name in folders if (Path(folder) / name).is_symlink()]
+            for name in sorted(files + linked):
+                if any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.patterns):
+                    yield Path(folder) / name
+
+
+def _cannot_list(error: OSError) -> NoReturn:
+    raise ValueError(f"source.path: the folder {error.filename} cannot be listed: {error.strerror}") from error
+
+
+def _read(path: Path, root: Path) -> RawItem:
+    name = printable(str(path.relative_to(root)))
+    target = path
+    if path.is_symlink():
+        target = Path(os.path.realpath(path))
+        if not target.is_relative_to(root):
+            return RawItem(name, b"", Problem("link_outside", "a link that leads out of the folder"))
+    try:
+        descriptor = os.open(target, _FLAGS)
+    except OSError as error:
+        return RawItem(name, b"", Problem("unreadable", error.strerror or type(error).__name__))
+    try:
+        return _read_descriptor(name, descriptor)
+    except OSError as error:
+        return RawItem(name, b"", Problem("unreadable", error.strerror or type(error).__name__))
+    finally:
+        os.close(descriptor)
+
+
+def _read_descriptor(name: str, descriptor: int) -> RawItem:
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        return RawItem(name, b"", Problem("not_regular", "a folder, pipe, socket or device, not a file"))
+    if facts.st_size > MAX_FILE_BYTES:
+        return RawItem(name, b"", Problem("too_large", f"a file of {facts.st_size} bytes"))
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return RawItem(name, file.read(MAX_FILE_BYTES))

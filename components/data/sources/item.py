@@ -1,0 +1,94 @@
+"""What a source hands over: raw items, and the problems that keep an item from becoming an image."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+from components.section import Section
+
+MAX_FILE_BYTES = 512 * 2**20
+"""No file above this size is read into memory: an image of 50 million pixels needs less, even uncompressed."""
+
+Reason = Literal[
+    "empty",
+    "not_an_image",
+    "truncated",
+    "damaged",
+    "too_large",
+    "unsupported_pixels",
+    "unreadable",
+    "not_regular",
+    "link_outside",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an item is refused: one of a few reasons to count by, and what was found, in words."""
+
+    reason: Reason
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawItem:
+    """One file of a source, as it came; `content` is empty where a `problem` kept it from being read."""
+
+    name: str
+    content: bytes
+    problem: Problem | None = None
+
+
+class Source(Section, ABC):
+    """Where images come from. Subclasses carry a `kind` and are listed in the union `SourceConfig`."""
+
+    fingerprint_is_of_items: ClassVar[bool] = False
+    """True where `fingerprint` is the `ContentDigest` of `items`, so that a change while reading is noticed."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return the source in a few words for people, without the place where it lies."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a digest that changes whenever `items` would give other names or other bytes."""
+
+    @abstractmethod
+    def items(self) -> Iterator[RawItem]:
+        """Yield every file in the same order each time, reading one at a time."""
+
+    def count(self) -> int | None:
+        """Return the number of items, or None where only reading tells."""
+        return None
+
+    def licence(self) -> str | None:
+        """Return the licence and whom to name, or None where it is not known."""
+        return None
+
+    def for_size(self, size: int) -> Self:  # noqa: ARG002 - most sources do not depend on it
+        """Return the source as it is for a dataset of `size` pixels; only drawn sources depend on it."""
+        return self
+
+
+class ContentDigest:
+    """A running sha256 over the names, the bytes and the problems of items."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, item: RawItem) -> None:
+        """Take in one more item; the order of items counts."""
+        reason = item.problem.reason if item.problem else None
+        self._hash.update(json.dumps([item.name, hashlib.sha256(item.content).hexdigest(), reason]).encode())
+
+    def hexdigest(self) -> str:
+        """Return 32 hexadecimal digits for the items taken in so far."""
+        return self._hash.hexdigest()[:32]
+
+
+def printable(name: str) -> str:
+    r"""Return a file name that any text file can hold: bytes that are not UTF-8 become `\xNN`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

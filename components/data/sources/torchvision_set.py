@@ -1,0 +1,84 @@
+"""The source `torchvision`: well-known datasets by name, downloaded by torchvision where the network allows."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from components.data.sources.item import RawItem, Source
+from components.section import digest_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SetName = Literal[
+    "CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10", "Flowers102", "OxfordIIITPet", "Food101",
+    "DTD",
+]  # fmt: skip
+
+_TRAIN_TEST = ({"train": True}, {"train": False})
+_PARTS: Mapping[str, Sequence[Mapping[str, bool | str]]] = {
+    "CIFAR10": _TRAIN_TEST,
+    "CIFAR100": _TRAIN_TEST,
+    "MNIST": _TRAIN_TEST,
+    "FashionMNIST": _TRAIN_TEST,
+    "KMNIST": _TRAIN_TEST,
+    "SVHN": ({"split": "train"}, {"split": "test"}),
+    "STL10": ({"split": "train"}, {"split": "test"}, {"split": "unlabeled"}),
+    "Flowers102": ({"split": "train"}, {"split": "val"}, {"split": "test"}),
+    "OxfordIIITPet": ({"split": "trainval"}, {"split": "test"}),
+    "Food101": ({"split": "train"}, {"split": "test"}),
+    "DTD": ({"split": "train"}, {"split": "val"}, {"split": "test"}),
+}
+
+
+class TorchvisionSource(Source):
+    """A well-known dataset. All its own parts are joined: the split is made again, by content."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    """A well-known dataset by name."""
+    name: SetName
+    """The dataset, by the name of its class in `torchvision.datasets`."""
+    root: Path = Field(default=Path("workspace/torchvision"))
+    """Folder in which torchvision keeps its downloads; files already there are used without a network."""
+
+    def describe(self) -> str:
+        """Return the dataset's name."""
+        return f"{self.name} from torchvision"
+
+    def fingerprint(self) -> str:
+        """Return a digest of the name: torchvision pins the files of these datasets."""
+        return digest_of([self.kind, self.name])
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield every image as a PNG, part by part.
+
+        Raises:
+            ValueError: The files are neither under `root` nor can they be downloaded.
+        """
+        for part in _PARTS[self.name]:
+            label = next(iter(part.values()))
+            folder = {True: "train", False: "test"}.get(label, label) if isinstance(label, bool) else label
+            images = self._part(part)
+            for number in range(len(images)):
+                yield RawItem(f"{folder}/{number:06d}", _png(images[number][0]))
+
+    def _part(self, part: Mapping[str, bool | str]) -> Any:  # noqa: ANN401 - torchvision has no types
+        # Imported here: it takes more than a second, and only this source needs it.
+        from torchvision import datasets
+
+        try:
+            return getattr(datasets, self.name)(root=str(self.root), download=True, **part)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"source: {self.name} is not complete in {self.root} and could not be downloaded ({error}); "
+                "put its files there or choose a source that needs no network, such as openmoji"
+            ) from error
+
+
+def _png(image: "Image") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

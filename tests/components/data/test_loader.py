@@ -1,0 +1,148 @@
+"""Batches are the same for any number of processes and from any point on; the thread ends and its errors surface."""
+
+import threading
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.corruption import CorruptionMix
+from components.data import Batch, Loader
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), np.uint8)
+KEYS = [np.random.default_rng(number).bytes(16).hex() for number in range(23)]
+
+
+def loader(rank: int = 0, processes: int = 1, batch: int = 8, **options: object) -> Loader:
+    return Loader(IMAGES, batch=batch, rank=rank, processes=processes, seed=3, dataset_digest="d", keys=KEYS, **options)
+
+
+def take(source: Loader, batches: int, first_image: int = 0) -> list[Batch]:
+    iterator = source.batches(first_image)
+    taken = list(islice(iterator, batches))
+    iterator.close()
+    return taken
+
+
+def same(one: Batch, rows: list[Batch]) -> bool:
+    return all(
+        torch.equal(getattr(one, name), torch.cat([getattr(row, name) for row in rows]))
+        for name in ("images", "corrupted", "missing")
+    )
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_the_rows_of_all_ranks_joined_are_the_batch_of_one_process(processes: int) -> None:
+    options = {"flip": True, "corruption": CorruptionMix()}
+    whole = take(loader(**options), 5)
+    parts = [take(loader(rank, processes, **options), 5) for rank in range(processes)]
+    for number, batch in enumerate(whole):
+        rows = [part[number] for part in parts]
+        assert same(batch, rows)
+        for draw in ("noise", "uniform"):
+            joined = torch.cat([getattr(row, draw)("z", 3, 2) for row in rows])
+            assert torch.equal(getattr(batch, draw)("z", 3, 2), joined)
+        assert {(row.first_image, row.global_size, len(row)) for row in rows} == {(number * 8, 8, 8 // processes)}
+
+
+def test_starting_at_any_image_gives_what_a_run_from_the_start_gives() -> None:
+    options = {"flip": True, "corruption": CorruptionMix()}
+    whole = take(loader(**options), 9)
+    for start in (1, 3, 8):
+        (resumed,) = take(loader(**options), 1, first_image=start * 8)
+        assert same(whole[start], [resumed])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 200), st.integers(1, 60))
+def test_every_image_number_has_one_picture_whatever_the_batch_size(first: int, batch: int) -> None:
+    (joined,) = take(loader(batch=batch, flip=True), 1, first)
+    (alone,) = take(loader(batch=1, flip=True), 1, first + batch - 1)
+    assert torch.equal(joined.images[-1:], alone.images)
+
+
+def test_images_are_scaled_to_plus_minus_one_in_channels_last_memory() -> None:
+    (batch,) = take(loader(batch=23), 1)
+    assert batch.images.dtype == torch.float32
+    assert batch.images.shape == (23, 3, 16, 16)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
+    back = ((batch.images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    assert sorted(image.tobytes() for image in back) == sorted(image.tobytes() for image in IMAGES)
+    assert batch.corrupted is None
+    assert batch.missing is None
+
+
+def test_the_source_is_never_written_to() -> None:
+    before = IMAGES.copy()
+    take(loader(flip=True, corruption=CorruptionMix()), 4)
+    assert np.array_equal(IMAGES, before)
+
+
+def test_half_of_the_images_are_mirrored_and_others_in_the_next_pass() -> None:
+    plain, flipped = (take(loader(batch=23, flip=flip), 20) for flip in (False, True))
+    changed = [(one.images != two.images).flatten(1).any(1) for one, two in zip(plain, flipped, strict=True)]
+    assert 0.4 < torch.stack(changed).float().mean() < 0.6
+    assert all(
+        torch.equal(two.images[where], one.images[where].flip(3))
+        for one, two, where in zip(plain, flipped, changed, strict=True)
+    )
+    assert len({tuple(where.tolist()) for where in changed}) > 15
+
+
+def test_masks_are_one_where_missing_and_differ_between_passes() -> None:
+    first, second = take(loader(batch=23, corruption=CorruptionMix()), 2)
+    assert first.missing.shape == (23, 1, 16, 16)
+    assert set(first.missing.unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(first.missing.sum(), second.missing.sum())
+    known = first.missing.expand_as(first.images) == 0
+    assert torch.equal(first.corrupted[known], first.images[known])
+
+
+def test_moving_a_batch_keeps_its_numbers() -> None:
+    (batch,) = take(loader(corruption=CorruptionMix()), 1)
+    moved = batch.to("cpu", channels_last=False)
+    assert moved.images.is_contiguous()
+    assert same(batch, [moved])
+    assert torch.equal(batch.noise("z", 5), moved.noise("z", 5))
+    assert not torch.equal(batch.noise("z", 5), batch.noise("other", 5))
+    assert batch.to("cpu", channels_last=True).images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_closing_the_iterator_ends_the_thread() -> None:
+    iterator = loader().batches(0)
+    next(iterator)
+    assert any(thread.name.startswith("loader") for thread in threading.enumerate())
+    iterator.close()
+    assert not any(thread.name.startswith("loader") for thread in threading.enumerate())
+
+
+def test_an_error_in_the_thread_is_raised_where_the_batch_is_awaited() -> None:
+    class Broken:
+        def __len__(self) -> int:
+            return 23
+
+        def take(self, indices: np.ndarray, axis: int) -> np.ndarray:
+            raise OSError("the disk is gone")
+
+    source = Loader(Broken(), batch=4, rank=0, processes=1, seed=0, dataset_digest="d", keys=KEYS)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(source.batches(0))
+    assert not any(thread.name.startswith("loader") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pixels": IMAGES[:0], "keys": []}, "holds no images"),
+        ({"keys": KEYS[:-1]}, "22 keys for 23 images"),
+        ({"batch": 9, "processes": 2}, "batch 9: expected a positive multiple of the 2 processes"),
+        ({"rank": 2, "processes": 2}, "rank 2: expected 0 to 1"),
+    ],
+)
+def test_impossible_demands_are_refused_in_words(options: dict, message: str) -> None:
+    demand = {"pixels": IMAGES, "batch": 8, "rank": 0, "processes": 1, "keys": KEYS, **options}
+    with pytest.raises(ValueError, match=message):
+        Loader(demand.pop("pixels"), seed=0, dataset_digest="d", **demand)
