@@ -1,0 +1,198 @@
+"""Gate: the pure decision whether a challenger replaces the champion, with its reasons in words.
+
+Nothing is read, drawn or changed here; components.tracking carries a decision out.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from components.evaluation.protocol import MODEL_ROW, Score, ScoreTable, differences
+from components.section import Section
+
+FEWEST_PAIRS = 30
+_NORMAL_975 = 1.959964
+
+
+class Floor(Section):
+    """An absolute limit on one score of the challenger."""
+
+    metric: str
+    """Name of the score."""
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    """Smallest value allowed, in the score's unit."""
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    """Largest value allowed, in the score's unit."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError(f"the floor on {self.metric!r} needs at_least or at_most")
+        return self
+
+
+class PromotionRule(Section):
+    """When a challenger may replace the champion."""
+
+    metric: str
+    """Name of the score that decides, e.g. `fd_efficientnet_lite0` or `psnr_hole`."""
+    better: Literal["lower", "higher"] | None = None
+    """Which direction is an improvement; None takes the score's own, any other must agree with it."""
+    margin: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Least improvement on the champion, in the score's unit."""
+    relative_margin: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Least improvement on the champion as a fraction of its value; the larger of the two margins holds."""
+    beyond_noise: bool = True
+    """Whether the 95 % interval of the improvement must lie above zero, against champion and baselines alike."""
+    must_beat_baselines: bool | tuple[str, ...] = True
+    """Baselines that must be beaten: true for all that were measured, false for none, or a list of names."""
+    exempt_baselines: tuple[str, ...] = ("template",)
+    """Baselines that `true` leaves out; `template` copies training images, which no score here can see."""
+    floors: tuple[Floor, ...] = ()
+    """Absolute limits that the challenger must keep."""
+
+
+class Decision(Section):
+    """What the gate decided, and why."""
+
+    verdict: Literal["promote", "reject", "hold"]
+    """promote: replace the champion. reject: the evidence is against it. hold: the evidence is not fit to decide on,
+    and a person or another evaluation must act; the champion stays."""
+    reasons: tuple[str, ...]
+    """Sentences with the numbers that decided."""
+
+
+class Improvement(NamedTuple):
+    """By how much a challenger is better, in the score's unit; below zero where it is worse."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    """Pictures compared one by one; 0 where only the two intervals could be compared."""
+
+
+class _Finding(NamedTuple):
+    verdict: Literal["promote", "reject", "hold"]
+    reason: str
+
+
+def decide(challenger: ScoreTable, champion: ScoreTable | None, rule: PromotionRule) -> Decision:
+    """Decide from two tables of scores whether the challenger replaces the champion.
+
+    Evidence that is missing, not finite or measured under another protocol is a hold, whatever else is known. Without
+    a champion the challenger must beat the baselines and keep the floors.
+
+    Args:
+        challenger: Scores of the new model and of the baselines beside it.
+        champion: Scores of the model in service, or None if there is none.
+        rule: What counts as better.
+    """
+    findings = list(_findings(challenger, champion, rule))
+    worst = min((finding.verdict for finding in findings), key=("hold", "reject", "promote").index)
+    return Decision(verdict=worst, reasons=tuple(reason for verdict, reason in findings if verdict == worst))
+
+
+def improvement(challenger: Score, other: Score) -> Improvement:
+    """Return how much better `challenger` is, with a 95 % interval.
+
+    Where both scores hold the same pictures' values (at least 30), the interval is that of the mean of the pairwise
+    differences. Otherwise it comes from the two intervals by the method of variance estimates recovery, Zou and Donner
+    2008, https://doi.org/10.1002/sim.3095, which takes the scores for independent; scores against one reference are
+    not, so this errs on the side of the champion.
+    """
+    sign = 1.0 if challenger.better == "higher" else -1.0
+    gain = sign * (challenger.value - other.value)
+    one, two = challenger.per_image, other.per_image
+    if one is not None and two is not None and len(one) == len(two) >= FEWEST_PAIRS:
+        half = _paired_halfwidth([a - b for a, b in zip(one, two, strict=True)])
+        return Improvement(gain, gain - half, gain + half, len(one))
+    up, down = challenger.high - challenger.value, challenger.value - challenger.low
+    other_up, other_down = other.high - other.value, other.value - other.low
+    if sign < 0:
+        up, down, other_up, other_down = down, up, other_down, other_up
+    return Improvement(gain, gain - math.hypot(down, other_up), gain + math.hypot(up, other_down), 0)
+
+
+def _findings(challenger: ScoreTable, champion: ScoreTable | None, rule: PromotionRule) -> Iterator[_Finding]:
+    score = challenger.find(MODEL_ROW, rule.metric)
+    for floor in rule.floors:
+        yield _keeps(floor, challenger.find(MODEL_ROW, floor.metric))
+    unfit = _unfit(score, "challenger", rule)
+    if score is None or unfit:
+        yield _Finding("hold", unfit)
+        return
+    for name in _rivals(challenger, rule):
+        yield _beats(score, challenger.find(name, rule.metric), f"baseline {name}", rule, margin=0.0)
+    if rule.must_beat_baselines is True and not _rivals(challenger, rule):
+        yield _Finding("hold", "no baseline was measured beside the challenger, and the rule asks to beat them")
+    if champion is None:
+        yield _Finding("promote", f"there is no champion yet; {_written(score)} beats what it had to")
+        return
+    incumbent = champion.find(MODEL_ROW, rule.metric)
+    margin = max(rule.margin, rule.relative_margin * abs(incumbent.value)) if incumbent else rule.margin
+    yield _beats(score, incumbent, "champion", rule, margin=margin)
+
+
+def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:
+    if isinstance(rule.must_beat_baselines, tuple):
+        return rule.must_beat_baselines
+    if not rule.must_beat_baselines:
+        return ()
+    return tuple(name for name in challenger.baselines if name not in rule.exempt_baselines)
+
+
+def _keeps(floor: Floor, score: Score | None) -> _Finding:
+    if score is None or not math.isfinite(score.value):
+        return _Finding("hold", f"the challenger has no finite score {floor.metric!r}, on which there is a floor")
+    if floor.at_least is not None and score.value < floor.at_least:
+        return _Finding("reject", f"{_written(score)} is under its floor of {floor.at_least:.6g}")
+    if floor.at_most is not None and score.value > floor.at_most:
+        return _Finding("reject", f"{_written(score)} is over its limit of {floor.at_most:.6g}")
+    return _Finding("promote", f"{_written(score)} keeps its floor")
+
+
+def _unfit(score: Score | None, owner: str, rule: PromotionRule) -> str:
+    """Return why a score cannot be decided on, or an empty text."""
+    if score is None:
+        return f"the {owner} has no score {rule.metric!r}"
+    if not all(math.isfinite(number) for number in (score.value, score.low, score.high)):
+        return f"the {owner}'s {rule.metric} is not finite: {score.value} ({score.low} to {score.high})"
+    if not score.low <= score.value <= score.high:
+        return f"the {owner}'s {rule.metric} of {score.value} lies outside its interval {score.low} to {score.high}"
+    if rule.better is not None and rule.better != score.better:
+        return f"the rule takes {rule.better} {rule.metric} for better, the {owner}'s score says {score.better}"
+    return ""
+
+
+def _beats(score: Score, other: Score | None, owner: str, rule: PromotionRule, *, margin: float) -> _Finding:
+    """Return whether `score` is better than `other` by the margin and beyond noise; equal is not better."""
+    unfit = _unfit(other, owner, rule)
+    if other is None or unfit:
+        return _Finding("hold", unfit)
+    if unlike := differences(score, other):
+        return _Finding("hold", f"{rule.metric} of challenger and {owner} cannot be compared: {'; '.join(unlike)}")
+    gain = improvement(score, other)
+    against = f"{_written(score)} against the {owner}'s {other.value:.6g} ({other.low:.6g} to {other.high:.6g})"
+    if gain.value <= 0:
+        return _Finding("reject", f"{against} is not better")
+    if gain.value < margin:
+        return _Finding("reject", f"{against} is better by {gain.value:.4g}, less than the margin of {margin:.4g}")
+    basis = f"over {gain.pairs} pairs of pictures" if gain.pairs else "from both intervals"
+    spread = f"the improvement is {gain.value:.4g} ({gain.low:.4g} to {gain.high:.4g}, 95 %, {basis})"
+    if rule.beyond_noise and gain.low <= 0:
+        return _Finding("reject", f"{against} is within noise: {spread}")
+    return _Finding("promote", f"{against} is better: {spread}")
+
+
+def _written(score: Score) -> str:
+    return f"{score.name} {score.value:.6g} ({score.low:.6g} to {score.high:.6g})"
+
+
+def _paired_halfwidth(gaps: list[float]) -> float:
+    count = len(gaps)
+    mean = math.fsum(gaps) / count
+    variance = math.fsum((gap - mean) ** 2 for gap in gaps) / (count - 1)
+    return _NORMAL_975 * math.sqrt(variance / count)
