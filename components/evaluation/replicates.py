@@ -1,0 +1,147 @@
+"""Scores of feature sets with one group of images left out at a time: what the jackknife intervals are made of.
+
+The scores themselves come from torch-fidelity; these are the same definitions, arranged so that twenty repetitions
+cost little. Groups part the images: each is in exactly one. Each function returns one value per group.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+Groups = Sequence[NDArray[np.int64]]
+Features = Float[Tensor, "images features"]
+
+
+def frechet(fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups) -> NDArray[np.float64]:
+    """Return Fréchet distances of Gaussians fitted to what is left of both sets."""
+    return np.array(
+        [
+            frechet_distance(fakes[one], reals[other])
+            for one, other in zip(_left(len(fakes), fake_groups), _left(len(reals), real_groups), strict=True)
+        ]
+    )
+
+
+def frechet_distance(fakes: Features, reals: Features) -> float:
+    """Return |m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½), Heusel et al. 2017, https://arxiv.org/abs/1706.08500.
+
+    With S = FᵀF for a factor F of either set, the eigenvalues' roots of S1 S2 are the singular values of F1 F2ᵀ
+    (both products have the eigenvalues of F1 S2 F1ᵀ), so with fewer images than features only a matrix as large as
+    the image counts is decomposed.
+    """
+    one, other = fakes.double(), reals.double()
+    first, second = _factor(one), _factor(other)
+    root = torch.linalg.svdvals(first @ second.T).sum()
+    shift = (one.mean(dim=0) - other.mean(dim=0)).square().sum()
+    return float(shift + first.square().sum() + second.square().sum() - 2 * root)
+
+
+def inception_score(
+    logits: Float[Tensor, "images classes"], groups: Groups, splits: int, order: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return exp(mean KL(p(y|x), p(y))) averaged over `splits` runs of the images in `order`.
+
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498.
+    """
+    shuffled = logits[torch.from_numpy(order)].double()
+    log_p = shuffled.log_softmax(dim=1)
+    return np.array([_inception_score(log_p[left], splits) for left in _left(len(logits), groups)])
+
+
+def kernel_distance(fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups) -> NDArray[np.float64]:
+    """Return unbiased squared maximum mean discrepancies under the kernel (x·y / features + 1)³.
+
+    Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401. Over all images left at once, where torch-fidelity
+    averages over random subsets: the same expectation, no noise of the draw.
+    """
+    one, one_diagonal = _kernel_sums(fakes, fakes, fake_groups, fake_groups)
+    other, other_diagonal = _kernel_sums(reals, reals, real_groups, real_groups)
+    cross, _ = _kernel_sums(fakes, reals, fake_groups, real_groups)
+    values = []
+    for group in range(len(fake_groups)):
+        m, n = len(fakes) - len(fake_groups[group]), len(reals) - len(real_groups[group])
+        within_one = (_without(one, group) - _without_diagonal(one_diagonal, group)) / (m * (m - 1))
+        within_other = (_without(other, group) - _without_diagonal(other_diagonal, group)) / (n * (n - 1))
+        values.append(within_one + within_other - 2 * _without(cross, group) / (m * n))
+    return np.array(values)
+
+
+def precision_recall(
+    fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups, neighbours: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the fractions of fakes in the reals' manifold and of reals in the fakes' manifold.
+
+    A manifold is the union of balls that reach to each image's `neighbours`-th nearest neighbour, Kynkäänniemi et al.
+    2019, https://arxiv.org/abs/1904.06991. Distances are computed once.
+    """
+    among_fakes, among_reals = torch.cdist(fakes, fakes), torch.cdist(reals, reals)
+    across = torch.cdist(fakes, reals)
+    values = []
+    for one, other in zip(_left(len(fakes), fake_groups), _left(len(reals), real_groups), strict=True):
+        fake_radius = among_fakes[one][:, one].kthvalue(neighbours + 1).values
+        real_radius = among_reals[other][:, other].kthvalue(neighbours + 1).values
+        between = across[one][:, other]
+        precise = (between <= real_radius).any(dim=1).double().mean().item()
+        recalled = (between <= fake_radius[:, None]).any(dim=0).double().mean().item()
+        values.append((precise, recalled))
+    precision, recall = np.array(values).T
+    return precision, recall
+
+
+def _left(samples: int, groups: Groups) -> list[Bool[Tensor, " images"]]:
+    masks = []
+    for group in groups:
+        mask = torch.ones(samples, dtype=torch.bool)
+        mask[torch.from_numpy(group)] = False
+        masks.append(mask)
+    return masks
+
+
+def _factor(features: Float[Tensor, "images features"]) -> Float[Tensor, "rows features"]:
+    """Return F with FᵀF = the sample covariance, no larger than images × features or features × features."""
+    scale = max(1, len(features) - 1) ** 0.5
+    centred: Tensor = (features - features.mean(dim=0)) / scale
+    if centred.shape[0] <= centred.shape[1]:
+        return centred
+    upper: Tensor = torch.linalg.qr(centred, mode="r").R
+    return upper
+
+
+def _inception_score(log_p: Float[Tensor, "images classes"], splits: int) -> float:
+    scores = []
+    for part in range(splits):
+        chunk = log_p[part * len(log_p) // splits : (part + 1) * len(log_p) // splits]
+        p = chunk.exp()
+        scores.append((p * (chunk - p.mean(dim=0).log())).sum(dim=1).mean().exp().item())
+    return float(np.mean(scores))
+
+
+def _kernel_sums(
+    one: Features, other: Features, one_groups: Groups, other_groups: Groups
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the kernel summed over each pair of groups, and over each group's pairs of an image with itself."""
+    sums = np.zeros((len(one_groups), len(other_groups)))
+    diagonal = np.zeros(len(one_groups))
+    for row, group in enumerate(one_groups):
+        part = one[torch.from_numpy(group)]
+        kernel = _kernel(part @ other.T, one.shape[1]).double().sum(dim=0)
+        sums[row] = [kernel[torch.from_numpy(column)].sum().item() for column in other_groups]
+        diagonal[row] = _kernel(part.square().sum(dim=1), one.shape[1]).double().sum().item()
+    return sums, diagonal
+
+
+def _kernel(products: Tensor, features: int) -> Tensor:
+    cubed: Tensor = (products / features + 1) ** 3
+    return cubed
+
+
+def _without(sums: NDArray[np.float64], group: int) -> float:
+    return float(np.delete(np.delete(sums, group, axis=0), group, axis=1).sum())
+
+
+def _without_diagonal(sums: NDArray[np.float64], group: int) -> float:
+    return float(np.delete(sums, group).sum())

@@ -1,0 +1,88 @@
+"""Fréchet distance against its closed form, and the jackknife's repetitions against torch-fidelity's functions."""
+
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+from components.evaluation.intervals import random_groups
+from components.evaluation.replicates import (
+    frechet,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
+from components.seeding import torch_generator
+
+NOBODY = 2
+"""Index of the group of `halves` that holds nobody."""
+
+
+def halves(count):
+    return [*np.array_split(np.arange(count), 2), np.array([], dtype=np.int64)]
+
+
+def features(name, count, width, shift=0.0):
+    return torch.randn(count, width, generator=torch_generator(0, name)) + shift
+
+
+def reference(fakes, reals):
+    statistics = [fid_features_to_statistics(x) for x in (fakes, reals)]
+    return fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+
+
+def exact_gaussian(name, mean, covariance):
+    """Return samples whose mean and covariance are exactly these, to rounding."""
+    draws = features(name, 500, len(mean)).double()
+    draws = draws - draws.mean(dim=0)
+    whitened = draws @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(draws.T))).T
+    return whitened @ torch.linalg.cholesky(covariance).T + mean
+
+
+def test_distance_of_two_gaussians_equals_the_closed_form():
+    basis = torch.linalg.qr(features("basis", 6, 6).double()).Q
+    one, other = torch.tensor([1.0, 2, 3, 4, 5, 6]).double(), torch.tensor([6.0, 1, 1, 0.5, 2, 3]).double()
+    shift = torch.tensor([1.0, 0, 2, 0, 0, 0]).double()
+    a = exact_gaussian("a", torch.zeros(6).double(), basis @ torch.diag(one) @ basis.T)
+    b = exact_gaussian("b", shift, basis @ torch.diag(other) @ basis.T)
+    expected = 5 + (one.sqrt() - other.sqrt()).square().sum().item()
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert reference(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("fakes", "reals", "width"), [(200, 150, 32), (40, 30, 64), (40, 150, 64)])
+def test_distance_equals_torch_fidelitys_with_more_and_with_fewer_images_than_features(fakes, reals, width):
+    one, other = features("one", fakes, width), features("other", reals, width, shift=0.3)
+    assert frechet_distance(one, other) == pytest.approx(reference(one, other), rel=1e-5)
+
+
+def test_leaving_nobody_out_gives_torch_fidelitys_scores():
+    one, other = features("one", 90, 16), features("other", 90, 16, shift=0.2)
+    kernel = kid_features_to_metric(one, other, kid_subsets=2, kid_subset_size=90, verbose=False)
+    assert kernel_distance(one, other, halves(90), halves(90))[NOBODY] == pytest.approx(
+        kernel["kernel_inception_distance_mean"], rel=1e-4
+    )
+    manifold = prc_features_to_metric(one, other, prc_neighborhood=3, verbose=False)
+    precision, recall = precision_recall(one, other, halves(90), halves(90), 3)
+    assert (precision[NOBODY], recall[NOBODY]) == pytest.approx((manifold["precision"], manifold["recall"]), rel=1e-6)
+    logits = 3 * one
+    order = np.arange(90)
+    score = isc_features_to_metric(logits, splits=4, shuffle=False)["inception_score_mean"]
+    assert inception_score(logits, halves(90), 4, order)[NOBODY] == pytest.approx(score, rel=1e-12)
+
+
+def test_leaving_a_group_out_equals_scoring_the_others():
+    one, other = features("one", 60, 8), features("other", 50, 8, shift=0.2)
+    groups = random_groups(60, 5, 0, "a"), random_groups(50, 5, 0, "b")
+    kept = np.setdiff1d(np.arange(60), groups[0][2]), np.setdiff1d(np.arange(50), groups[1][2])
+    left, right = one[kept[0]], other[kept[1]]
+    whole = halves(len(left)), halves(len(right))
+    assert frechet(one, other, *groups)[2] == pytest.approx(frechet_distance(left, right), rel=1e-9)
+    assert kernel_distance(one, other, *groups)[2] == pytest.approx(
+        kernel_distance(left, right, *whole)[NOBODY], rel=1e-4
+    )
+    assert precision_recall(one, other, *groups, 3)[0][2] == precision_recall(left, right, *whole, 3)[0][NOBODY]
