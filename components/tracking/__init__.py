@@ -1,0 +1,16 @@
+"""Runs, metrics and models in MLflow: the only package that imports mlflow.
+
+MLflow reads these variables while it is imported, so they are set here, before any module of this package is.
+"""
+
+import os
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+
+from components.tracking.metrics import MlflowTracker, NullTracker, Tracker
+
+__all__ = ["MlflowTracker", "NullTracker", "Tracker"]

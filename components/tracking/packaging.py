@@ -1,0 +1,219 @@
+"""Packages: an export folder as an MLflow model that is loaded by a module's name, so that it holds no pickles."""
+
+import base64
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema
+from PIL import Image
+
+from components.artifacts import sha256_of
+from components.section import canonical_json
+from components.tracking.environment import installed_version
+
+DIGEST_TAG = "kintsugi.export_digest"
+FILES_TAG = "kintsugi.files"
+SERVING = "components.recipes.serving"
+
+_DATA = "data/export"
+_WRITTEN_ON_DOWNLOAD = "registered_model_meta"
+_REQUIREMENTS = ("mlflow", "torch", "safetensors", "numpy", "pillow", "pandas", "pydantic", "jaxtyping", "psutil")
+_EXAMPLE_PX = 32
+
+
+class AlteredModelError(RuntimeError):
+    """The files of a model are not those that were registered."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A model in MLflow's store."""
+
+    model_id: str
+    files: dict[str, str]
+    """sha256 by relative path."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A model on this machine whose files were found to be those that were registered."""
+
+    version: int
+    model: Path
+    """What MLflow serves: `mlflow models serve -m MODEL --env-manager local`."""
+    export: Path
+    """The export folder inside it: model.safetensors, model.json."""
+
+
+def log_export(
+    name: str, export: Path, *, export_digest: str, family: str, run_id: str, loader_module: str = SERVING
+) -> Package:
+    """Store an export as an MLflow model of a run, or find the one stored before.
+
+    Args:
+        name: Name of the model.
+        export: Folder with model.safetensors and model.json; all that it holds is kept.
+        export_digest: Its identity.
+        family: "gan", "vae" or "inpainter"; decides the columns that the served model takes and gives.
+        run_id: The run that trained it.
+        loader_module: Importable module whose `_load_pyfunc(path)` returns an object with `predict(frame)`.
+
+    Raises:
+        ValueError: The folder is empty, holds a pickle, or the family is not known.
+    """
+    _demand_plain_files(export)
+    interface = _interface_of(family)
+    client = MlflowClient()
+    experiment_id = client.get_run(run_id).info.experiment_id
+    known = _stored_before(client, experiment_id, run_id, export_digest)
+    if known is not None:
+        return known
+    stored = client.create_logged_model(
+        experiment_id, name=name, source_run_id=run_id, tags={DIGEST_TAG: export_digest}, model_type=family
+    )
+    with tempfile.TemporaryDirectory(prefix="kintsugi-package-") as scratch:
+        folder = Path(scratch) / "model"
+        _save(folder, export, stored, interface, family, loader_module)
+        files = files_of(folder)
+        client.log_model_artifacts(stored.model_id, str(folder))
+    client.set_logged_model_tags(stored.model_id, {FILES_TAG: canonical_json(files).decode()})
+    client.log_outputs(run_id, [LoggedModelOutput(stored.model_id, step=0)])
+    client.finalize_logged_model(stored.model_id, LoggedModelStatus.READY)
+    return Package(stored.model_id, files)
+
+
+def fetch(model_id: str, files: dict[str, str], to: Path) -> Path:
+    """Copy a stored model to the folder `to` and return its export folder; reuse what lies there if it is whole.
+
+    Nothing appears at `to` before every file's sha256 is the one in `files`, and nothing else is downloaded over it.
+
+    Raises:
+        AlteredModelError: A file is missing, added or altered; the message names it.
+        ValueError: Something else lies at `to`.
+    """
+    if to.exists():
+        try:
+            _compare(to, files)
+        except AlteredModelError as error:
+            raise ValueError(f"{to}: in the way, and not a copy of this model ({error})") from error
+        return to / _DATA
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
+        draft = Path(scratch) / "model"
+        draft.mkdir()
+        draft = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(draft)))
+        (draft / _WRITTEN_ON_DOWNLOAD).unlink(missing_ok=True)
+        _compare(draft, files)
+        try:
+            draft.rename(to)
+        except OSError:
+            if not to.exists():
+                raise
+            _compare(to, files)
+    return to / _DATA
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file under `folder`, by relative path."""
+    return {str(path.relative_to(folder)): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def requirements() -> list[str]:
+    """Return the packages that serving needs, pinned to the versions seen working here."""
+    versions = {name: installed_version(name) for name in _REQUIREMENTS}
+    return [f"{name}=={version.split('+')[0]}" for name, version in versions.items() if version is not None]
+
+
+def _save(
+    folder: Path, export: Path, stored: LoggedModel, interface: "_Interface", family: str, loader_module: str
+) -> None:
+    contents = folder.parent / "export"
+    shutil.copytree(export, contents)
+    description = Model(
+        run_id=stored.source_run_id,
+        model_id=stored.model_id,
+        artifact_path=stored.artifact_location,
+        metadata={"family": family},
+    )
+    mlflow.pyfunc.save_model(
+        path=str(folder),
+        loader_module=loader_module,
+        data_path=str(contents),
+        mlflow_model=description,
+        signature=interface.signature,
+        input_example=interface.example(),
+        pip_requirements=requirements(),
+    )
+
+
+def _stored_before(client: MlflowClient, experiment_id: str, run_id: str, export_digest: str) -> Package | None:
+    """Return the package that an earlier, perhaps interrupted, registration of this export finished storing."""
+    found = client.search_logged_models([experiment_id], filter_string=f"tags.`{DIGEST_TAG}` = '{export_digest}'")
+    for model in found:
+        if model.status == LoggedModelStatus.READY and model.source_run_id == run_id:
+            return Package(model.model_id, json.loads(model.tags[FILES_TAG]))
+    return None
+
+
+def _demand_plain_files(export: Path) -> None:
+    names = [path.name for path in export.rglob("*") if path.is_file()] if export.is_dir() else []
+    if not names:
+        raise ValueError(f"{export}: expected a folder with an exported model, found no files")
+    pickles = sorted(name for name in names if Path(name).suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"})
+    if pickles:
+        raise ValueError(f"{export}: holds {', '.join(pickles)}; an export holds safetensors and JSON, never pickles")
+
+
+def _compare(folder: Path, files: dict[str, str]) -> None:
+    found = files_of(folder)
+    for name in sorted(found.keys() ^ files.keys()):
+        raise AlteredModelError(f"{name} was not registered" if name in found else f"{name} is missing")
+    for name, expected in files.items():
+        if found[name] != expected:
+            raise AlteredModelError(f"{name} has the sha256 {found[name][:12]}…, registered was {expected[:12]}…")
+
+
+@dataclass(frozen=True)
+class _Interface:
+    signature: ModelSignature
+    example: Callable[[], pd.DataFrame]
+
+
+def _columns(kind: str, names: Sequence[str]) -> Schema:
+    return Schema([ColSpec(kind, name) for name in names])
+
+
+def _picture(hole: int) -> str:
+    """Return a grey picture, black with a white square of side `hole` if there is a hole, as base64 PNG."""
+    image = Image.new("RGB", (_EXAMPLE_PX, _EXAMPLE_PX), "black" if hole else "grey")
+    image.paste("white", (0, 0, hole, hole))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+_GENERATE = _Interface(
+    ModelSignature(inputs=_columns("long", ["seed"]), outputs=_columns("string", ["image"])),
+    lambda: pd.DataFrame({"seed": [1, 2]}),
+)
+_MEND = _Interface(
+    ModelSignature(inputs=_columns("string", ["image", "mask"]), outputs=_columns("string", ["image"])),
+    lambda: pd.DataFrame({"image": [_picture(0)], "mask": [_picture(_EXAMPLE_PX // 2)]}),
+)
+_INTERFACES = {"gan": _GENERATE, "vae": _GENERATE, "inpainter": _MEND}
+
+
+def _interface_of(family: str) -> _Interface:
+    if family not in _INTERFACES:
+        raise ValueError(f"family {family!r}: expected one of {', '.join(_INTERFACES)}")
+    return _INTERFACES[family]

@@ -1,0 +1,147 @@
+"""Standing: which versions of a model are champion, challenger and previous, worked out from ledger and versions."""
+
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import RegisteredModel
+from mlflow.exceptions import MlflowException
+
+from components.section import Section
+from components.tracking.ledger import History, LedgerError, create_ledger, read_ledger
+from components.tracking.runs import find_or_create_experiment
+from components.tracking.versions import VERDICT, Version, all_versions
+
+_LEDGER = "kintsugi.ledger"
+_PROMOTIONS = "kintsugi-promotions"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Which version plays which part; None where none does."""
+
+    champion: int | None
+    """In service."""
+    challenger: int | None
+    """The newest version, while it is neither promoted nor rejected."""
+    previous: int | None
+    """What a rollback returns to."""
+
+
+class ModelRecord(Section):
+    """What `kintsugi models` says of one model."""
+
+    name: str
+    family: str
+    champion: int | None
+    """Version in service."""
+    challenger: int | None
+    """Newest version, while it is neither promoted nor rejected."""
+    previous: int | None
+    """Version that a rollback returns to."""
+    scores: dict[str, float]
+    """Of the champion, or of the challenger while there is no champion."""
+    lineage: dict[str, str]
+    """Digests of what that version was made from."""
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a model's standing follows from."""
+
+    ledger: str
+    """Id of the run that is its promotion ledger."""
+    history: History
+    versions: dict[int, Version]
+
+    @property
+    def previous(self) -> int | None:
+        """The last champion before this one that still exists."""
+        return next((number for number in reversed(self.history.line[:-1]) if number in self.versions), None)
+
+    @property
+    def standing(self) -> Standing:
+        """Which version plays which part."""
+        promoted = {entry.version for entry in self.history.entries}
+        newest = max(self.versions, default=None)
+        is_open = newest is not None and newest not in promoted and self.versions[newest].tags.get(VERDICT) != "reject"
+        return Standing(self.history.champion, newest if is_open else None, self.previous)
+
+
+def read_state(client: MlflowClient, name: str) -> State:
+    """Return the state of the model `name`.
+
+    Raises:
+        LedgerError: Its ledger is missing or cannot be trusted.
+        ValueError: There is no such model.
+    """
+    model = _find_model(client, name)
+    if model is None:
+        raise ValueError(f"no model {name!r} is registered; there are: {', '.join(known_models(client)) or 'none'}")
+    ledger = _ledger_of(model)
+    return State(ledger, read_ledger(client, ledger, name), all_versions(client, name))
+
+
+def record_of(name: str, state: State) -> ModelRecord:
+    """Return what is worth saying of the model `name`."""
+    standing = state.standing
+    shown = state.versions.get(standing.champion or standing.challenger or max(state.versions, default=0))
+    return ModelRecord(
+        name=name,
+        family=shown.family if shown else "",
+        scores=shown.scores if shown else {},
+        lineage=shown.lineage if shown else {},
+        **vars(standing),
+    )
+
+
+def set_aliases(client: MlflowClient, name: str, standing: Standing) -> None:
+    """Make MLflow's aliases say what `standing` says."""
+    aliases = client.get_registered_model(name).aliases
+    for alias, version in vars(standing).items():
+        if version is None and alias in aliases:
+            client.delete_registered_model_alias(name, alias)
+        elif version is not None and str(aliases.get(alias)) != str(version):
+            client.set_registered_model_alias(name, alias, str(version))
+
+
+def known_models(client: MlflowClient) -> list[str]:
+    """Return the names of the models that have a promotion ledger."""
+    names, token = [], None
+    while True:
+        page = client.search_registered_models(page_token=token)
+        names += [model.name for model in page if _LEDGER in model.tags]
+        token = page.token
+        if not token:
+            return sorted(names)
+
+
+def find_or_create_model(client: MlflowClient, name: str) -> None:
+    """Create the registered model together with its ledger, unless it is there.
+
+    The ledger is named by the very call that creates the model, so of several that try at once, one ledger counts.
+    """
+    if (known := _find_model(client, name)) is not None:
+        _ledger_of(known)
+        return
+    ledger = create_ledger(client, find_or_create_experiment(client, _PROMOTIONS), name)
+    try:
+        client.create_registered_model(name, tags={_LEDGER: ledger})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        client.delete_run(ledger)
+
+
+def _find_model(client: MlflowClient, name: str) -> RegisteredModel | None:
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _ledger_of(model: RegisteredModel) -> str:
+    if _LEDGER not in model.tags:
+        raise LedgerError(f"the registered model {model.name!r} was not made by this program: it has no ledger")
+    return str(model.tags[_LEDGER])

@@ -1,0 +1,160 @@
+"""Model versions as MLflow keeps them: which tags say what, how they are found, how scores are attached."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from components.section import canonical_json
+from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Package
+from components.tracking.redaction import redact
+
+DUPLICATE_OF = "kintsugi.duplicate_of"
+VERDICT = "gate.verdict"
+
+_FAMILY = "kintsugi.family"
+_LINEAGE = "lineage."
+_SCORE = "score."
+_TABLE_FILE = "kintsugi.score_table"
+_TABLE_SHA256 = "kintsugi.score_table_sha256"
+_PAGE = 1000
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered export."""
+
+    name: str
+    number: int
+    model_id: str
+    run_id: str
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, kept: ModelVersion) -> Self:
+        """Return what MLflow keeps as a version."""
+        model_id = str(kept.source).removeprefix("models:/")
+        return cls(kept.name, int(kept.version), model_id, kept.run_id or "", dict(kept.tags))
+
+    @property
+    def export_digest(self) -> str:
+        """Identity of the export."""
+        return self.tags[DIGEST_TAG]
+
+    @property
+    def family(self) -> str:
+        """Which recipe made it: "gan", "vae" or "inpainter"."""
+        return self.tags.get(_FAMILY, "")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """sha256 of every file of the stored model, by relative path."""
+        files: dict[str, str] = json.loads(self.tags[FILES_TAG])
+        return files
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """Digests of what the version was made from."""
+        return _under(_LINEAGE, self.tags)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Its scores, by name."""
+        return {name: float(value) for name, value in _under(_SCORE, self.tags).items()}
+
+
+def demand_plain(what: str, text: str) -> None:
+    """Raise ValueError unless `text` can be quoted in a query and be part of a path."""
+    if not _PLAIN.fullmatch(text):
+        raise ValueError(f"{what} {text!r}: expected letters, digits, _ and - only")
+
+
+def all_versions(client: MlflowClient, name: str) -> dict[int, Version]:
+    """Return the versions of a model by number, without those that are second registrations of one export."""
+    return {
+        version.number: version for version in _search(client, f"name = '{name}'") if DUPLICATE_OF not in version.tags
+    }
+
+
+def first_of_digest(client: MlflowClient, name: str, export_digest: str) -> Version | None:
+    """Return the lowest version of this export; the others, left by registrations at the same time, are marked."""
+    same = _search(client, f"name = '{name}' and tags.`{DIGEST_TAG}` = '{export_digest}'")
+    first = min(same, key=lambda version: version.number, default=None)
+    for version in same:
+        if first is not None and version != first and DUPLICATE_OF not in version.tags:
+            client.set_model_version_tag(name, str(version.number), DUPLICATE_OF, str(first.number))
+    return first
+
+
+def create_version(
+    client: MlflowClient, name: str, package: Package, digest: str, family: str, lineage: Mapping[str, str], run_id: str
+) -> None:
+    """Create a version with its lineage and files in one step, so that none is ever seen without them."""
+    tags = {DIGEST_TAG: digest, _FAMILY: family, FILES_TAG: canonical_json(package.files).decode()}
+    tags |= {f"{_LINEAGE}{part}": redact(part, value) for part, value in lineage.items()}
+    client.create_model_version(
+        name, source=f"models:/{package.model_id}", run_id=run_id, tags=tags, model_id=package.model_id
+    )
+
+
+def attach_scores(client: MlflowClient, version: Version, values: Mapping[str, float], table: str | None) -> None:
+    """Attach scores to a version: single values as tags, the whole table as a file of its run with its sha256."""
+    tags = {f"{_SCORE}{name}": repr(float(value)) for name, value in values.items() if math.isfinite(value)}
+    if table is not None:
+        digest = _sha256(table)
+        file = f"scores/{version.name}-{digest[:20]}.json"
+        client.log_text(version.run_id, table, file)
+        tags |= {_TABLE_FILE: file, _TABLE_SHA256: digest}
+    set_version_tags(client, version, tags)
+
+
+def read_score_table(version: Version) -> str | None:
+    """Return the JSON text of the version's score table, or None if it has none.
+
+    Raises:
+        AlteredModelError: The file is not the one that was attached.
+    """
+    file = version.tags.get(_TABLE_FILE)
+    if file is None:
+        return None
+    try:
+        table: str = mlflow.artifacts.load_text(f"runs:/{version.run_id}/{file}")
+    except (MlflowException, OSError) as error:
+        raise AlteredModelError(f"{version.name} {version.number}: its score table {file} is missing") from error
+    if _sha256(table) != version.tags[_TABLE_SHA256]:
+        raise AlteredModelError(f"{version.name} {version.number}: its score table {file} was altered")
+    return table
+
+
+def set_version_tags(client: MlflowClient, version: Version, tags: Mapping[str, str]) -> None:
+    """Set those tags of a version that differ from what was read."""
+    for key, value in tags.items():
+        if version.tags.get(key) != value:
+            client.set_model_version_tag(version.name, str(version.number), key, value)
+
+
+def _search(client: MlflowClient, condition: str) -> list[Version]:
+    found, token = [], None
+    while True:
+        page = client.search_model_versions(condition, max_results=_PAGE, page_token=token)
+        found += [Version.of(kept) for kept in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def _under(prefix: str, tags: Mapping[str, str]) -> dict[str, str]:
+    return {key.removeprefix(prefix): value for key, value in sorted(tags.items()) if key.startswith(prefix)}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

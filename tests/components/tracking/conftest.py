@@ -1,0 +1,87 @@
+"""A real MLflow store per test, on SQLite; its tables are made once."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from components.tracking import registry, runs
+
+LOADER = "tiny_serving"
+
+_LOADER_TEXT = """
+import json
+from pathlib import Path
+
+class Model:
+    def __init__(self, path):
+        self.value = json.loads((Path(path) / "model.json").read_text())["value"]
+
+    def predict(self, frame):
+        return [{"image": f"{self.value}:{seed}"} for seed in frame["seed"]]
+
+def _load_pyfunc(path):
+    return Model(path)
+"""
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("migrated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
+        runs.configure(home)
+    return home / "mlflow.db"
+
+
+@pytest.fixture
+def home(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configured home with an empty store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
+    place = tmp_path / "home with space"
+    place.mkdir()
+    shutil.copy(migrated, place / "mlflow.db")
+    runs.configure(place)
+    return place
+
+
+@pytest.fixture
+def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the import path with the module that loads test models."""
+    folder = tmp_path / "loader"
+    folder.mkdir()
+    (folder / f"{LOADER}.py").write_text(_LOADER_TEXT)
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def write_export(folder: Path, value: int) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(json.dumps({"value": value}))
+    (folder / "model.safetensors").write_bytes(bytes([value]) * 64)
+    return folder
+
+
+@pytest.fixture
+def registered(home: Path, loader: Path, tmp_path: Path) -> Callable[[int], int]:
+    """Registers export number `value` of the model "gan" and returns its version."""
+    run_id = runs.open_run("kintsugi", "training", "digest")
+
+    def register(value: int) -> int:
+        folder = tmp_path / "exports" / str(value)
+        return registry.register(
+            "gan",
+            folder if folder.exists() else write_export(folder, value),
+            export_digest=f"export-{value}",
+            family="gan",
+            lineage={"shards": "abc", "config": f"c{value}"},
+            run_id=run_id,
+            scores={"fd": float(value), "broken": float("inf")},
+            score_table=json.dumps({"subject": value}),
+            loader_module=LOADER,
+        )
+
+    return register
