@@ -39,7 +39,7 @@ def slope_beside_one(
     """
     share = mix.view(-1, 1, 1, 1)
     between = share * real.detach() + (1 - share) * fake.detach()
-    length = torch.linalg.vector_norm(_gradient(discriminator, between), dim=1)
+    length: Tensor = torch.linalg.vector_norm(_gradient(discriminator, between), dim=1)
     return (length - 1).square().mean()
 
 
