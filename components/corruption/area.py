@@ -8,6 +8,8 @@ import numpy as np
 
 from components.corruption.shapes import Mask
 
+_TIE_PX = 1e-3
+
 
 class Allowed(NamedTuple):
     """The fewest and most missing pixels, both included."""
@@ -44,13 +46,13 @@ def fitted(missing: Mask, kept: Mask, allowed: Allowed, rng: np.random.Generator
     """Return `missing` grown or shrunk at its rim to the middle of the allowed range.
 
     Always ends: pixels are added by their distance to the mask, or taken away by their distance to its rim, until
-    the count is right; ties go by place in the image. An empty mask grows from one pixel drawn from `rng`.
+    the count is right. An empty mask grows from one pixel.
 
     Args:
         missing: Shape (height, width).
         kept: Pixels that stay missing; at most `allowed.most`.
         allowed: The bounds to end in.
-        rng: Asked only when `missing` is empty.
+        rng: Draws that first pixel, and the order among pixels at equal distance.
     """
     target = max((allowed.fewest + allowed.most) // 2, int(np.count_nonzero(kept)))
     grown = missing | kept
@@ -58,10 +60,10 @@ def fitted(missing: Mask, kept: Mask, allowed: Allowed, rng: np.random.Generator
         grown.reshape(-1)[rng.integers(grown.size)] = True
     count = int(np.count_nonzero(grown))
     if count < target:
-        order = np.where(grown, -1.0, _distance_to_zero(~grown))
+        order = np.where(grown, -np.inf, _distance_to_zero(~grown))
     else:
-        order = np.where(kept, -1.0, np.where(grown, -_distance_to_zero(grown), np.inf))
-        order[grown & ~kept] -= order[grown & ~kept].min(initial=0.0)
+        order = np.where(kept, -np.inf, np.where(grown, -_distance_to_zero(grown), np.inf))
+    order += rng.random(order.shape) * _TIE_PX
     chosen = np.argsort(order, axis=None, kind="stable")[:target]
     result = np.zeros(grown.size, dtype=bool)
     result[chosen] = True
