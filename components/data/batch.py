@@ -1,7 +1,6 @@
 """One rank's rows of a global batch, and random numbers that do not depend on the number of ranks."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -47,7 +46,7 @@ class Batch:
         generator = torch_generator(self.seed, purpose, self.first_image)
         return self._own(torch.rand(self.global_size, *shape, generator=generator))
 
-    def to(self, device: torch.device | str, *, channels_last: bool = False) -> Self:
+    def to(self, device: torch.device | str, *, channels_last: bool = False) -> "Batch":
         """Return the batch on a device, in the memory format asked for."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
         moved = {

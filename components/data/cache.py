@@ -3,7 +3,7 @@
 import os
 import uuid
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from filelock import FileLock
@@ -15,6 +15,7 @@ from components.data.shardset import ShardSet
 _IMAGES_PER_READ = 512
 
 
+@runtime_checkable
 class PixelSource(Protocol):
     """Images by number. NumPy arrays of shape (N, H, W, 3) are one, too."""
 
