@@ -7,7 +7,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from components.storage.bucket import BucketStorage
-from components.storage.files import StorageError
+from components.storage.files import StorageError, checked_key
 from components.storage.folder import FolderStorage
 
 __all__ = ["BucketStorage", "FolderStorage", "Storage", "StorageError", "open_storage", "probe_conditional_writes"]
@@ -64,7 +64,8 @@ def open_storage(url: str | Path) -> Storage:
     """
     parts = urlsplit(str(url))
     if parts.scheme == "s3" and parts.netloc:
-        return BucketStorage(parts.netloc, parts.path.strip("/"))
+        prefix = parts.path.strip("/")
+        return BucketStorage(parts.netloc, checked_key(prefix) if prefix else "")
     if parts.scheme:
         raise ValueError(f"{url}: expected a folder or s3://bucket/prefix")
     return FolderStorage(Path(url))

@@ -105,3 +105,8 @@ def test_a_key_is_refused_or_stays_inside(key):
 def test_other_addresses_are_refused(url):
     with pytest.raises(ValueError, match="expected a folder or s3://bucket/prefix"):
         open_storage(url)
+
+
+def test_a_prefix_cannot_leave_its_bucket():
+    with pytest.raises(ValueError, match="relative path"):
+        open_storage("s3://bucket/a/../../b")

@@ -1,0 +1,165 @@
+"""Servers of a team, for real, on loopback: an S3 store, and a proxy before it that misbehaves on demand."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+BUCKET = "mlops"
+_IDENTITY = {
+    "name": "admin",
+    "credentials": [{"accessKey": "devadmin", "secretKey": "devadminsecret"}],
+    "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+}
+_READER = {
+    "name": "reader",
+    "credentials": [{"accessKey": "devread", "secretKey": "devreadsecret"}],
+    "actions": [f"Read:{BUCKET}", f"List:{BUCKET}"],
+}
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that are free, and so are those 10,000 above, where SeaweedFS speaks gRPC."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as low, socket.socket() as high, contextlib.suppress(OSError, OverflowError):
+            low.bind(("127.0.0.1", 0))
+            port = low.getsockname()[1]
+            high.bind(("127.0.0.1", port + 10_000))
+            if not {port, port + 10_000, port - 10_000} & set(found):
+                found.append(port)
+    return found
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Start SeaweedFS and give the port at which it speaks S3."""
+    folder = tmp_path_factory.mktemp("seaweed")
+    (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY, _READER]}))
+    s3, master, volume, filer, admin = _free_ports(5)
+    command = [Path(sys.executable).with_name("weed"), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    command += ["-master.telemetry=false", "-admin.ui=false", "-webdav=false", f"-s3.config={folder / 's3.json'}"]
+    command += [f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder / 's3.sock'}"]
+    command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}"]
+    command += [f"-bucket={BUCKET}"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            _wait_until_it_answers(s3, process, folder / "log")
+            yield s3
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/{BUCKET}", timeout=2)
+        except urllib.error.HTTPError as answer:
+            if answer.code == 403:  # there, and asks who we are
+                return
+        except OSError:
+            pass
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def s3(s3_server: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let boto3 find the server by its standard variables; give an s3:// prefix of the test's own."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{s3_server}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "devadmin")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "devadminsecret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@dataclass
+class Proxy:
+    """Passes connections on to a server, one request each, and changes what comes back."""
+
+    upstream: int
+    faults: list[Callable[[bytes, bytes], bytes]] = field(default_factory=list)
+    """Each is called with one request's first bytes and its whole reply, and gives what the client gets; the first
+    that changes the reply is used up."""
+    _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+
+    @property
+    def port(self) -> int:
+        return self._listener.getsockname()[1]
+
+    def serve(self) -> None:
+        """Answer until closed."""
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self.upstream)) as server:
+            if not (request := _pass_request_on(client, server)):
+                return
+            reply = b"".join(iter(lambda: server.recv(1 << 16), b""))
+            for fault in list(self.faults):
+                changed = fault(request, reply)
+                if changed != reply:
+                    self.faults.remove(fault)
+                    reply = changed
+                    break
+            client.sendall(reply)
+
+
+def _pass_request_on(client: socket.socket, server: socket.socket) -> bytes:
+    """Read one request and pass it on, asking the server to close the connection after its reply."""
+    content = b""
+    while b"\r\n\r\n" not in content:
+        if not (piece := client.recv(1 << 16)):
+            return b""
+        content += piece
+    head, _, body = content.partition(b"\r\n\r\n")
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    kept = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"connection:", b"expect:"))]
+    if b"expect" in fields:
+        client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    server.sendall(b"\r\n".join([*kept, b"Connection: close", b"", b""]) + body)
+    missing = int(fields.get(b"content-length", 0)) - len(body)
+    while missing > 0 and (piece := client.recv(1 << 16)):
+        server.sendall(piece)
+        missing -= len(piece)
+    return head
+
+
+@pytest.fixture
+def proxy(s3_server: int, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """Put a proxy between boto3 and the server."""
+    between = Proxy(s3_server)
+    threading.Thread(target=between.serve, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{between.port}")
+    yield between
+    between.close()
