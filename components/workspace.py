@@ -24,7 +24,7 @@ class Workspace:
     home: Path
 
     @classmethod
-    def here(cls) -> "Workspace":
+    def from_environment(cls) -> "Workspace":
         """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace."""
         workspace = cls(Path(os.environ.get("KINTSUGI_HOME") or "workspace").absolute())
         workspace.create()
@@ -71,7 +71,7 @@ class Workspace:
         return self.home / "mlflow"
 
     @contextmanager
-    def lock(self, digest: str, wait_s: float = 0.0) -> Iterator[Path]:
+    def training_lock(self, digest: str, wait_s: float = 0.0) -> Iterator[Path]:
         """Hold the training of `digest` on this machine and give its folder; the kernel lets go if we are killed.
 
         Raises:

@@ -13,7 +13,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from components.workspace import Workspace
-with Workspace(Path(sys.argv[1])).lock("abc"):
+with Workspace(Path(sys.argv[1])).training_lock("abc"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -39,9 +39,9 @@ def holder(workspace):
 def test_the_environment_says_where_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KINTSUGI_HOME", "other")
-    assert Workspace.here().home == tmp_path / "other"
+    assert Workspace.from_environment().home == tmp_path / "other"
     monkeypatch.delenv("KINTSUGI_HOME")
-    here = Workspace.here()
+    here = Workspace.from_environment()
     assert here.home == tmp_path / "workspace"
     assert {path.name for path in here.home.iterdir()} == {
         "store", "training", "cache", "pages", "logs", "prefect", "mlflow",
@@ -50,28 +50,28 @@ def test_the_environment_says_where_it_is(tmp_path, monkeypatch):
 
 def test_a_second_trainer_is_refused_and_told_who_is_at_work(workspace, holder):
     with pytest.raises(WorkspaceError, match=f"training abc is already under way: process {holder.pid} on "):
-        workspace.lock("abc").__enter__()
-    with workspace.lock("other") as folder:
+        workspace.training_lock("abc").__enter__()
+    with workspace.training_lock("other") as folder:
         assert folder == workspace.training / "other"
 
 
 def test_a_killed_trainer_lets_go_of_its_run(workspace, holder):
     holder.kill()
     holder.wait()
-    with workspace.lock("abc"):
+    with workspace.training_lock("abc"):
         pass
 
 
 def test_a_trainer_can_wait_for_the_one_before_it_to_finish_saving(workspace, holder):
     threading.Timer(0.3, holder.stdin.close).start()
-    with workspace.lock("abc", wait_s=30):
+    with workspace.training_lock("abc", wait_s=30):
         pass
 
 
 def test_a_run_is_free_again_after_an_error(workspace):
-    with pytest.raises(RuntimeError, match="nan"), workspace.lock("abc"):
+    with pytest.raises(RuntimeError, match="nan"), workspace.training_lock("abc"):
         raise RuntimeError("nan")
-    with workspace.lock("abc"):
+    with workspace.training_lock("abc"):
         pass
 
 
