@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import ByteSize, TypeAdapter
 
 Schema = Mapping[str, Any]
 
@@ -33,6 +33,7 @@ _BOUNDS = {
     "maxProperties": "≤ {} entries",
     "pattern": "like `{}`",
 }
+_BYTE_SIZE = TypeAdapter(ByteSize).json_schema()["anyOf"]
 _LONGEST_DEFAULT = 60  # characters
 
 
@@ -103,6 +104,8 @@ def _type(field: Schema) -> str:
         return f"`{field['const']}`"
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
+    if _is_byte_size(field):
+        return "bytes, such as 64MiB"
     for several in ("anyOf", "oneOf", "allOf"):
         if several in field:
             return " or ".join(dict.fromkeys(_type(option) for option in field[several]))
@@ -123,13 +126,21 @@ def _array(field: Schema) -> str:
 
 
 def _default(field: Schema) -> str:
+    if _is_byte_size(field) and "default" in field:
+        return f"`{ByteSize(field['default']).human_readable()}`"
     text = json.dumps(field.get("default", {}), ensure_ascii=False)
     if "{" in text:  # a section, whose own table has its defaults
         return "see there"
     return f"`{text}`" if len(text) <= _LONGEST_DEFAULT else f"`{text[: _LONGEST_DEFAULT - 1]}…`"
 
 
+def _is_byte_size(field: Schema) -> bool:
+    return bool(field.get("anyOf") == _BYTE_SIZE)
+
+
 def _bounds(field: Schema) -> Iterator[str]:
+    if _is_byte_size(field):
+        return
     for key, words in _BOUNDS.items():
         if key in field:
             yield words.format(field[key])

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import ByteSize, Field, TypeAdapter
 
 from components.section import Section
 
@@ -44,6 +44,8 @@ class Bakery(Section):
     """Rooms and ovens."""
     fit: Literal["crop", "pad"] | None = None
     """How dough is cut."""
+    flour: ByteSize = ByteSize(3 * 2**20)
+    """By weight."""
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +108,7 @@ def test_field_table_holds_type_default_bounds_and_meaning(field_tables: Callabl
     assert "| `best` | [Round](#round) | see there |  | What is sold most. |" in text
     assert "| `size` | [whole number, whole number] | `[3, 4]` |" in text
     assert "| `fit` | `crop` or `pad` or null | `null` |  | How dough is cut. |" in text
+    assert "| `flour` | bytes, such as 64MiB | `3.0MiB` |  | By weight. |" in text
     assert "| `radius` | number | `2.0` | > 0, ≤ 9 | Half the width \\| in cm. |" in text
 
 
