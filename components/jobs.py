@@ -39,6 +39,8 @@ class EvaluateJob(Section):
 
     kind: Literal["evaluate"] = "evaluate"
     evaluation: EvaluationConfig
+    subject: str
+    """Digest of the model, or "baselines"."""
     export: Path | None
     """Folder with the model to measure; None measures the baselines."""
     shards: Path

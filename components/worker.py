@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 
@@ -16,12 +17,13 @@ from components.artifacts import write_atomically
 from components.data import Loader, ShardReader, ShardSet, decoded_pixels, read_corruption_set
 from components.data.frozen import CorruptionSet
 from components.evaluation.measure import Evidence
+from components.evaluation.protocol import ScoreTable
 from components.jobs import EvaluateJob, Job, TrainJob
 from components.preview import Preview
 from components.recipes.export import ModelCard, load_producer, write_export
 from components.recipes.recipe import PRODUCER
 from components.report import figures
-from components.tracking import MlflowTracker, NullTracker, Tracker
+from components.tracking.metrics import NullTracker, Tracker
 from components.training.checkpoint import CheckpointWriter, load_newest
 from components.training.curve import Curve
 from components.training.guard import Guard
@@ -30,6 +32,8 @@ from components.training.state import TrainingState
 
 PROGRESS = "progress "
 """Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
+
+_EVALUATION_CACHE_BYTES = 4 * 2**30
 
 
 def main() -> None:
@@ -75,6 +79,8 @@ def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[],
         ending = train(recipe.phases, state, batches, training, around)
         if reporter:
             reporter.checkpoints.save(state)
+            reporter.checkpoints.wait()
+        distributed.barrier()  # torchrun ends the others when the first one has ended
     finally:
         batches.close()
         if reporter:
@@ -116,7 +122,7 @@ def _export(job: TrainJob, state: TrainingState, size: int) -> None:
 
 
 def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Callable[[], bool]:
-    """Return what tells the loop when to stop and, because it is asked at every step, the launcher that steps are taken."""
+    """Return what tells the loop when to stop; asked at every step, it also tells the launcher that steps are taken."""
     deadline = time.monotonic() + budget_s if budget_s else float("inf")
 
     def should_stop() -> bool:
@@ -126,6 +132,39 @@ def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Calla
     return should_stop
 
 
+def _tracker(job: TrainJob) -> Tracker:
+    """Return where metrics go. MLflow is imported only if a run was named: a worker needs torch alone."""
+    if job.tracker is None:
+        return NullTracker()
+    from components.tracking.metrics import MlflowTracker
+
+    return MlflowTracker(job.tracker.uri, job.tracker.run_id, system_metrics=True)
+
+
+def _evaluate(job: EvaluateJob, world: distributed.World) -> None:
+    shards = ShardSet.read(job.shards)
+    frozen_set = CorruptionSet.read(job.corruption_set) if job.corruption_set else None
+    evidence = Evidence(
+        shards=shards,
+        training=decoded_pixels(shards, "train", job.cache, _EVALUATION_CACHE_BYTES),
+        frozen=read_corruption_set(frozen_set) if frozen_set else None,
+        frozen_digest=frozen_set.digest if frozen_set else "",
+        bins=frozen_set.bins if frozen_set else (),
+        seed=job.seed,
+        device=world.device,
+    )
+    if job.export is None:
+        measured = job.evaluation.measure_baselines(evidence)
+    else:
+        measured = job.evaluation.measure(load_producer(job.export, world.device), evidence)
+    ScoreTable(subject=job.subject, rows=measured.rows).write(job.folder / "scores.json")
+    (job.folder / "pictures").mkdir()
+    for name, picture in measured.pictures.items():
+        (job.folder / "pictures" / f"{name}.png").write_bytes(figures.png(picture))
+    if measured.panels:
+        np.savez_compressed(job.folder / "panels.npz", **dict(measured.panels))
+
+
 class _Reporter:
     """The main rank's voice: curve, tracker, progress lines, pictures and checkpoints."""
 
@@ -133,7 +172,7 @@ class _Reporter:
         self.job = job
         self.state = state
         self.curve = Curve(job.folder / "curve.jsonl", state.images)
-        self.tracker: Tracker = MlflowTracker(job.tracker.uri, job.tracker.run_id) if job.tracker else NullTracker()
+        self.tracker = _tracker(job)
         self.checkpoints = CheckpointWriter(job.folder / "checkpoints", job.run, job.model.execution.keep)
 
     def report(self, values: dict[str, float]) -> None:
@@ -167,3 +206,7 @@ class _Reporter:
             self.checkpoints.close()
         finally:
             self.tracker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -40,8 +40,8 @@ class GanConfig(Section):
         if self.loss.needs_penalty and self.discriminator.normalisation == "batch":
             raise ValueError(
                 f"discriminator.normalisation 'batch' cannot be combined with the gradient penalty of loss "
-                f"'{self.loss.kind}': BatchNorm mixes the samples of a batch, so the gradient with respect to one sample "
-                "is not defined, and under DDP its statistics have no second derivative; use 'none' or 'spectral'"
+                f"'{self.loss.kind}': BatchNorm mixes the samples of a batch, so the gradient with respect to one "
+                "sample is not defined; use 'none' or 'spectral'"
             )
         return self
 
@@ -94,14 +94,14 @@ class DiscriminatorObjective(nn.Module):
         """Return the loss and, for the curves, the mean logits."""
         with torch.no_grad():
             fake = self.generator(batch.noise("latent/discriminator", self.latent))
-        real_logits, fake_logits = self.discriminator(torch.cat([batch.images, fake])).float().chunk(2)
-        loss = self.loss.discriminator_loss(real_logits, fake_logits)
-        reported = {"real_logit": real_logits.mean().detach(), "fake_logit": fake_logits.mean().detach()}
-        if self.loss.needs_penalty:
-            penalty = self.loss.penalty(self.discriminator, batch.images, fake, batch.uniform("penalty"))
-            reported["penalty"] = penalty.detach()
-            loss = loss + penalty
-        return {"loss": loss, **reported}
+        mix = batch.uniform("penalty")
+        terms = self.loss.discriminator_terms(self.discriminator, batch.images, fake, mix)
+        reported = {
+            "penalty": terms.penalty,
+            "real_logit": terms.real_logits.mean(),
+            "fake_logit": terms.fake_logits.mean(),
+        }
+        return {"loss": terms.loss, **{name: value.detach() for name, value in reported.items()}}
 
 
 class GeneratorObjective(nn.Module):

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from components import seeding
 from components.data.batch import Batch
 from components.models import InpainterNetworkConfig
-from components.models.patch import PatchDiscriminatorConfig
+from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
 from components.models.resnet import ResnetConfig
-from components.objectives.adversarial import Hinge
-from components.objectives.restoration import MaskAwareConfig, RestorationConfig
+from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
 from components.recipes.recipe import PRODUCER, Images, Missing, Recipe, device_of, row_blocks, to_pixels, to_tensor
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
@@ -25,6 +24,8 @@ class AdversaryConfig(Section):
 
     discriminator: PatchDiscriminatorConfig = PatchDiscriminatorConfig()
     """The network that judges patches."""
+    loss: MaskAwareConfig = MaskAwareConfig()
+    """What the two play for."""
     weight: float = Field(default=0.01, gt=0)
     """Weight of the adversarial loss beside the reconstruction loss."""
     optimizer: OptimizerConfig = AdamConfig(rate=1e-4)
@@ -43,3 +44,131 @@ class InpainterConfig(Section):
     """A discriminator to play against; None trains on the distance alone."""
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
     """Steps of the network that fills in."""
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether training draws masks and degradations."""
+        return True
+
+    def build(self, size: int, seed: int) -> Recipe:
+        """Return networks with their initial weights and the phases: the discriminator's, if there is one, first."""
+        with seeding.initialising(seed, "inpainter"):
+            network = self.network.build(size)
+        if self.adversary is None:
+            objective = RestorationObjective(network, self.loss)
+            phase = Phase("inpainter", trains=network, objective=objective, optimizer=self.optimizer)
+            return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
+        with seeding.initialising(seed, "discriminator"):
+            discriminator = self.adversary.discriminator.build()
+        critic = Phase(
+            name="discriminator",
+            trains=discriminator,
+            objective=PatchObjective(network, discriminator, self.adversary.loss),
+            optimizer=self.adversary.optimizer,
+        )
+        mender = Phase(
+            name="inpainter",
+            trains=network,
+            objective=AdversarialRestorationObjective(network, discriminator, self.loss, self.adversary),
+            optimizer=self.optimizer,
+        )
+        return Recipe(nn.ModuleDict({PRODUCER: network, "discriminator": discriminator}), (critic, mender))
+
+    def serving_network(self, size: int) -> nn.Module:
+        """Return the network that fills in, for weights to be loaded into."""
+        return self.network.build(size)
+
+    def producer(self, network: nn.Module) -> "InpainterProducer":
+        """Return the network behind the interface that evaluation and serving use."""
+        return InpainterProducer(network)
+
+
+def damaged(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return what the network is shown: corrupted images and masks.
+
+    Raises:
+        ValueError: The batch was loaded without corruption.
+    """
+    if batch.corrupted is None or batch.missing is None:
+        raise ValueError("an inpainter needs batches with corrupted images and masks")
+    return batch.corrupted, batch.missing
+
+
+class RestorationObjective(nn.Module):
+    """Distance to the true image alone."""
+
+    def __init__(self, network: nn.Module, loss: RestorationConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+
+    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+        """Return the loss and the errors it is made of."""
+        corrupted, missing = damaged(batch)
+        return self.loss.losses(self.network(corrupted, missing).float(), batch.images, missing)
+
+
+class AdversarialRestorationObjective(nn.Module):
+    """Distance to the true image, and what the discriminator makes of the mended one. One forward serves both."""
+
+    def __init__(
+        self, network: nn.Module, discriminator: PatchDiscriminator, loss: RestorationConfig, adversary: AdversaryConfig
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.discriminator = discriminator
+        self.loss = loss
+        self.adversary = adversary
+
+    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+        """Return the loss and its parts."""
+        corrupted, missing = damaged(batch)
+        restored = self.network(corrupted, missing).float()
+        losses = self.loss.losses(restored, batch.images, missing)
+        logits, features = self.discriminator.with_features(composite(restored, batch.images, missing))
+        adversarial = self.adversary.loss.generator_loss(logits.float())
+        loss = losses["loss"] + self.adversary.weight * adversarial
+        if self.adversary.loss.feature_matching:
+            with torch.no_grad():
+                _, true_features = self.discriminator.with_features(batch.images)
+            matching = feature_distance(features, true_features)
+            losses["feature_matching"] = matching.detach()
+            loss = loss + self.adversary.loss.feature_matching * matching
+        return {**losses, "loss": loss, "adversarial": adversarial.detach()}
+
+
+class PatchObjective(nn.Module):
+    """Loss of the discriminator, for which the known parts of a mended image are real."""
+
+    def __init__(self, network: nn.Module, discriminator: PatchDiscriminator, loss: MaskAwareConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.discriminator = discriminator
+        self.loss = loss
+
+    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+        """Return the loss and, for the curves, the mean logits."""
+        corrupted, missing = damaged(batch)
+        with torch.no_grad():
+            mended = composite(self.network(corrupted, missing).float(), batch.images, missing)
+        real_logits, fake_logits = self.discriminator(torch.cat([batch.images, mended])).float().chunk(2)
+        loss = self.loss.discriminator_loss(real_logits, fake_logits, missing)
+        return {"loss": loss, "real_logit": real_logits.mean().detach(), "fake_logit": fake_logits.mean().detach()}
+
+
+class InpainterProducer:
+    """Pictures mended by a trained network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network.eval()
+        self.stride = int(self.network.stride)
+
+    @torch.inference_mode()
+    def restore(self, corrupted: Images, missing: Missing) -> Images:
+        """Return `corrupted` with missing pixels filled in; the others are returned untouched."""
+        device = device_of(self.network)
+        blocks = []
+        for rows in row_blocks(len(corrupted)):
+            holes = torch.from_numpy(missing[rows]).to(device).unsqueeze(1).float()
+            blocks.append(to_pixels(self.network(to_tensor(corrupted[rows], device), holes)))
+        return np.where(missing[..., None], np.concatenate(blocks), corrupted)

@@ -15,7 +15,7 @@ class EmaConfig(Section):
     half_life_images: int = Field(default=20_000, gt=0)
     """Images after which a weight's influence on the average has halved."""
     ramp_fraction: float = Field(default=0.05, ge=0, le=1)
-    """The half-life is at most this fraction of the images seen so far, so that early averages are not stale; 0: off."""
+    """The half-life is at most this fraction of the images seen so far, so that early averages are fresh; 0: off."""
 
 
 class Ema:

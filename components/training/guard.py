@@ -14,7 +14,7 @@ class GuardConfig(Section):
     """Steps with a non-finite loss or gradient that are left out before the run stops with the reason."""
 
 
-class Diverged(FloatingPointError):
+class DivergedError(FloatingPointError):
     """Training left the finite numbers more often than allowed; the message names phase, quantity and images seen."""
 
 
@@ -29,15 +29,15 @@ class Guard:
         """Return whether the step may be taken.
 
         Raises:
-            Diverged: More steps were skipped than the configuration allows.
+            DivergedError: More steps were skipped than the configuration allows.
         """
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if not bad:
             return True
         self.skipped += 1
         if self.skipped > self.config.skips:
-            raise Diverged(
-                f"{phase}/{bad[0]} is {values[bad[0]]} after {images:,} images; {self.skipped} steps were not finite and "
+            raise DivergedError(
+                f"{phase}/{bad[0]} is {values[bad[0]]} after {images:,} images; {self.skipped} steps were not finite, "
                 f"guard.skips allows {self.config.skips}. Lower the learning rate or set training.clip_norm."
             )
         return False

@@ -54,7 +54,7 @@ def train(
     """Train until `training.images` images were seen or a stop is asked for; `state` is moved along.
 
     Raises:
-        Diverged: Losses or gradients were not finite more often than `training.guard` allows.
+        DivergedError: Losses or gradients were not finite more often than `training.guard` allows.
     """
     replicas = {phase.name: _replica(phase) for phase in phases}
     meter = _Meter(state.images)

@@ -1,0 +1,180 @@
+"""Measure: from a trained producer, or from the baselines, to scores and the pictures behind them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from components.baselines import GenerationBaseline, RestorationBaseline
+from components.baselines.biharmonic import Biharmonic
+from components.baselines.filling import MeanFill, NavierStokes, Telea
+from components.baselines.generation import Random, Template
+from components.baselines.harmonic import Harmonic
+from components.baselines.interpolation import Interpolation
+from components.data import FrozenImages, PixelSource, ShardReader, ShardSet
+from components.evaluation.extractors import FidelityConfig
+from components.evaluation.protocol import MODEL_ROW, Score
+from components.evaluation.restoration import reconstruction_scores, restoration_scores
+from components.recipes.recipe import Images, Reconstructor
+from components.report import figures
+from components.section import Section
+
+_SHOWN = 36
+_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What models and baselines are judged on."""
+
+    shards: ShardSet
+    training: PixelSource
+    """Training images, for baselines that copy."""
+    frozen: FrozenImages | None
+    """Damaged test images."""
+    frozen_digest: str
+    bins: tuple[float, ...]
+    """Edges of the frozen set's area bins."""
+    seed: int
+    device: torch.device
+
+    @cached_property
+    def test(self) -> Images:
+        """All test images, uint8 (n, size, size, 3)."""
+        reader = ShardReader(self.shards, "test")
+        return reader.images(np.arange(len(reader)))
+
+    @property
+    def test_digest(self) -> str:
+        """Name of the test images in protocols."""
+        return f"{self.shards.digest}/test"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores by row, and pictures by name: uint8 (height, width, 3)."""
+
+    rows: dict[str, tuple[Score, ...]]
+    pictures: dict[str, NDArray[np.uint8]]
+    panels: tuple[tuple[str, Images], ...] = ()
+    """Views of the same test images with their headings, each uint8 (n, size, size, 3)."""
+
+
+class GenerationEvaluation(Section):
+    """Distance of generated images to held-out ones; reconstruction, too, for a model that can."""
+
+    kind: Literal["generation"] = "generation"
+    samples: int | None = Field(default=None, ge=16)
+    """Images to generate; None makes as many as there are test images."""
+    fidelity: FidelityConfig = FidelityConfig()
+    """Features and how they are compared."""
+    baselines: tuple[GenerationBaseline, ...] = (Random(), Template())
+    """What needs no training and is scored beside the model."""
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether the frozen evaluation set is used."""
+        return False
+
+    def measure(self, producer: Any, evidence: Evidence) -> Measured:  # noqa: ANN401 - a Generator, maybe a Reconstructor
+        """Return the scores of a trained generator."""
+        fakes = producer.generate(self._samples(evidence), evidence.seed)
+        scores = self._fidelity(evidence).scores(fakes)
+        pictures = {"samples": figures.grid(fakes[:_SHOWN], columns=12)}
+        if isinstance(producer, Reconstructor):
+            again = producer.reconstruct(evidence.test)
+            scores += reconstruction_scores(again, evidence.test, evidence.test_digest, evidence.seed)
+            views = [("image", evidence.test[:_ROWS]), ("reconstruction", again[:_ROWS])]
+            pictures["reconstructions"] = figures.panels(views)
+        return Measured({MODEL_ROW: scores}, pictures)
+
+    def measure_baselines(self, evidence: Evidence) -> Measured:
+        """Return the scores of every baseline."""
+        everyone = evidence.training.take(np.arange(len(evidence.training)), axis=0)
+        fidelity = self._fidelity(evidence)
+        rows, pictures = {}, {}
+        for baseline in self.baselines:
+            fakes = baseline.generate(self._samples(evidence), evidence.shards.size, everyone, evidence.seed)
+            rows[baseline.kind] = fidelity.scores(fakes)
+            pictures[baseline.kind] = figures.grid(fakes[:_SHOWN], columns=12)
+        return Measured(rows, pictures)
+
+    def _samples(self, evidence: Evidence) -> int:
+        return self.samples or len(evidence.test)
+
+    def _fidelity(self, evidence: Evidence) -> Any:  # noqa: ANN401
+        # torch-fidelity imports torchvision: seconds that reading a configuration should not cost.
+        from components.evaluation.fidelity import Fidelity
+
+        return Fidelity(evidence.test, self.fidelity, evidence.test_digest, evidence.seed, device=evidence.device)
+
+
+class RestorationEvaluation(Section):
+    """Error of mended images inside the hole and in all, per bin of missing area."""
+
+    kind: Literal["restoration"] = "restoration"
+    baselines: tuple[RestorationBaseline, ...] = (
+        MeanFill(),
+        Interpolation(),
+        Harmonic(),
+        Biharmonic(),
+        Telea(),
+        NavierStokes(),
+    )
+    """What needs no training and is scored beside the model."""
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether the frozen evaluation set is used."""
+        return True
+
+    def measure(self, producer: Any, evidence: Evidence) -> Measured:  # noqa: ANN401 - a Restorer
+        """Return the scores of a trained restorer."""
+        frozen = _frozen(evidence)
+        restored = producer.restore(frozen.corrupted, frozen.missing)
+        shown = _spread(frozen)
+        panels = (
+            ("Truth", frozen.images[shown]),
+            ("Damaged", frozen.corrupted[shown]),
+            ("Mended", restored[shown]),
+            ("Error ×4", figures.difference(frozen.images[shown], restored[shown])),
+        )
+        pictures = {"restorations": figures.panels(panels)}
+        return Measured({MODEL_ROW: self._scores(restored, evidence)}, pictures, panels)
+
+    def measure_baselines(self, evidence: Evidence) -> Measured:
+        """Return the scores of every baseline."""
+        frozen = _frozen(evidence)
+        shown = _spread(frozen)
+        rows, views = {}, [("damaged", frozen.corrupted[shown])]
+        for baseline in self.baselines:
+            restored = baseline.restore(frozen.corrupted, frozen.missing)
+            rows[baseline.kind] = self._scores(restored, evidence)
+            views.append((baseline.kind.replace("_", " "), restored[shown]))
+        return Measured(rows, {"baselines": figures.panels([*views, ("truth", frozen.images[shown])])})
+
+    def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
+        frozen = _frozen(evidence)
+        return restoration_scores(
+            restored, frozen.images, frozen.missing, evidence.bins, evidence.frozen_digest, evidence.seed
+        )
+
+
+EvaluationConfig = Annotated[GenerationEvaluation | RestorationEvaluation, Field(discriminator="kind")]
+
+
+def _frozen(evidence: Evidence) -> FrozenImages:
+    if evidence.frozen is None:
+        raise ValueError("restoration is measured on the frozen evaluation set, and there is none")
+    return evidence.frozen
+
+
+def _spread(frozen: FrozenImages) -> NDArray[np.int64]:
+    """Return the rows to show: as many of each area bin, small holes first."""
+    bins = np.unique(frozen.bins)
+    each = max(1, _ROWS // len(bins))
+    return np.concatenate([np.flatnonzero(frozen.bins == number)[:each] for number in bins])

@@ -1,0 +1,94 @@
+"""Repair: mend a photo of any size with a network that learnt on small squares."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from components.recipes.recipe import Restorer
+
+_TILE_PX = 512
+_OVERLAP_PX = 64
+
+
+def repair(
+    restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_], reach_px: float = 6.0
+) -> NDArray[np.uint8]:
+    """Return `image` with missing pixels filled in and all others untouched.
+
+    A network fills holes of the width it has seen. Wider ones are mended on a smaller copy first, whose result is what
+    the next larger copy starts from: at each scale only a rim of `reach_px` along the known pixels is taken from the
+    network, the core from the scale below.
+
+    Args:
+        restorer: The network, fully convolutional.
+        image: Shape (height, width, 3).
+        missing: Shape (height, width), True where missing.
+        reach_px: How far from known pixels the network is trusted.
+
+    Raises:
+        ValueError: Mask and image differ in size.
+    """
+    if missing.shape != image.shape[:2]:
+        raise ValueError(f"the mask has {missing.shape[1]}x{missing.shape[0]} pixels, the image {_size(image)}")
+    if not missing.any():
+        return image.copy()
+    depth = cv2.distanceTransform(np.pad(missing, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    if depth.max() <= 2 * reach_px or min(missing.shape) < 4 * restorer.stride:
+        return _mended(restorer, image, missing)
+    start = np.where((depth > reach_px)[..., None], _from_half_size(restorer, image, missing, reach_px), image)
+    return np.where(missing[..., None], _mended(restorer, start, missing & (depth <= reach_px)), image)
+
+
+def _from_half_size(
+    restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_], reach_px: float
+) -> NDArray[np.uint8]:
+    """Return the fill of a copy of half the size, enlarged. A small pixel is missing if no known one is under it."""
+    height, width = missing.shape
+    small = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
+    known = (~missing).astype(np.float32)
+    weight = cv2.resize(known, small, interpolation=cv2.INTER_AREA)
+    total = cv2.resize(image.astype(np.float32) * known[..., None], small, interpolation=cv2.INTER_AREA)
+    mean = total / np.maximum(weight, 1e-6)[..., None]
+    halved = repair(restorer, np.clip(np.rint(mean), 0, 255).astype(np.uint8), weight < 1e-3, reach_px)
+    return np.asarray(cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _mended(restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the network's fill, tile by tile; overlapping tiles begin from what the earlier ones filled in."""
+    result, still = image.copy(), missing.copy()
+    for window in _windows(missing.shape):
+        if not still[window].any():
+            continue
+        tile, holes = _padded(result[window], still[window], restorer.stride)
+        height, width = still[window].shape
+        fill = restorer.restore(tile[None], holes[None])[0][:height, :width]
+        result[window] = np.where(still[window][..., None], fill, result[window])
+        still[_core(window)] = False
+    return result
+
+
+def _windows(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    step = _TILE_PX - _OVERLAP_PX
+    for top in range(0, max(1, shape[0] - _OVERLAP_PX), step):
+        for left in range(0, max(1, shape[1] - _OVERLAP_PX), step):
+            yield slice(top, min(top + _TILE_PX, shape[0])), slice(left, min(left + _TILE_PX, shape[1]))
+
+
+def _core(window: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Return the part of a window that the next windows take as known: all but half the overlap at its far ends."""
+    return tuple(slice(part.start, max(part.start + 1, part.stop - _OVERLAP_PX // 2)) for part in window)  # type: ignore[return-value]
+
+
+def _padded(
+    image: NDArray[np.uint8], missing: NDArray[np.bool_], stride: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return both reflected at the far ends to a multiple of `stride`."""
+    below, right = -image.shape[0] % stride, -image.shape[1] % stride
+    frame = ((0, below), (0, right))
+    return np.pad(image, (*frame, (0, 0)), mode="symmetric"), np.pad(missing, frame, mode="symmetric")
+
+
+def _size(image: NDArray[np.uint8]) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"

@@ -1,0 +1,63 @@
+"""Serving: an exported model behind MLflow's pyfunc interface, base64 PNG in and out. Loaded by name, never pickled."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from components.recipes.export import load_producer
+from components.recipes.recipe import Restorer
+from components.recipes.repair import repair
+
+
+def _load_pyfunc(path: str) -> "ServedGenerator | ServedRestorer":
+    """Return the model in the folder `path`; MLflow calls this by name."""
+    producer = load_producer(Path(path))
+    return ServedRestorer(producer) if isinstance(producer, Restorer) else ServedGenerator(producer)
+
+
+class ServedGenerator:
+    """Column `seed` in, column `image` out."""
+
+    def __init__(self, producer: Any) -> None:  # noqa: ANN401 - any Generator
+        self.producer = producer
+
+    def predict(self, frame: Any) -> list[dict[str, str]]:  # noqa: ANN401 - a pandas DataFrame
+        """Return one picture per row, drawn from the row's seed."""
+        return [{"image": encode_png(self.producer.generate(1, int(seed))[0])} for seed in frame["seed"]]
+
+
+class ServedRestorer:
+    """Columns `image` and `mask` in, column `image` out; masks are white where pixels are missing."""
+
+    def __init__(self, producer: Restorer) -> None:
+        self.producer = producer
+
+    def predict(self, frame: Any) -> list[dict[str, str]]:  # noqa: ANN401 - a pandas DataFrame
+        """Return each row's picture, of any size, with missing pixels filled in.
+
+        Raises:
+            ValueError: A mask has another size than its picture.
+        """
+        rows = zip(frame["image"], frame["mask"], strict=True)
+        return [{"image": encode_png(self._mended(decode_png(image), decode_png(mask)))} for image, mask in rows]
+
+    def _mended(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return repair(self.producer, image, mask.max(axis=2) > 127)
+
+
+def encode_png(image: NDArray[np.uint8]) -> str:
+    """Return a picture (height, width, 3) as the base64 text of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def decode_png(text: str) -> NDArray[np.uint8]:
+    """Return the RGB picture (height, width, 3) in the base64 text of an image file."""
+    with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG", "JPEG", "WEBP")) as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,74 @@
+"""Publishing: the page that shows a run to people, and the index of all pages of this machine."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.artifacts import Artifact, write_atomically
+from components.config import RunConfig
+from components.data import CorruptionSet, ShardSet
+from components.report.content import PageContent
+from components.report.index import rebuild_index
+from components.report.page import write_page
+from components.stages.site import Site
+from components.stages.telling import Chapter, told
+
+_PAGE_CODE = 1
+"""Version of what the page shows; raise it when equal runs should get another page."""
+
+
+class Page(Artifact):
+    """`page.html`, one self-contained file; `page.json`, its content for comparisons; `pictures/`."""
+
+    name: str
+    """Name of the run."""
+
+
+def publish(
+    run: RunConfig,
+    shards: ShardSet,
+    corruptions: CorruptionSet | None,
+    chapters: Mapping[str, Chapter],
+    command_line: str,
+    site: Site,
+) -> Page:
+    """Return the page of a run, and list it in the index of pages."""
+    inputs = {
+        "code": _PAGE_CODE,
+        "run": run,
+        "shards": shards.digest,
+        "corruption": corruptions.digest if corruptions else None,
+        "models": {name: chapter.identity for name, chapter in chapters.items()},
+        "command": command_line,
+    }
+
+    def write(draft: Path) -> Mapping[str, Any]:
+        content = told(run, shards, corruptions, list(chapters.values()), command_line, datetime.now(UTC), site)
+        write_page(content, draft / "page.html")
+        (draft / "page.json").write_text(content.model_dump_json())
+        _keep_pictures(content, draft / "pictures")
+        return {"name": run.name}
+
+    page = site.store.materialise(Page, inputs, write)
+    write_atomically(page_path(page, site), (page.path / "page.html").read_bytes())
+    rebuild_index(site.workspace.pages)
+    return page
+
+
+def page_path(page: Page, site: Site) -> Path:
+    """Return where people open the page."""
+    return site.workspace.pages / f"{page.name}-{page.digest[:8]}.html"
+
+
+def command(config: Path, overrides: Sequence[str]) -> str:
+    """Return the command line that makes the run again."""
+    return shlex.join(["kintsugi", "run", str(config), *(part for value in overrides for part in ("--set", value))])
+
+
+def _keep_pictures(content: PageContent, folder: Path) -> None:
+    folder.mkdir()
+    for model in content.models:
+        for number, picture in enumerate(model.samples):
+            (folder / f"{model.name}-{number}.png").write_bytes(picture.content)

@@ -1,0 +1,102 @@
+"""Site: where a pipeline run happens, and how its jobs are launched there."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from components import launch
+from components.artifacts import Store
+from components.jobs import Job
+from components.section import digest_of
+from components.tracking import runs
+from components.worker import PROGRESS
+from components.workspace import Workspace
+
+
+class Progress(Protocol):
+    """Shows a person how far a stage is."""
+
+    def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
+        """Take the state of one stage; `note` is a few words such as the loss."""
+        ...
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a pipeline run happens: folders, artifact store, tracking server and the person who watches."""
+
+    workspace: Workspace
+    store: Store
+    tracking_uri: str
+    experiment: str
+    parent_run: str
+    progress: Progress
+
+
+def run_job(
+    job: Job,
+    site: Site,
+    *,
+    stage: str,
+    processes: int,
+    heartbeat: Path | None = None,
+    heartbeat_timeout_s: float | None = None,
+) -> None:
+    """Hand `job` to torchrun's processes, show their progress and wait for them.
+
+    Raises:
+        Stopped: They stopped on purpose; the same call resumes.
+        LaunchFailed: A process failed; the message is its own.
+    """
+    folder = site.workspace.logs / stage.replace(" ", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    handed = folder / f"job-{digest_of(job)}.json"
+    handed.write_text(job.model_dump_json(indent=1))
+    launch.torchrun(
+        "components.worker",
+        [str(handed)],
+        processes=processes,
+        logs=folder,
+        on_line=partial(_show, stage, site.progress),
+        heartbeat=heartbeat,
+        heartbeat_timeout_s=heartbeat_timeout_s,
+    )
+
+
+@contextmanager
+def tracked(site: Site, name: str, digest: str, params: Mapping[str, object] | None = None) -> Iterator[str]:
+    """Open the tracking run of one model and end it as the block ends: finished, failed, or stopped for later."""
+    run_id = runs.open_run(site.experiment, name, digest, parent=site.parent_run, params=params)
+    status: runs.RunStatus = "KILLED"
+    try:
+        yield run_id
+        status = "FINISHED"
+    except launch.LaunchFailed:
+        status = "FAILED"
+        raise
+    finally:
+        runs.finish_run(run_id, status)
+
+
+def _show(stage: str, progress: Progress, line: str) -> None:
+    _, found, text = line.partition(PROGRESS)
+    if not found:
+        return
+    facts = json.loads(text)
+    losses = [f"{key} {value:.3g}" for key, value in facts.items() if key.endswith("/loss")]
+    progress(stage, facts["images"], facts["of"], f"{facts['images_per_s']:,.0f} images/s  {'  '.join(losses)}")
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Return nested values under dotted names: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

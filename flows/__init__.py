@@ -1,0 +1,23 @@
+"""Flows: order, retries, concurrency, schedules and artifacts in the Prefect UI; nothing else.
+
+Prefect reads its settings while it is imported, so what a run without a server needs is set here first. Whatever the
+environment already says stays.
+"""
+
+import os
+from pathlib import Path
+
+
+def _prefect_defaults() -> dict[str, str]:
+    home = Path(os.environ.get("KINTSUGI_HOME", "workspace")).absolute()
+    return {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s is too short on a busy laptop
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle
+        "DO_NOT_TRACK": "1",
+    }
+
+
+for _name, _value in _prefect_defaults().items():
+    os.environ.setdefault(_name, _value)

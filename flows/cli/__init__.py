@@ -1,0 +1,44 @@
+"""The command line: `kintsugi COMMAND`. Exit codes: 0 done, 2 bad input, 3 resumable stop, 1 anything else."""
+
+import logging
+import os
+import sys
+
+from cyclopts import App, CycloptsError
+
+from components.launch import LaunchFailed, Stopped
+from flows.cli import doctor, pipeline, registry, use
+
+app = App(
+    name="kintsugi",
+    help="Train models that make images and models that mend them, and put the better one in service.",
+    version_flags=["--version"],
+)
+for commands in (pipeline.app, registry.app, use.app, doctor.app):
+    app.update(commands)
+
+
+def main() -> None:
+    """Run the command named on the command line and end with its exit code."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app(exit_on_error=False)
+    except CycloptsError:
+        sys.exit(2)
+    except Stopped as error:
+        _say(f"stopped: {error}")
+        sys.exit(3)
+    except ValueError as error:
+        _say(f"error: {error}")
+        sys.exit(2)
+    except LaunchFailed as error:
+        _say(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _say("stopped: interrupted; the same command continues")
+        sys.exit(3)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,52 @@
+"""Opening: from a configuration file to the place where its run happens, once per process for nested flows."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from prefect.runtime import flow_run
+
+from components.artifacts import Store
+from components.config import RunConfig, load
+from components.section import digest_of
+from components.stages.site import Site, flatten
+from components.tracking import runs
+from components.workspace import Workspace
+from flows.watching import watcher
+
+_current: ContextVar[tuple[RunConfig, Site] | None] = ContextVar("current", default=None)
+
+
+@contextmanager
+def opened(config: Path, overrides: Sequence[str]) -> Iterator[tuple[RunConfig, Site]]:
+    """Yield the run's configuration and site; the outermost flow opens and ends the parent run in the tracker."""
+    if (current := _current.get()) is not None:
+        yield current
+        return
+    run = load(config, overrides)
+    workspace = Workspace.from_environment()
+    uri = runs.configure(workspace.home)
+    parent = runs.open_run(
+        run.name,
+        run.name,
+        run_digest(run),
+        params=flatten(run.model_dump(mode="json")),
+        tags={"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""},
+    )
+    store = Store.open(run.store or str(workspace.store), workspace.cache)
+    site = Site(workspace, store, uri, run.name, parent, watcher.get())
+    token = _current.set((run, site))
+    status: runs.RunStatus = "KILLED"
+    try:
+        yield run, site
+        status = "FINISHED"
+    finally:
+        _current.reset(token)
+        runs.finish_run(parent, status)
+
+
+def run_digest(run: RunConfig) -> str:
+    """Return the identity of a run: all of its configuration but where it is stored and how it is carried out."""
+    models = {name: model.model_dump(mode="json", exclude={"execution"}) for name, model in run.models.items()}
+    return digest_of({**run.model_dump(mode="json", exclude={"store", "models"}), "models": models})

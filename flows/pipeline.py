@@ -1,0 +1,143 @@
+"""The pipeline: prepare, train, evaluate, promote, publish; and retrain, which chains them. Each runs alone, too.
+
+Every stage is idempotent: it finds by digest what is already there. So a run that was killed is continued by starting
+it again, and a flow that is started alone does just what is missing before it.
+"""
+
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from components.data import CorruptionSet, ShardSet
+from components.launch import LaunchFailed
+from components.section import Section
+from components.stages import measuring, preparation, promotion, publishing, training
+from components.stages.measuring import Evaluated
+from components.stages.promotion import Promotion
+from components.stages.publishing import Page
+from components.stages.training import Checkpoint
+from flows import showing
+from flows.opening import opened
+
+
+class Prepared(Section):
+    """What every model is trained and judged on."""
+
+    shards: ShardSet
+    corruptions: CorruptionSet | None
+
+
+def _died(task_: "Task[..., object]", run: TaskRun, state: "State[object]") -> bool:  # noqa: ARG001 - Prefect's signature
+    """Retry training only after a process died: it resumes. A stop on request stays one."""
+    return isinstance(state.result(raise_on_failure=False), LaunchFailed)
+
+
+shard = task(name="shard", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)(preparation.shard)
+corrupt = task(name="corrupt", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)(preparation.corrupt)
+train_model = task(
+    name="train", task_run_name="train {name}", retries=1, retry_condition_fn=_died, cache_policy=NO_CACHE
+)(training.train)
+evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=1, cache_policy=NO_CACHE)(
+    measuring.evaluate
+)
+promote_model = task(name="promote", task_run_name="promote {name}", cache_policy=NO_CACHE)(promotion.promote)
+write_page = task(name="write page", retries=1, cache_policy=NO_CACHE)(publishing.publish)
+
+
+@flow(name="prepare")
+def prepare(config: Path, overrides: tuple[str, ...] = ()) -> Prepared:
+    """Return shards and frozen evaluation set, making only what the store lacks."""
+    with opened(config, overrides) as (run, site):
+        shards = shard(run.dataset, site)
+        corruptions = corrupt(shards, run.corruption, run.seed, site) if run.corruption else None
+        return Prepared(shards=shards, corruptions=corruptions)
+
+
+@flow(name="train")
+def train(config: Path, overrides: tuple[str, ...] = (), prepared: Prepared | None = None) -> dict[str, Checkpoint]:
+    """Return the trained models by name, one after the other: each has all processors."""
+    data = prepared or prepare(config, overrides)
+    with opened(config, overrides) as (run, site):
+        return {
+            name: train_model(name, model, run.corruption, run.seed, data.shards, site)
+            for name, model in run.models.items()
+        }
+
+
+@flow(name="evaluate")
+def evaluate(
+    config: Path,
+    overrides: tuple[str, ...] = (),
+    prepared: Prepared | None = None,
+    trained: dict[str, Checkpoint] | None = None,
+) -> dict[str, Evaluated]:
+    """Return every model's scores, with the baselines beside them."""
+    data = prepared or prepare(config, overrides)
+    checkpoints = trained or train(config, overrides, data)
+    with opened(config, overrides) as (run, site):
+        evaluated = {
+            name: evaluate_model(name, model, checkpoints[name], data.shards, data.corruptions, run.seed, site)
+            for name, model in run.models.items()
+        }
+        for name, scores in evaluated.items():
+            showing.show_scores(run.name, name, scores.table)
+        return evaluated
+
+
+@flow(name="promote")
+def promote(
+    config: Path,
+    overrides: tuple[str, ...] = (),
+    prepared: Prepared | None = None,
+    trained: dict[str, Checkpoint] | None = None,
+    evaluated: dict[str, Evaluated] | None = None,
+) -> dict[str, Promotion]:
+    """Register every model, and put those in service that the gate lets through."""
+    data = prepared or prepare(config, overrides)
+    checkpoints = trained or train(config, overrides, data)
+    scores = evaluated or evaluate(config, overrides, data, checkpoints)
+    with opened(config, overrides) as (run, site):
+        promotions = {}
+        for name, model in run.models.items():
+            candidate = promotion.Candidate(name, model, checkpoints[name], scores[name])
+            promotions[name] = promote_model(candidate, data.shards, data.corruptions, run.seed, site)
+            showing.show_promotion(promotions[name])
+        return promotions
+
+
+@flow(name="publish")
+def publish(
+    config: Path,
+    overrides: tuple[str, ...] = (),
+    prepared: Prepared | None = None,
+    trained: dict[str, Checkpoint] | None = None,
+    evaluated: dict[str, Evaluated] | None = None,
+    promotions: dict[str, Promotion] | None = None,
+) -> Page:
+    """Return the page that shows the run to people."""
+    data = prepared or prepare(config, overrides)
+    checkpoints = trained or train(config, overrides, data)
+    scores = evaluated or evaluate(config, overrides, data, checkpoints)
+    decisions = promotions or promote(config, overrides, data, checkpoints, scores)
+    with opened(config, overrides) as (run, site):
+        told = {
+            name: publishing.Chapter(name, model, checkpoints[name], scores[name], decisions[name])
+            for name, model in run.models.items()
+        }
+        page = write_page(run, data.shards, data.corruptions, told, publishing.command(config, overrides), site)
+        showing.show_page(run.name, page)
+        return page
+
+
+@flow(name="retrain")
+def retrain(config: Path, overrides: tuple[str, ...] = ()) -> Page:
+    """Bring the models up to date with their source and put the better ones in service; return the page."""
+    with opened(config, overrides):
+        prepared = prepare(config, overrides)
+        trained = train(config, overrides, prepared)
+        evaluated = evaluate(config, overrides, prepared, trained)
+        promotions = promote(config, overrides, prepared, trained, evaluated)
+        return publish(config, overrides, prepared, trained, evaluated, promotions)
