@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 POINTS_PER_FLUSH = 500
 POINTS_KEPT = 100_000
 FILES_KEPT = 64
+FILE_ATTEMPTS = 5
 SAMPLE_EVERY_S = 10.0
 LONGEST_PAUSE_S = 60.0
 
@@ -66,6 +68,12 @@ class NullTracker:
         return 0
 
 
+@dataclass
+class _File:
+    write: Callable[[], None]
+    failures: int = 0
+
+
 class MlflowTracker:
     """Writes to one MLflow run from one background thread; the caller only appends to memory.
 
@@ -76,7 +84,7 @@ class MlflowTracker:
 
     def __init__(
         self,
-        uri: str,
+        uri: str | None,
         run_id: str,
         *,
         system_metrics: bool = False,
@@ -86,7 +94,7 @@ class MlflowTracker:
         """Start the writer.
 
         Args:
-            uri: MLflow's tracking URI.
+            uri: MLflow's tracking URI; None for the one that the environment names.
             run_id: The run to write to; it is never made active, begun or ended here.
             system_metrics: Also write the load of processor, memory and graphics cards every ten seconds.
             flush_every_s: Longest time that a point waits while the server answers.
@@ -106,7 +114,7 @@ class MlflowTracker:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._points: deque[Point] = deque()
-        self._files: deque[Callable[[], None]] = deque()
+        self._files: deque[_File] = deque()
         self._unanswered = 0
         self._lost = 0
         self._not_finite: Counter[str] = Counter()
@@ -174,7 +182,7 @@ class MlflowTracker:
 
     def _keep_file(self, write: Callable[[], None]) -> None:
         with self._lock:
-            self._files.append(write)
+            self._files.append(_File(write))
             self._forget_oldest()
         self._keep_writing()
 
@@ -204,21 +212,26 @@ class MlflowTracker:
             self._reachable = self._flush()
             pause_s = self._flush_every_s if self._reachable else min(2 * pause_s, LONGEST_PAUSE_S)
         end = time.monotonic() + self._close_within_s
-        while not self._flush() and time.monotonic() < end:
+        self._flush()
+        while (self._points or self._files) and time.monotonic() < end:
             time.sleep(min(1.0, self._close_within_s / 10))
+            self._flush()
 
     def _flush(self) -> bool:
-        """Send all that waits; return False if the server does not answer."""
+        """Send all that waits; return False if the server does not take points."""
         while self._points:
             batch = self._take(self._points, self._most)
             if not self._attempt(partial(self._wire.points, batch)):
-                self._put_back(self._points, batch)
+                with self._lock:
+                    self._unanswered = 0
+                    self._points.extendleft(reversed(batch))
+                    self._forget_oldest()
                 return False
-        while self._files:
-            files = self._take(self._files, 1)
-            if not self._attempt(files[0]):
-                self._put_back(self._files, files)
-                return False
+        for _ in range(len(self._files)):
+            file = self._take(self._files, 1)[0]
+            if not self._attempt(file.write):
+                self._put_off(file)
+                break
         return True
 
     def _take(self, waiting: deque[Item], most: int) -> list[Item]:
@@ -227,11 +240,16 @@ class MlflowTracker:
             self._unanswered = len(taken)
         return taken
 
-    def _put_back(self, waiting: deque[Item], items: list[Item]) -> None:
+    def _put_off(self, file: _File) -> None:
+        """Let the other files go first; give up one that fails again and again while points get through."""
+        file.failures += 1
         with self._lock:
             self._unanswered = 0
-            waiting.extendleft(reversed(items))
-            self._forget_oldest()
+            if file.failures < FILE_ATTEMPTS:
+                self._files.append(file)
+                self._forget_oldest()
+            else:
+                self._lost += 1
 
     def _attempt(self, send: Callable[[], None]) -> bool:
         """Return False if sending failed and may succeed later; what is refused for good is counted as lost."""

@@ -5,7 +5,6 @@ What is true is in the promotion ledger and in version tags; MLflow's aliases ar
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +25,7 @@ from components.tracking.standing import (
     record_of,
     set_aliases,
 )
-from components.tracking.versions import Version
+from components.tracking.versions import KeptDecision, Version
 
 Alias = Literal["champion", "challenger", "previous"]
 
@@ -41,6 +40,10 @@ class ChampionMovedError(RuntimeError):
             f"{name}: expected version {judged_against} in service, found {champion}; judge against that one"
         )
         self.champion = champion
+
+
+class WithdrawnError(ValueError):
+    """A version that was rolled back is not put in service again without a person's word."""
 
 
 def register(
@@ -102,14 +105,14 @@ def record_decision(
 ) -> None:
     """Write the gate's decision to the version. A rejected version is no longer the challenger."""
     client = MlflowClient()
-    tags = {
-        versions.VERDICT: verdict,
-        "gate.reasons": redact_text("\n".join(reasons)),
-        "gate.judged_against": str(judged_against or "none"),
-        "gate.decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    versions.set_version_tags(client, _version(client, name, version), tags)
+    decided = KeptDecision(verdict, tuple(reasons), judged_against)
+    versions.attach_decision(client, _version(client, name, version), decided)
     reconcile(name)
+
+
+def decision(name: str, version: int) -> KeptDecision | None:
+    """Return the gate's last decision about a version; None before the first."""
+    return _version(MlflowClient(), name, version).decision
 
 
 def promote(name: str, version: int, *, judged_against: int | None, by: str = "", again: bool = False) -> Standing:
@@ -126,14 +129,15 @@ def promote(name: str, version: int, *, judged_against: int | None, by: str = ""
 
     Raises:
         ChampionMovedError: The champion is another one now.
-        ValueError: There is no such version, or it was rolled back before.
+        WithdrawnError: The version was rolled back before.
+        ValueError: There is no such version.
     """
     client = MlflowClient()
     state = read_state(client, name)
     if state.history.champion != version:
         candidate = _one(name, state.versions, version)
         if version in state.history.withdrawn and not again:
-            raise ValueError(f"{name} {version} was rolled back before; only a person may promote it again")
+            raise WithdrawnError(f"{name} {version} was rolled back before; only a person may promote it again")
         if state.history.champion != judged_against:
             raise ChampionMovedError(name, judged_against, state.history.champion)
         _change_champion(client, state, "promote", candidate, by)

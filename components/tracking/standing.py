@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from components.section import Section
 from components.tracking.ledger import History, LedgerError, create_ledger, read_ledger
 from components.tracking.runs import find_or_create_experiment
-from components.tracking.versions import VERDICT, Version, all_versions
+from components.tracking.versions import Version, all_versions
 
 _LEDGER = "kintsugi.ledger"
 _PROMOTIONS = "kintsugi-promotions"
@@ -63,7 +63,8 @@ class State:
         """Which version plays which part."""
         promoted = {entry.version for entry in self.history.entries}
         newest = max(self.versions, default=None)
-        is_open = newest is not None and newest not in promoted and self.versions[newest].tags.get(VERDICT) != "reject"
+        decided = self.versions[newest].decision if newest is not None else None
+        is_open = newest not in promoted and (decided is None or decided.verdict != "reject")
         return Standing(self.history.champion, newest if is_open else None, self.previous)
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Self
 
 import mlflow
@@ -15,10 +16,13 @@ from mlflow.exceptions import MlflowException
 
 from components.section import canonical_json
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Package
-from components.tracking.redaction import redact
+from components.tracking.redaction import redact, redact_text
 
 DUPLICATE_OF = "kintsugi.duplicate_of"
-VERDICT = "gate.verdict"
+
+_VERDICT = "gate.verdict"
+_REASONS = "gate.reasons"
+_JUDGED_AGAINST = "gate.judged_against"
 
 _FAMILY = "kintsugi.family"
 _LINEAGE = "lineage."
@@ -27,6 +31,18 @@ _TABLE_FILE = "kintsugi.score_table"
 _TABLE_SHA256 = "kintsugi.score_table_sha256"
 _PAGE = 1000
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class KeptDecision:
+    """What the gate decided about a version."""
+
+    verdict: str
+    """promote, reject or hold."""
+    reasons: tuple[str, ...]
+    """Why, in words with numbers."""
+    judged_against: int | None
+    """The champion it was compared with; None if there was none."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,14 @@ class Version:
         """Its scores, by name."""
         return {name: float(value) for name, value in _under(_SCORE, self.tags).items()}
 
+    @property
+    def decision(self) -> KeptDecision | None:
+        """The last decision about it; None before the first."""
+        if _VERDICT not in self.tags:
+            return None
+        reasons, against = json.loads(self.tags[_REASONS]), self.tags[_JUDGED_AGAINST]
+        return KeptDecision(self.tags[_VERDICT], tuple(reasons), int(against) if against else None)
+
 
 def demand_plain(what: str, text: str) -> None:
     """Raise ValueError unless `text` can be quoted in a query and be part of a path."""
@@ -104,6 +128,18 @@ def create_version(
     client.create_model_version(
         name, source=f"models:/{package.model_id}", run_id=run_id, tags=tags, model_id=package.model_id
     )
+
+
+def attach_decision(client: MlflowClient, version: Version, decision: KeptDecision) -> None:
+    """Write the gate's decision to a version; the verdict last, so that none is read without its reasons."""
+    against = "" if decision.judged_against is None else str(decision.judged_against)
+    tags = {
+        _REASONS: json.dumps([redact_text(reason) for reason in decision.reasons], ensure_ascii=False),
+        _JUDGED_AGAINST: against,
+        "gate.decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        _VERDICT: decision.verdict,
+    }
+    set_version_tags(client, version, tags)
 
 
 def attach_scores(client: MlflowClient, version: Version, values: Mapping[str, float], table: str | None) -> None:

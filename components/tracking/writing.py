@@ -37,7 +37,7 @@ class RefusedError(RuntimeError):
 class RunWriter:
     """Writes to one run by its id; never touches MLflow's notion of an active run."""
 
-    def __init__(self, uri: str, run_id: str) -> None:
+    def __init__(self, uri: str | None, run_id: str) -> None:
         # Who uses this tries again by himself; MLflow's client would sleep for minutes inside one request.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         self._client = MlflowClient(uri)

@@ -2,10 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+
 from components.tracking import registry, runs
 
 LOADER = "tiny_serving"
@@ -26,6 +29,18 @@ def _load_pyfunc(path):
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _unsynchronised() -> Iterator[None]:
+    """Spare the tests' databases the wait for the disk; atomicity stays."""
+
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", connected)
+    yield
+    sqlalchemy.event.remove(sqlalchemy.Engine, "connect", connected)
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("migrated")
@@ -37,7 +52,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def store(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configured home with an empty store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
@@ -66,14 +81,14 @@ def write_export(folder: Path, value: int) -> Path:
 
 
 @pytest.fixture
-def registered(home: Path, loader: Path, tmp_path: Path) -> Callable[[int], int]:
-    """Registers export number `value` of the model "gan" and returns its version."""
+def registered(store: Path, loader: Path, tmp_path: Path) -> Callable[..., int]:
+    """Registers export number `value`, of the model "gan" unless named, and returns its version."""
     run_id = runs.open_run("kintsugi", "training", "digest")
 
-    def register(value: int) -> int:
+    def register(value: int, name: str = "gan") -> int:
         folder = tmp_path / "exports" / str(value)
         return registry.register(
-            "gan",
+            name,
             folder if folder.exists() else write_export(folder, value),
             export_digest=f"export-{value}",
             family="gan",

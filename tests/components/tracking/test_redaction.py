@@ -1,6 +1,7 @@
 """Secrets are recognised by their form and by their name; ordinary values pass."""
 
 import pytest
+
 from components.tracking.redaction import redact, redact_text
 
 

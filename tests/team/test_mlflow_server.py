@@ -1,0 +1,253 @@
+"""A shared MLflow server: what works on a laptop's database works over HTTP, for many clients, and over restarts."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from components.tracking import MlflowTracker, registry, runs
+from components.tracking.packaging import AlteredModelError
+from components.tracking.scoring import scoring_command
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
+
+LOADER = """
+import json
+from pathlib import Path
+
+class Model:
+    def __init__(self, path):
+        self.value = json.loads((Path(path) / "model.json").read_text())["value"]
+
+    def predict(self, frame):
+        return [{"image": f"{self.value}:{seed}"} for seed in frame["seed"]]
+
+def _load_pyfunc(path):
+    return Model(path)
+"""
+
+PROMOTER = """
+import sys
+from pathlib import Path
+from components.tracking import registry, runs
+runs.configure(Path("unused"))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(registry.promote("gan", int(sys.argv[1]), judged_against=None).champion)
+except registry.ChampionMovedError as error:
+    print(f"lost to {error.champion}")
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Service:
+    """A process that answers HTTP on loopback; it and its children end together."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], health: str, log: Path) -> None:
+        self.command, self.environment, self.health, self.log = command, environment, health, log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 180
+        while not self.answers():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.2)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.health, timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlflow-server")
+
+
+@pytest.fixture(scope="module")
+def started(place: Path) -> Iterator[tuple[Service, str]]:
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{place / 'mlflow.db'}",
+        "--workers",
+        "2",
+    ]
+    command += ["--artifacts-destination", str(place / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    service = Service(command, environment, f"{uri}/health", place / "log")
+    try:
+        service.start()
+        yield service, uri
+    finally:
+        service.stop()
+
+
+@pytest.fixture
+def server(started: tuple[Service, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    service, uri = started
+    if service.process is None:
+        service.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    runs.configure(Path("unused"))
+    yield service
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture
+def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "loader"
+    folder.mkdir()
+    (folder / "served_for_tests.py").write_text(LOADER)
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def register(folder: Path, name: str, value: int) -> int:
+    export = folder / f"export-{name}-{value}"
+    export.mkdir()
+    (export / "model.json").write_text(json.dumps({"value": value}))
+    (export / "model.safetensors").write_bytes(bytes([value]) * 64)
+    return registry.register(
+        name,
+        export,
+        export_digest=f"export-{value}",
+        family="gan",
+        lineage={"shards": "abc"},
+        run_id=runs.open_run("kintsugi", "training", f"{name}-{value}"),
+        scores={"fd": 1.5},
+        score_table="{}",
+        loader_module="served_for_tests",
+    )
+
+
+def test_a_run_on_a_server_keeps_more_than_one_request_holds(server: Service, place: Path) -> None:
+    run = runs.open_run("kintsugi", "training", "d1", params={f"p{number}": number for number in range(150)})
+    assert runs.open_run("kintsugi", "training", "d1") == run
+    tracker = MlflowTracker(mlflow.get_tracking_uri(), run)
+    for images in range(0, 1500 * 64, 64):
+        tracker.log_metrics({"loss": 0.5, "rate": 0.1}, images)
+    tracker.log_image("samples", np.zeros((8, 8, 3), np.uint8), 640)
+    assert tracker.close() == 0
+    runs.log_dataset(run, "pictures", "abc", "s3://bucket/pictures", "training")
+    stored = MlflowClient().get_run(run)
+    assert len(stored.data.params) == 150
+    assert len(MlflowClient().get_metric_history(run, "loss")) == 1500
+    assert stored.info.artifact_uri.startswith("mlflow-artifacts:")
+    assert len(list((place / "artifacts").rglob("samples+step+640+*.png"))) == 1
+
+
+def test_the_tracker_outlives_a_restart_of_the_server(server: Service, caplog: pytest.LogCaptureFixture) -> None:
+    run = runs.open_run("kintsugi", "training", "restart")
+    tracker = MlflowTracker(mlflow.get_tracking_uri(), run, flush_every_s=0.2, close_within_s=120)
+    tracker.log_metrics({"loss": 0.0}, 0)
+    server.stop()
+    for images in range(1, 1200):
+        began = time.monotonic()
+        tracker.log_metrics({"loss": float(images)}, images)
+        assert time.monotonic() - began < 1
+    tracker.log_image("samples", np.zeros((8, 8, 3), np.uint8), 640)
+    time.sleep(3)
+    assert "MLflow does not answer" in caplog.text
+    server.start()
+    assert tracker.close() == 0
+    history = MlflowClient().get_metric_history(run, "loss")
+    assert sorted(point.step for point in history) == list(range(1200))
+    assert len(MlflowClient().list_artifacts(run, "images")) >= 2
+
+
+def test_processes_that_race_to_promote_end_with_one_champion(server: Service, loader: Path, tmp_path: Path) -> None:
+    versions = [register(tmp_path, "gan", value) for value in (1, 2, 3)]
+    command = [sys.executable, "-c", PROMOTER]
+    promoters = [
+        subprocess.Popen([*command, str(version)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for version in versions
+    ]
+    for promoter in promoters:
+        assert promoter.stdout is not None
+        assert promoter.stdout.readline() == "ready\n"
+    for promoter in promoters:
+        assert promoter.stdin is not None
+        promoter.stdin.write("\n")
+        promoter.stdin.flush()
+    answers = [promoter.communicate(timeout=120)[0].strip() for promoter in promoters]
+    winner = registry.champion("gan")
+    assert winner in versions
+    expected = [str(winner) if version == winner else f"lost to {winner}" for version in versions]
+    assert answers == expected
+    assert registry.verify("gan") == ()
+
+
+def test_a_champion_is_served_and_an_altered_one_is_not(
+    server: Service, loader: Path, tmp_path: Path, place: Path
+) -> None:
+    version = register(tmp_path, "served", 7)
+    registry.promote("served", version, judged_against=None)
+    delivery = registry.download("served", "champion", tmp_path / "served-model")
+    assert not [path for path in delivery.model.rglob("*") if path.suffix in {".pkl", ".pickle", ".pt"}]
+    port = free_port()
+    command, environment = scoring_command(delivery.model, port=port)
+    environment["PYTHONPATH"] = str(loader)
+    model = Service(command, environment, f"http://127.0.0.1:{port}/ping", tmp_path / "serve.log")
+    try:
+        model.start()
+        for body in (
+            {"dataframe_split": {"columns": ["seed"], "data": [[5]]}},
+            {"dataframe_records": [{"seed": 5}]},
+            {"inputs": {"seed": [5]}},
+        ):
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/invocations",
+                data=json.dumps(body).encode(),
+                headers={"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert json.load(answer) == {"predictions": [{"image": "7:5"}]}
+    finally:
+        model.stop()
+    for weights in (place / "artifacts").rglob("model.safetensors"):
+        weights.write_bytes(b"altered")
+    with pytest.raises(AlteredModelError, match="served 1 was altered after it was registered"):
+        registry.download("served", "champion", tmp_path / "again")
