@@ -11,9 +11,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests that start two processes 
 
 import pytest
 import torch
+from beartype import BeartypeConf, beartype
 from hypothesis import settings
+from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
+SHAPED = ("models", "objectives", "data.batch", "data.loader")  # without typing.Self, which the check cannot read
+
+# Where tensors flow, tests check what the annotations promise, shapes included; a whole number may stand for a float.
+check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
+install_import_hook([f"components.{name}" for name in SHAPED], f"{__name__}.check_types")
 
 for name in tuple(os.environ):
     if name.startswith(("AWS_", "MLFLOW_TRACKING_", "MLFLOW_S3_", "PREFECT_API_")):
