@@ -10,13 +10,6 @@ from components.evaluation.measure import EvaluationConfig
 from components.section import Section
 
 
-class TrackerAddress(Section):
-    """Where the main rank sends metrics."""
-
-    uri: str
-    run_id: str
-
-
 class TrainJob(Section):
     """Train one model until it is finished or asked to stop."""
 
@@ -31,7 +24,9 @@ class TrainJob(Section):
     """Where checkpoints, curves and pictures grow; kept between attempts."""
     cache: Path
     """Where decoded images are kept, shared by runs and processes."""
-    tracker: TrackerAddress | None
+    tracking_run: str | None
+    """Run that the main rank sends metrics to; None sends none. The server's address, which may hold a password, is in
+    the environment."""
 
 
 class EvaluateJob(Section):

@@ -261,5 +261,9 @@ def _placement(processes: int, nodes: int, node_rank: int, rendezvous: str | Non
 def _environment(added: Mapping[str, str], processes: int) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT__") and k != "MLFLOW_RUN_ID"}
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    defaults = {"OMP_NUM_THREADS": str(max(1, cores // processes)), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "15", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    defaults = {
+        "OMP_NUM_THREADS": str(max(1, cores // processes)),
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "15",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # else every rank warns that no parameter is unused, which we know
+    }
     return {**defaults, **inherited, **added, "PYTHONUNBUFFERED": "1"}

@@ -134,11 +134,11 @@ def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Calla
 
 def _tracker(job: TrainJob) -> Tracker:
     """Return where metrics go. MLflow is imported only if a run was named: a worker needs torch alone."""
-    if job.tracker is None:
+    if job.tracking_run is None:
         return NullTracker()
     from components.tracking.metrics import MlflowTracker
 
-    return MlflowTracker(job.tracker.uri, job.tracker.run_id, system_metrics=True)
+    return MlflowTracker(None, job.tracking_run, system_metrics=True)
 
 
 def _evaluate(job: EvaluateJob, world: distributed.World) -> None:

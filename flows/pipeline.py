@@ -18,6 +18,7 @@ from components.stages import measuring, preparation, promotion, publishing, tra
 from components.stages.measuring import Evaluated
 from components.stages.promotion import Promotion
 from components.stages.publishing import Page
+from components.stages.telling import Chapter
 from components.stages.training import Checkpoint
 from flows import showing
 from flows.opening import opened
@@ -43,7 +44,7 @@ train_model = task(
 evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=1, cache_policy=NO_CACHE)(
     measuring.evaluate
 )
-promote_model = task(name="promote", task_run_name="promote {name}", cache_policy=NO_CACHE)(promotion.promote)
+promote_model = task(name="promote", task_run_name="promote {candidate.name}", cache_policy=NO_CACHE)(promotion.promote)
 write_page = task(name="write page", retries=1, cache_policy=NO_CACHE)(publishing.publish)
 
 
@@ -124,7 +125,7 @@ def publish(
     decisions = promotions or promote(config, overrides, data, checkpoints, scores)
     with opened(config, overrides) as (run, site):
         told = {
-            name: publishing.Chapter(name, model, checkpoints[name], scores[name], decisions[name])
+            name: Chapter(name, model, checkpoints[name], scores[name], decisions[name])
             for name, model in run.models.items()
         }
         page = write_page(run, data.shards, data.corruptions, told, publishing.command(config, overrides), site)

@@ -2,18 +2,19 @@
 
 import logging
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from components.stages.site import Progress
 
 _EVERY_S = 10.0
-_log = logging.getLogger(__name__)
 
 
-class LogProgress:
+class LineProgress:
     """Writes a line when a stage begins and ends, and every ten seconds between."""
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
         self._written: dict[str, float] = {}
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
@@ -22,8 +23,8 @@ class LogProgress:
         if done != total and now - self._written.get(stage, float("-inf")) < _EVERY_S:
             return
         self._written[stage] = now
-        share = f"{done:,} of {total:,}" if total else f"{done:,}"
-        _log.info("%s: %s %s", stage, share, note)
+        share = f"{done:,} of {total:,}" if total else "begun" if not done else f"{done:,}"
+        self._write(f"{stage}: {share}  {note}".rstrip())
 
 
-watcher: ContextVar[Progress] = ContextVar("watcher", default=LogProgress())  # noqa: B039 - its only state is when it last wrote
+watcher: ContextVar[Progress] = ContextVar("watcher", default=LineProgress(logging.getLogger(__name__).info))  # noqa: B039

@@ -107,7 +107,6 @@ def write_corruption_set(
             f"{frozen.images} images are to be frozen, but the test split has {available}; "
             "ask for fewer, raise split.test or add data"
         )
-    inputs = {"code": _CODE, "shards": shards.digest, "frozen": frozen, "mix": mix, "seed": seed}
 
     def write(draft: Path) -> Mapping[str, Any]:
         tars = write_tars(_damaged(shards, frozen, mix, seed), draft, "test", _SHARD_BYTES)
@@ -122,7 +121,18 @@ def write_corruption_set(
             "shards": tars,
         }
 
-    return store.materialise(CorruptionSet, inputs, write)
+    return store.materialise(CorruptionSet, _inputs(shards, frozen, mix, seed), write)
+
+
+def find_corruption_set(
+    shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int, store: Store
+) -> CorruptionSet | None:
+    """Return what `write_corruption_set` would reuse, or None."""
+    return store.find(CorruptionSet, _inputs(shards, frozen, mix, seed))
+
+
+def _inputs(shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int) -> dict[str, Any]:
+    return {"code": _CODE, "shards": shards.digest, "frozen": frozen, "mix": mix, "seed": seed}
 
 
 def frozen_samples(corruptions: CorruptionSet) -> Iterator[FrozenSample]:

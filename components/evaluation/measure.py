@@ -96,7 +96,8 @@ class GenerationEvaluation(Section):
         """Return the scores of every baseline."""
         everyone = evidence.training.take(np.arange(len(evidence.training)), axis=0)
         fidelity = self._fidelity(evidence)
-        rows, pictures = {}, {}
+        rows: dict[str, tuple[Score, ...]] = {}
+        pictures: dict[str, NDArray[np.uint8]] = {}
         for baseline in self.baselines:
             fakes = baseline.generate(self._samples(evidence), evidence.shards.size, everyone, evidence.seed)
             rows[baseline.kind] = fidelity.scores(fakes)
@@ -141,7 +142,7 @@ class RestorationEvaluation(Section):
             ("Truth", frozen.images[shown]),
             ("Damaged", frozen.corrupted[shown]),
             ("Mended", restored[shown]),
-            ("Error ×4", figures.difference(frozen.images[shown], restored[shown])),
+            ("Error x4", figures.difference(frozen.images[shown], restored[shown])),
         )
         pictures = {"restorations": figures.panels(panels)}
         return Measured({MODEL_ROW: self._scores(restored, evidence)}, pictures, panels)
@@ -150,7 +151,8 @@ class RestorationEvaluation(Section):
         """Return the scores of every baseline."""
         frozen = _frozen(evidence)
         shown = _spread(frozen)
-        rows, views = {}, [("damaged", frozen.corrupted[shown])]
+        rows: dict[str, tuple[Score, ...]] = {}
+        views = [("damaged", frozen.corrupted[shown])]
         for baseline in self.baselines:
             restored = baseline.restore(frozen.corrupted, frozen.missing)
             rows[baseline.kind] = self._scores(restored, evidence)

@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -20,13 +21,13 @@ CARD = "model.json"
 class ModelCard(Section):
     """All that is needed to rebuild a network around its weights."""
 
-    format: int = 1
+    format: Literal[1] = 1
     """Version of this layout."""
-    size: int
+    size: int = Field(ge=8, le=1024)
     """Side of the square images it was trained on, in pixels."""
     recipe: RecipeConfig
     """How it was made."""
-    images: int
+    images: int = Field(ge=0)
     """Images seen in training."""
     conventions: str = "uint8 RGB; masks are 1 where pixels are missing"
     """What inputs and outputs mean."""
@@ -54,7 +55,7 @@ def read_card(folder: Path) -> ModelCard:
         content = json.loads((folder / CARD).read_bytes())
         return ModelCard.model_validate(content)
     except (OSError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        reason = _first_mistake(error) if isinstance(error, ValidationError) else error
         raise ValueError(f"{folder / CARD}: not a model card this version can read ({reason})") from error
 
 
@@ -62,12 +63,20 @@ def load_producer(folder: Path, device: torch.device | None = None) -> Any:  # n
     """Return what the export makes images with: a Generator, a Restorer, or a Generator that reconstructs.
 
     Raises:
-        ValueError: The weights do not fit the card.
+        ValueError: Card or weights are missing or damaged, or do not fit each other.
     """
     card = read_card(folder)
-    network = card.recipe.serving_network(card.size)
+    network: nn.Module = card.recipe.serving_network(card.size)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{folder / WEIGHTS}: not a readable file of weights ({error})") from error
     except RuntimeError as error:
-        raise ValueError(f"{folder / WEIGHTS}: weights do not fit {CARD} ({error})") from error
-    return card.recipe.producer(network.to(device or torch.device("cpu"), memory_format=torch.channels_last))
+        raise ValueError(f"{folder / WEIGHTS}: the weights do not fit {CARD} ({error})") from error
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack this form
+    return card.recipe.producer(network.to(device or torch.device("cpu")))
+
+
+def _first_mistake(error: ValidationError) -> str:
+    mistake = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, mistake['loc']))}: {mistake['msg']}"

@@ -69,11 +69,17 @@ class GanConfig(Section):
             optimizer=self.optimizer,
             every=self.discriminator_steps,
         )
-        return Recipe(nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator}), (critic, maker))
+        networks = nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator})
+        penalised = frozenset({"discriminator"} if self.loss.needs_penalty else ())
+        return Recipe(networks, (critic, maker), twice_differentiated=penalised)
 
     def serving_network(self, size: int) -> nn.Module:
         """Return the network that makes images, for weights to be loaded into."""
         return self.generator.build(size)
+
+    def example(self, size: int) -> tuple[Tensor, ...]:  # noqa: ARG002 - every recipe's signature
+        """Return inputs of the serving network for one image, of the right shapes; zeros."""
+        return (torch.zeros(1, self.generator.latent),)
 
     def producer(self, network: nn.Module) -> "GanProducer":
         """Return the network behind the interface that evaluation and serving use."""

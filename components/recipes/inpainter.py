@@ -11,12 +11,16 @@ from components import seeding
 from components.data.batch import Batch
 from components.models import InpainterNetworkConfig
 from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
-from components.models.resnet import ResnetConfig
+from components.models.gated_unet import GatedUnet
+from components.models.resnet import ResnetConfig, ResnetInpainter
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
 from components.recipes.recipe import PRODUCER, Images, Missing, Recipe, device_of, row_blocks, to_pixels, to_tensor
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
+
+
+InpainterNetwork = ResnetInpainter | GatedUnet
 
 
 class AdversaryConfig(Section):
@@ -72,13 +76,19 @@ class InpainterConfig(Section):
             objective=AdversarialRestorationObjective(network, discriminator, self.loss, self.adversary),
             optimizer=self.optimizer,
         )
-        return Recipe(nn.ModuleDict({PRODUCER: network, "discriminator": discriminator}), (critic, mender))
+        networks = nn.ModuleDict({PRODUCER: network, "discriminator": discriminator})
+        penalised = frozenset({"discriminator"} if self.adversary.loss.game.needs_penalty else ())
+        return Recipe(networks, (critic, mender), twice_differentiated=penalised)
 
-    def serving_network(self, size: int) -> nn.Module:
+    def serving_network(self, size: int) -> InpainterNetwork:
         """Return the network that fills in, for weights to be loaded into."""
         return self.network.build(size)
 
-    def producer(self, network: nn.Module) -> "InpainterProducer":
+    def example(self, size: int) -> tuple[Tensor, ...]:
+        """Return inputs of the serving network for one image, of the right shapes; zeros."""
+        return (torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size))
+
+    def producer(self, network: InpainterNetwork) -> "InpainterProducer":
         """Return the network behind the interface that evaluation and serving use."""
         return InpainterProducer(network)
 
@@ -138,7 +148,7 @@ class AdversarialRestorationObjective(nn.Module):
 
 
 class PatchObjective(nn.Module):
-    """Loss of the discriminator, for which the known parts of a mended image are real."""
+    """Loss of the discriminator, for which the known parts of a mended image are real, with its gradient penalty."""
 
     def __init__(self, network: nn.Module, discriminator: PatchDiscriminator, loss: MaskAwareConfig) -> None:
         super().__init__()
@@ -153,15 +163,17 @@ class PatchObjective(nn.Module):
             mended = composite(self.network(corrupted, missing).float(), batch.images, missing)
         real_logits, fake_logits = self.discriminator(torch.cat([batch.images, mended])).float().chunk(2)
         loss = self.loss.discriminator_loss(real_logits, fake_logits, missing)
-        return {"loss": loss, "real_logit": real_logits.mean().detach(), "fake_logit": fake_logits.mean().detach()}
+        penalty = self.loss.game.penalty(self.discriminator, batch.images, mended, batch.uniform("penalty"))
+        reported = {"penalty": penalty, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
+        return {"loss": loss + penalty, **{name: value.detach() for name, value in reported.items()}}
 
 
 class InpainterProducer:
     """Pictures mended by a trained network."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: InpainterNetwork) -> None:
         self.network = network.eval()
-        self.stride = int(self.network.stride)
+        self.stride = network.stride
 
     @torch.inference_mode()
     def restore(self, corrupted: Images, missing: Missing) -> Images:
@@ -169,6 +181,6 @@ class InpainterProducer:
         device = device_of(self.network)
         blocks = []
         for rows in row_blocks(len(corrupted)):
-            holes = torch.from_numpy(missing[rows]).to(device).unsqueeze(1).float()
+            holes = torch.from_numpy(np.array(missing[rows], order="C")).to(device).unsqueeze(1).float()
             blocks.append(to_pixels(self.network(to_tensor(corrupted[rows], device), holes)))
         return np.where(missing[..., None], np.concatenate(blocks), corrupted)

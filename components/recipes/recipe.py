@@ -28,6 +28,8 @@ class Recipe:
 
     networks: nn.ModuleDict
     phases: Sequence[Phase]
+    twice_differentiated: frozenset[str] = frozenset()
+    """Networks whose gradient is itself trained on, by a penalty; torch.compile cannot do those."""
 
 
 @runtime_checkable
@@ -35,7 +37,7 @@ class Generator(Protocol):
     """Makes pictures from nothing but a seed."""
 
     def generate(self, samples: int, seed: int) -> Images:
-        """Return `samples` pictures; the first n of a longer draw equal a draw of n."""
+        """Return `samples` pictures; the first n of a longer draw equal a draw of n, to the rounding of a pixel."""
         ...
 
 
@@ -62,7 +64,8 @@ class Restorer(Protocol):
 
 def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Return uint8 NHWC pictures as a float tensor NCHW in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    # Copied, because torch warns of read-only arrays such as a decoded dataset's.
+    return torch.from_numpy(np.array(images, order="C")).to(device).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:
@@ -84,6 +87,12 @@ def device_of(network: nn.Module) -> torch.device:
 
 
 def latents_of(samples: int, latent: int, seed: int) -> Tensor:
-    """Return standard normal latents (samples, latent); one stream per sample, so that more samples extend fewer."""
+    """Return standard normal latents (samples, latent); one stream per sample, so that more samples extend fewer.
+
+    Raises:
+        ValueError: No samples are asked for.
+    """
+    if samples < 1:
+        raise ValueError(f"{samples} pictures were asked for, expected at least 1")
     rows = [torch.randn(latent, generator=seeding.torch_generator(seed, "sample", index)) for index in range(samples)]
     return torch.stack(rows)

@@ -34,7 +34,7 @@ def repair(
         raise ValueError(f"the mask has {missing.shape[1]}x{missing.shape[0]} pixels, the image {_size(image)}")
     if not missing.any():
         return image.copy()
-    depth = cv2.distanceTransform(np.pad(missing, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depth = cv2.distanceTransform(missing.astype(np.uint8), cv2.DIST_L2, 5)
     if depth.max() <= 2 * reach_px or min(missing.shape) < 4 * restorer.stride:
         return _mended(restorer, image, missing)
     start = np.where((depth > reach_px)[..., None], _from_half_size(restorer, image, missing, reach_px), image)

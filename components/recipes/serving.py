@@ -58,6 +58,17 @@ def encode_png(image: NDArray[np.uint8]) -> str:
 
 
 def decode_png(text: str) -> NDArray[np.uint8]:
-    """Return the RGB picture (height, width, 3) in the base64 text of an image file."""
-    with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG", "JPEG", "WEBP")) as image:
-        return np.asarray(image.convert("RGB"))
+    """Return the RGB picture (height, width, 3) in the base64 text of an image file.
+
+    Raises:
+        ValueError: It is not base64, or not a whole PNG, JPEG or WebP image of reasonable size.
+    """
+    try:
+        content = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError(f"expected the base64 text of an image file ({error})") from error
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"expected a whole PNG, JPEG or WebP image, found {len(content)} bytes ({error})") from error

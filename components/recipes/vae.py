@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from components import seeding
 from components.data.batch import Batch
 from components.models import VaeNetworkConfig
-from components.models.vae import ConvVaeConfig
+from components.models.vae import ConvVae, ConvVaeConfig
 from components.objectives.variational import VariationalConfig
 from components.recipes.recipe import PRODUCER, Images, Recipe, device_of, latents_of, row_blocks, to_pixels, to_tensor
 from components.section import Section
@@ -40,42 +40,43 @@ class VaeConfig(Section):
         phase = Phase("vae", trains=network, objective=VaeObjective(network, self.loss), optimizer=self.optimizer)
         return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
 
-    def serving_network(self, size: int) -> nn.Module:
+    def serving_network(self, size: int) -> ConvVae:
         """Return encoder and decoder, for weights to be loaded into."""
         return self.network.build(size)
 
-    def producer(self, network: nn.Module) -> "VaeProducer":
+    def example(self, size: int) -> tuple[Tensor, ...]:
+        """Return inputs of the serving network for one image, of the right shapes; zeros."""
+        return (torch.zeros(1, 3, size, size), torch.zeros(1, self.network.latent))
+
+    def producer(self, network: ConvVae) -> "VaeProducer":
         """Return the network behind the interface that evaluation and serving use."""
-        return VaeProducer(network, self.network.latent)
+        return VaeProducer(network)
 
 
 class VaeObjective(nn.Module):
     """Negative evidence lower bound with a reparameterised sample."""
 
-    def __init__(self, network: nn.Module, loss: VariationalConfig) -> None:
+    def __init__(self, network: ConvVae, loss: VariationalConfig) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
         """Return the loss and its two parts."""
-        mean, log_variance = self.network.encode(batch.images)
-        mean, log_variance = mean.float(), log_variance.float()
-        code = mean + torch.exp(0.5 * log_variance) * batch.noise("code", *mean.shape[1:])
-        return self.loss.losses(self.network.decode(code).float(), batch.images, mean, log_variance, images)
+        decoded, mean, log_variance = self.network(batch.images, batch.noise("code", self.network.latent))
+        return self.loss.losses(decoded.float(), batch.images, mean.float(), log_variance.float(), images)
 
 
 class VaeProducer:
     """Pictures from a trained VAE: new ones from the prior, and old ones through the bottleneck."""
 
-    def __init__(self, network: nn.Module, latent: int) -> None:
+    def __init__(self, network: ConvVae) -> None:
         self.network = network.eval()
-        self.latent = latent
 
     @torch.inference_mode()
     def generate(self, samples: int, seed: int) -> Images:
         """Return `samples` pictures decoded from codes drawn from the stream `seed`."""
-        codes = latents_of(samples, self.latent, seed).to(device_of(self.network))
+        codes = latents_of(samples, self.network.latent, seed).to(device_of(self.network))
         return np.concatenate([to_pixels(self.network.decode(codes[rows])) for rows in row_blocks(samples)])
 
     @torch.inference_mode()

@@ -22,7 +22,7 @@ _EVALUATION_CODE = 1
 
 
 class Scores(Artifact):
-    """`scores.json`, a ScoreTable with one row for a model or one for each baseline, and `pictures/` of what was scored."""
+    """`scores.json`, a ScoreTable with a row for the model or one for each baseline; `pictures/` of what was scored."""
 
     subject: str
     """Digest of the model, or "baselines"."""
@@ -54,7 +54,7 @@ def evaluate(
     """Return the scores of a trained model and of its baselines, and write them to the model's tracking run."""
     evaluated = evaluate_export(name, model, checkpoint.path / "export", shards, corruptions, seed, site)
     with tracked(site, name, checkpoint.digest) as run_id:
-        tracker = MlflowTracker(site.tracking_uri, run_id)
+        tracker = MlflowTracker(None, run_id)
         values = evaluated.table.values()
         tracker.log_metrics({f"score/{metric}": value for metric, value in values.items()}, checkpoint.images)
         tracker.close()
@@ -113,7 +113,7 @@ def _measure(
             folder=draft,
         )
         site.progress(stage, 0, None)
-        run_job(job, site, stage=stage, processes=1)
+        run_job(job, site, stage=stage)
         site.progress(stage, 1, 1)
         return {"subject": subject}
 

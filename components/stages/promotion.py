@@ -12,6 +12,7 @@ from components.stages.site import Site, tracked
 from components.stages.training import Checkpoint
 from components.tracking import registry
 from components.tracking.environment import code_commit
+from components.tracking.versions import KeptDecision
 
 _ROUNDS = 5
 
@@ -87,6 +88,9 @@ def promote(
             now = _act(name, version, decision, champion)
         except registry.ChampionMovedError:
             continue
+        except registry.WithdrawnError as error:
+            now, decision = champion, Decision(verdict="hold", reasons=(str(error),))
+            registry.record_decision(name, version, decision.verdict, decision.reasons, judged_against=champion)
         return _promotion(name, version, decision, champion, now, against)
     raise registry.ChampionMovedError(name, champion, registry.champion(name))
 
@@ -132,7 +136,7 @@ def _act(name: str, version: int, decision: Decision, champion: int | None) -> i
 def _promotion(
     name: str,
     version: int,
-    decision: Decision | registry.KeptDecision,
+    decision: Decision | KeptDecision,
     judged_against: int | None,
     champion: int | None,
     against: Evaluated | Decision | None,

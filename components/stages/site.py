@@ -1,6 +1,7 @@
 """Site: where a pipeline run happens, and how its jobs are launched there."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from components.artifacts import Store
 from components.jobs import Job
 from components.section import digest_of
 from components.tracking import runs
+from components.training.config import ExecutionConfig
 from components.worker import PROGRESS
 from components.workspace import Workspace
 
@@ -23,6 +25,20 @@ class Progress(Protocol):
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         """Take the state of one stage; `note` is a few words such as the loss."""
         ...
+
+
+@dataclass(frozen=True)
+class Host:
+    """This host's place among those of one training. Host 0 writes; the others lend their processors."""
+
+    rank: int
+    rendezvous: str | None
+    """host:port of host 0, reachable from all."""
+
+    @classmethod
+    def from_environment(cls) -> "Host":
+        """Return the place that KINTSUGI_NODE_RANK and KINTSUGI_RENDEZVOUS name; host 0 if they are not set."""
+        return cls(int(os.environ.get("KINTSUGI_NODE_RANK", "0")), os.environ.get("KINTSUGI_RENDEZVOUS"))
 
 
 @dataclass(frozen=True)
@@ -38,20 +54,15 @@ class Site:
 
 
 def run_job(
-    job: Job,
-    site: Site,
-    *,
-    stage: str,
-    processes: int,
-    heartbeat: Path | None = None,
-    heartbeat_timeout_s: float | None = None,
+    job: Job, site: Site, *, stage: str, execution: ExecutionConfig | None = None, heartbeat: Path | None = None
 ) -> None:
-    """Hand `job` to torchrun's processes, show their progress and wait for them.
+    """Hand `job` to torchrun's processes, one unless `execution` says more, show their progress and wait for them.
 
     Raises:
         Stopped: They stopped on purpose; the same call resumes.
         LaunchFailed: A process failed; the message is its own.
     """
+    host = Host.from_environment()
     folder = site.workspace.logs / stage.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     handed = folder / f"job-{digest_of(job)}.json"
@@ -59,11 +70,14 @@ def run_job(
     launch.torchrun(
         "components.worker",
         [str(handed)],
-        processes=processes,
+        processes=execution.processes if execution else 1,
         logs=folder,
         on_line=partial(_show, stage, site.progress),
+        nodes=execution.nodes if execution else 1,
+        node_rank=host.rank if execution else 0,
+        rendezvous=host.rendezvous,
         heartbeat=heartbeat,
-        heartbeat_timeout_s=heartbeat_timeout_s,
+        heartbeat_timeout_s=execution.heartbeat_timeout_s if heartbeat and execution else None,
     )
 
 

@@ -43,6 +43,7 @@ from components.stages.promotion import Promotion
 from components.stages.site import Site
 from components.stages.training import Checkpoint
 from components.tracking.environment import environment_tags
+from components.tracking.redaction import redact_text
 from components.training.curve import read_curve
 
 _REFUSED_SHOWN = 20
@@ -264,7 +265,11 @@ def _lineage(shards: ShardSet, corruptions: CorruptionSet | None, chapters: Sequ
 
 def _links(shards: ShardSet, chapters: Sequence[Chapter], site: Site) -> Iterator[Link]:
     if site.tracking_uri.startswith(("http://", "https://")):
-        yield Link(label="Runs in MLflow", url=f"{site.tracking_uri.rstrip('/')}/#/experiments", note=site.parent_run)
+        yield Link(
+            label="Runs in MLflow",
+            url=redact_text(f"{site.tracking_uri.rstrip('/')}/#/experiments"),
+            note=site.parent_run,
+        )
     yield Link(label="Shards", url=_address(shards.path))
     for chapter in chapters:
         yield Link(label=f"Checkpoint of {chapter.name}", url=_address(chapter.checkpoint.path))

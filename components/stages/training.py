@@ -1,19 +1,22 @@
 """Training: from shards to a checkpoint, by processes that may die at any instant."""
 
 import shutil
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components import launch
 from components.artifacts import Artifact
 from components.config import CorruptionConfig, ModelConfig
 from components.data import ShardSet
-from components.jobs import TrackerAddress, TrainJob
+from components.jobs import TrainJob
 from components.recipes.export import export_digest
-from components.stages.site import Site, flatten, run_job, tracked
+from components.stages.site import Host, Site, flatten, run_job, tracked
 from components.tracking import runs
 
+_PUBLISHED_WITHIN_S = 300.0
 _TRAINING_CODE = 1
 """Version of what training computes; raise it when equal configurations would give other weights."""
 
@@ -57,20 +60,23 @@ def train(
     if (finished := site.store.find(Checkpoint, inputs)) is not None:
         return finished
     digest = site.store.path_of(Checkpoint, inputs).name
+    job = TrainJob(
+        run=digest,
+        model=model,
+        seed=seed,
+        shards=shards.path,
+        corruption=corruption,
+        folder=site.workspace.training / digest,
+        cache=site.workspace.cache,
+        tracking_run=None,
+    )
+    if Host.from_environment().rank > 0:
+        return _lend_processors(name, job, inputs, site)
     params = flatten({"seed": seed, **model.model_dump(mode="json")})
     with site.workspace.training_lock(digest), tracked(site, name, digest, params) as run_id:
         runs.log_dataset(run_id, "train", shards.digest, str(shards.path), "training")
-        job = TrainJob(
-            run=digest,
-            model=model,
-            seed=seed,
-            shards=shards.path,
-            corruption=corruption,
-            folder=site.workspace.training / digest,
-            cache=site.workspace.cache,
-            tracker=TrackerAddress(uri=site.tracking_uri, run_id=run_id),
-        )
-        checkpoint = site.store.materialise(Checkpoint, inputs, partial(_run_training, name, job, site))
+        tracked_job = job.model_copy(update={"tracking_run": run_id})
+        checkpoint = site.store.materialise(Checkpoint, inputs, partial(_run_training, name, tracked_job, site))
         runs.log_files(run_id, checkpoint.path / "pictures", "pictures")
         runs.log_files(run_id, checkpoint.path / "curve.jsonl")
         runs.link_run(run_id, {"checkpoint": checkpoint.digest, "export": checkpoint.export, "shards": shards.digest})
@@ -78,18 +84,21 @@ def train(
     return checkpoint
 
 
+def _lend_processors(name: str, job: TrainJob, inputs: Mapping[str, Any], site: Site) -> Checkpoint:
+    """Run this host's processes, and return what host 0 makes of the training."""
+    run_job(job, site, stage=f"train {name}", execution=job.model.execution)
+    deadline = time.monotonic() + _PUBLISHED_WITHIN_S
+    while (finished := site.store.find(Checkpoint, inputs)) is None:
+        if time.monotonic() > deadline:
+            raise launch.LaunchFailed(f"host 0 published no checkpoint within {_PUBLISHED_WITHIN_S:g} s after training")
+        time.sleep(1)
+    return finished
+
+
 def _run_training(name: str, job: TrainJob, site: Site, draft: Path) -> Mapping[str, Any]:
-    execution = job.model.execution
     job.folder.mkdir(parents=True, exist_ok=True)
     heartbeat = job.folder / "heartbeat"
-    run_job(
-        job,
-        site,
-        stage=f"train {name}",
-        processes=execution.processes,
-        heartbeat=heartbeat,
-        heartbeat_timeout_s=execution.heartbeat_timeout_s,
-    )
+    run_job(job, site, stage=f"train {name}", execution=job.model.execution, heartbeat=heartbeat)
     shutil.copytree(job.folder / "export", draft / "export")
     newest = max(path for path in (job.folder / "checkpoints").iterdir() if path.name.isdigit())
     shutil.copytree(newest, draft / "checkpoint")

@@ -11,33 +11,47 @@ import shutil
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from components.artifacts import sha256_of, sync_folder
+from components.section import digest_of
 from components.training.state import TrainingState
 
 _SCHEMA = 1
+_PART = ".part"
+_TENSORS = "state.safetensors"
+_FACTS = "state.json"
 _log = logging.getLogger(__name__)
 
 
 class CheckpointWriter:
-    """Writes checkpoints of one run from a background thread; training waits only for the copy to memory."""
+    """Writes checkpoints of one run from a background thread; training waits only for the copy to memory.
 
-    def __init__(self, folder: Path, run: str, keep: int) -> None:
+    There is one writer per folder, in the main process.
+    """
+
+    def __init__(self, folder: Path, run: str, keep: int, resumed_at: int | None = None) -> None:
         self.folder = folder
         self.run = run
         self.keep = keep
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        self._saved = resumed_at  # the checkpoint at this place is whole, there is no need to write it again
         folder.mkdir(parents=True, exist_ok=True)
+        for draft in folder.glob(f".*{_PART}"):  # of a writer that was killed
+            shutil.rmtree(draft)
 
     def save(self, state: TrainingState) -> None:
         """Begin to write `state`; raises what went wrong with the one before."""
         self.wait()
+        if state.images == self._saved:
+            return
         facts = {"schema": _SCHEMA, "run": self.run, "images": state.images, "skipped": state.guard.skipped}
         self._pending = self._thread.submit(self._write, state.tensors(), facts)
+        self._saved = state.images
 
     def wait(self) -> None:
         """Return when the last checkpoint is durable.
@@ -56,49 +70,70 @@ class CheckpointWriter:
         finally:
             self._thread.shutdown()
 
-    def _write(self, tensors: dict[str, Tensor], facts: dict[str, object]) -> None:
+    def _write(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         final = self.folder / f"{facts['images']:012d}"
-        if final.exists():
-            return
-        draft = self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}.part"
+        draft = self._draft(final)
         draft.mkdir()
         try:
-            save_file(tensors, draft / "state.safetensors")
-            facts = facts | {"sha256": sha256_of(draft / "state.safetensors")}
-            (draft / "state.json").write_text(json.dumps(facts, indent=1))
+            save_file(tensors, draft / _TENSORS)
+            facts = facts | {"sha256": sha256_of(draft / _TENSORS)}
+            (draft / _FACTS).write_text(json.dumps(facts | {"digest": digest_of(facts)}, indent=1))
             for file in draft.iterdir():
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
             sync_folder(draft)
+            self._delete(final)  # there is one only if it was damaged and passed over
             draft.rename(final)
             sync_folder(self.folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        for old in _finished(self.folder)[self.keep :]:
-            shutil.rmtree(old)
+        finished = _finished(self.folder)
+        place = finished.index(final)
+        for other in (*finished[:place], *finished[place + self.keep :]):  # newer ones were passed over as damaged
+            self._delete(other)
+
+    def _delete(self, checkpoint: Path) -> None:
+        """Delete a checkpoint so that a kill on the way leaves a draft and not a torn checkpoint."""
+        if checkpoint.exists():
+            doomed = self._draft(checkpoint)
+            checkpoint.rename(doomed)
+            shutil.rmtree(doomed)
+
+    def _draft(self, final: Path) -> Path:
+        return self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}{_PART}"
 
 
 def load_newest(folder: Path, run: str, state: TrainingState) -> bool:
     """Restore the newest whole checkpoint of `run` into `state`; return whether there was one.
 
     Raises:
-        ValueError: A checkpoint is of another run; resuming it would mix two experiments.
+        ValueError: A checkpoint is of another run, or does not fit these networks; resuming it would mix experiments.
     """
     for path in _finished(folder):
         try:
-            facts = json.loads((path / "state.json").read_bytes())
-            intact = facts["schema"] == _SCHEMA and facts["sha256"] == sha256_of(path / "state.safetensors")
-        except (OSError, ValueError, KeyError) as error:
+            facts = _verified(path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("%s: not a whole checkpoint (%s); trying an older one", path, error)
-            continue
-        if not intact:
-            _log.warning("%s: sha256 differs from the recorded one; trying an older one", path)
             continue
         if facts["run"] != run:
             raise ValueError(f"{path}: belongs to run {facts['run']}, this is run {run}")
-        state.restore(load_file(path / "state.safetensors"), facts["images"], facts["skipped"])
+        try:
+            state.restore(load_file(path / _TENSORS), facts["images"], facts["skipped"])
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         return True
     return False
+
+
+def _verified(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's facts once they and the tensors have proved undamaged."""
+    facts: dict[str, Any] = json.loads((path / _FACTS).read_bytes())
+    recorded = facts.pop("digest")
+    if recorded != digest_of(facts) or facts["schema"] != _SCHEMA:
+        raise ValueError(f"{_FACTS} is damaged, or of another version")
+    if facts["sha256"] != sha256_of(path / _TENSORS):
+        raise ValueError(f"the sha256 of {_TENSORS} is not the recorded one")
+    return facts
 
 
 def _finished(folder: Path) -> list[Path]:

@@ -17,7 +17,8 @@ class TrainingConfig(Section):
     batch: int = Field(default=64, gt=0)
     """Images per optimizer step, over all processes and accumulated micro-batches."""
     accumulate: int = Field(default=1, ge=1)
-    """Micro-batches per optimizer step; memory shrinks, the result does not change beyond rounding."""
+    """Micro-batches per optimizer step; memory shrinks, and the result does not change beyond rounding, except where
+    networks normalise by the statistics of a batch: they see micro-batches."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of networks: fp32, or bf16 autocast (weights, losses and optimizer stay fp32)."""
     channels_last: bool = True

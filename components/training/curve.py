@@ -26,7 +26,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     points = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
             points.append(json.loads(line))
         except ValueError:

@@ -56,7 +56,7 @@ def train(
     Raises:
         DivergedError: Losses or gradients were not finite more often than `training.guard` allows.
     """
-    replicas = {phase.name: _replica(phase) for phase in phases}
+    running = [_Running(phase) for phase in phases]
     meter = _Meter(state.images)
     while state.images < training.images:
         if distributed.any_rank(around.should_stop()):
@@ -64,26 +64,41 @@ def train(
         batch = next(batches).to(around.device, channels_last=training.channels_last)
         seeding.seed_step(around.seed, "step", state.images, distributed.rank())
         step = state.images // training.batch
-        for phase in phases:
-            if step % phase.every == 0:
-                meter.add(phase.name, _update(phase, replicas[phase.name], state, batch, training))
+        for one in running:
+            if step % one.phase.every == 0:
+                meter.add(one.phase.name, _update(one, state, batch, training))
         before, state.images = state.images, state.images + training.batch
         for average in state.averages.values():
             average.update(state.images, training.batch)
-        _observe(around, training, state.images, before, meter)
+        _observe(around, training, state, before, meter)
     return Ending.FINISHED
 
 
-def _replica(phase: Phase) -> nn.Module:
-    focus(phase)
-    return distributed.replicate(phase.objective)
+class _Running:
+    """A phase, its objective replicated over ranks, and the buffers as they were before the step."""
+
+    def __init__(self, phase: Phase) -> None:
+        self.phase = phase
+        focus(phase)
+        self.replica = distributed.replicate(phase.objective)
+        self._buffers = [buffer for buffer in phase.objective.buffers() if buffer.is_floating_point()]
+        self._before = [buffer.clone() for buffer in self._buffers]
+
+    def begin(self) -> None:
+        focus(self.phase)
+        if self._buffers:
+            torch._foreach_copy_(self._before, self._buffers)
+
+    def undo(self) -> None:
+        """Put running statistics back: a pass whose activations were not finite would have spoilt them for good."""
+        if self._buffers:
+            torch._foreach_copy_(self._buffers, self._before)
 
 
-def _update(
-    phase: Phase, replica: nn.Module, state: TrainingState, batch: Batch, training: TrainingConfig
-) -> dict[str, Tensor]:
-    """Take one optimizer step of `phase` unless a number is not finite; return what to report."""
-    focus(phase)
+def _update(running: _Running, state: TrainingState, batch: Batch, training: TrainingConfig) -> dict[str, Tensor]:
+    """Take one optimizer step of a phase and return what to report; nothing of either if a number is not finite."""
+    running.begin()
+    phase, replica = running.phase, running.replica
     optimizer = state.optimizers[phase.name]
     set_rate(optimizer, phase.optimizer, state.images, training.images)
     optimizer.zero_grad(set_to_none=True)
@@ -98,11 +113,13 @@ def _update(
         for name, value in losses.items():
             totals[name] = totals.get(name, 0.0) + value.detach() / len(parts)
     limit = training.clip_norm or float("inf")
-    totals["gradient_norm"] = nn.utils.clip_grad_norm_(phase.trains.parameters(), limit, foreach=True).detach()
+    norm = nn.utils.clip_grad_norm_(phase.trains.parameters(), limit, foreach=True).detach()
     # The gradient is averaged over ranks by now, so one rank's NaN is everyone's and all decide alike.
-    if state.guard.allows(phase.name, state.images, {"gradient_norm": totals["gradient_norm"].item()}):
-        optimizer.step()
-    return totals
+    if not state.guard.allows(phase.name, state.images, norm.item(), totals):
+        running.undo()
+        return {}
+    optimizer.step()
+    return {**totals, "gradient_norm": norm}
 
 
 def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
@@ -120,10 +137,14 @@ def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
     ]
 
 
-def _observe(around: Surroundings, training: TrainingConfig, images: int, before: int, meter: "_Meter") -> None:
+def _observe(
+    around: Surroundings, training: TrainingConfig, state: TrainingState, before: int, meter: "_Meter"
+) -> None:
+    images = state.images
     finished = images >= training.images
     if finished or images // around.report_every > before // around.report_every:
-        around.report(meter.take(images))
+        skipped = {"skipped_steps": float(state.guard.skipped)} if state.guard.skipped else {}
+        around.report(meter.take(images) | skipped)
     for interval in around.intervals:
         if finished or images // interval.every > before // interval.every:
             interval.action()

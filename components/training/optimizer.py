@@ -10,6 +10,9 @@ from torch import nn, optim
 from components.section import Section
 
 
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class ScheduleConfig(Section):
     """Learning rate as a fraction of its full value: linear warm-up, then cosine decay."""
 
@@ -34,7 +37,7 @@ class AdamConfig(Section):
     kind: Literal["adam"] = "adam"
     rate: float = Field(default=2e-4, gt=0)
     """Full learning rate."""
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: tuple[_Decay, _Decay] = (0.5, 0.999)
     """Decay rates of the first and second moment."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay per step, as a fraction of the rate."""

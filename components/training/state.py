@@ -47,8 +47,9 @@ class TrainingState:
         """Take over what `tensors` returned.
 
         Raises:
-            ValueError: The names do not fit these networks; the message names some that differ.
+            ValueError: The names or shapes are not those of these networks; the message names one that differs.
         """
+        self._check(tensors)
         self.networks.load_state_dict(_under(tensors, "network/"))
         for name, average in self.averages.items():
             average.network.load_state_dict(_under(tensors, f"average/{name}/"))
@@ -56,6 +57,23 @@ class TrainingState:
             _restore_optimizer(optimizer, _under(tensors, f"optimizer/{phase}/"))
         self.images = images
         self.guard.skipped = skipped
+
+    def _check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Compare the networks' names and shapes. Optimizers have none before their first step, so they come along."""
+        expected = {f"network/{name}": tensor.shape for name, tensor in self.networks.state_dict().items()}
+        for name, average in self.averages.items():
+            expected |= {f"average/{name}/{key}": tensor.shape for key, tensor in average.network.state_dict().items()}
+        found = {name: tensor.shape for name, tensor in tensors.items() if not name.startswith("optimizer/")}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise ValueError(
+                    f"{name}: found {_described(found.get(name))}, expected {_described(expected.get(name))}; "
+                    "it was written for other networks"
+                )
+
+
+def _described(shape: torch.Size | None) -> str:
+    return "nothing" if shape is None else f"shape {tuple(shape)}"
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

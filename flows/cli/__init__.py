@@ -7,14 +7,14 @@ import sys
 from cyclopts import App, CycloptsError
 
 from components.launch import LaunchFailed, Stopped
-from flows.cli import doctor, pipeline, registry, use
+from flows.cli import dashboards, doctor, pipeline, registry, use
 
 app = App(
     name="kintsugi",
     help="Train models that make images and models that mend them, and put the better one in service.",
     version_flags=["--version"],
 )
-for commands in (pipeline.app, registry.app, use.app, doctor.app):
+for commands in (pipeline.app, registry.app, use.app, dashboards.app, doctor.app):
     app.update(commands)
 
 

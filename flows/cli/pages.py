@@ -1,0 +1,25 @@
+"""Pages of earlier runs, found again for comparison."""
+
+from components.artifacts import MANIFEST
+from components.report.comparison import RunColumn
+from components.report.content import Link, PageContent
+from components.stages.publishing import Page
+from components.workspace import Workspace
+
+
+def column(workspace: Workspace, run: str) -> RunColumn:
+    """Return the newest page of the run called `run`, or the page whose digest begins so.
+
+    Raises:
+        ValueError: There is none; the message lists what there is.
+    """
+    folder = workspace.store / Page.folder()
+    found = [Page.read(path) for path in folder.glob("*") if (path / MANIFEST).is_file()]
+    fitting = [page for page in found if page.name == run or page.digest.startswith(run)]
+    if not fitting:
+        known = ", ".join(sorted({page.name for page in found})) or "none yet"
+        raise ValueError(f"no page of a run {run!r} in {folder}; there are: {known}")
+    contents = {page.digest: PageContent.model_validate_json((page.path / "page.json").read_text()) for page in fitting}
+    newest = max(fitting, key=lambda page: contents[page.digest].run.finished)
+    link = Link(label=f"Page of {newest.name}", url=(newest.path / "page.html").absolute().as_uri())
+    return RunColumn(content=contents[newest.digest], page=link)

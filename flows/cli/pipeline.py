@@ -1,0 +1,137 @@
+"""Commands of the pipeline: run, its single stages, check, compare."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from components.artifacts import Store
+from components.config import load
+from components.report.comparison import write_comparison
+from components.stages.planning import plan
+from components.workspace import Workspace
+from flows.cli import pages
+from flows.cli.progress import watched
+from flows.cli.tables import say, table
+
+app = App()
+
+Config = Annotated[Path, Parameter(help="The run's YAML file.")]
+Overrides = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set", help="Change one value: --set models.gan.training.images=1000. May be repeated.", negative=()
+    ),
+]
+AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())]
+
+
+@app.command
+def run(config: Config, *, set_: Overrides = ()) -> None:
+    """Do all that is missing: shard, corrupt, train, evaluate, promote, report."""
+    from flows import pipeline
+
+    with watched():
+        page = pipeline.retrain(config, set_)
+    here = Workspace.from_environment().pages / f"{page.name}-{page.digest[:8]}.html"
+    say(f"Page: {here.as_uri()}   Dashboards (MLflow, Prefect): {_program()} dashboards")
+
+
+@app.command
+def shard(config: Config, *, set_: Overrides = ()) -> None:
+    """Read the source, check its images, and write shards and the frozen evaluation set."""
+    from flows import pipeline
+
+    with watched():
+        prepared = pipeline.prepare(config, set_)
+    shards = prepared.shards
+    refused = sum(shards.rejected.values())
+    say(
+        f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
+        f"+ {refused:,} rejected\nShards: {shards.path}"
+    )
+
+
+@app.command
+def train(config: Config, *, set_: Overrides = ()) -> None:
+    """Train every model of the run, resuming what was interrupted."""
+    from flows import pipeline
+
+    with watched():
+        trained = pipeline.train(config, set_)
+    for name, checkpoint in trained.items():
+        say(f"{name}: {checkpoint.path}")
+
+
+@app.command
+def evaluate(config: Config, *, set_: Overrides = ()) -> None:
+    """Measure every model of the run, with the baselines beside it."""
+    from flows import pipeline
+
+    with watched():
+        evaluated = pipeline.evaluate(config, set_)
+    for name, measured in evaluated.items():
+        scores = measured.table
+        names = [score.name for score in scores.rows["model"] if "/" not in score.name]
+        rows = [[row, *(_value(scores.values(row).get(metric)) for metric in names)] for row in scores.rows]
+        say(table([name, *names], rows))
+
+
+@app.command
+def promote(config: Config, *, set_: Overrides = ()) -> None:
+    """Register every model of the run, and put those in service that the gate lets through."""
+    from flows import pipeline
+
+    with watched():
+        promotions = pipeline.promote(config, set_)
+    for promotion in promotions.values():
+        say(f"{promotion.model} version {promotion.version}: {promotion.verdict}")
+        for reason in promotion.reasons:
+            say(f"  {reason}")
+
+
+@app.command
+def report(config: Config, *, set_: Overrides = ()) -> None:
+    """Write the run's page."""
+    from flows import pipeline
+
+    with watched():
+        page = pipeline.publish(config, set_)
+    say((Workspace.from_environment().pages / f"{page.name}-{page.digest[:8]}.html").as_uri())
+
+
+@app.command
+def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> None:
+    """Validate a configuration and say what a run would do, and what it would reuse. Changes nothing."""
+    content = load(config, set_)
+    workspace = Workspace.from_environment()
+    steps = plan(content, Store.open(content.store or str(workspace.store), workspace.cache))
+    if as_json:
+        say(json.dumps([step.model_dump(mode="json") for step in steps], indent=1))
+        return
+    say(f"{config}: valid")
+    say(table(["stage", "what", "facts"], [[step.stage, step.state, step.facts] for step in steps]))
+
+
+@app.command
+def compare(
+    runs: Annotated[list[str], Parameter(help="Names of runs, or the first digits of their pages' digests.")],
+    *,
+    output: Annotated[Path | None, Parameter(name=["-o", "--output"], help="Where to write the page.")] = None,
+) -> None:
+    """Write a page that sets runs side by side."""
+    workspace = Workspace.from_environment()
+    columns = [pages.column(workspace, run) for run in runs]
+    path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
+    say(write_comparison(columns, path).absolute().as_uri())
+
+
+def _value(number: float | None) -> str:
+    return "" if number is None else f"{number:.4g}"
+
+
+def _program() -> str:
+    """Return how this program was called, so that the line can be copied."""
+    return sys.argv[0] if "/" not in sys.argv[0] else str(Path(sys.argv[0]).absolute())

@@ -1,0 +1,58 @@
+"""Progress bars for people at a terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from flows.watching import LineProgress, watcher
+
+
+class BarProgress:
+    """One bar per stage."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
+        """Move the stage's bar."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, note=note)
+        self._bars.update(self._tasks[stage], completed=done, total=total, note=note)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Show the progress of the stages that run inside the block: bars on a terminal, lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        token = watcher.set(LineProgress(lambda line: console.print(line, highlight=False, soft_wrap=True)))
+        try:
+            yield
+        finally:
+            watcher.reset(token)
+        return
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+    )
+    with Progress(*columns, console=console) as bars:
+        token = watcher.set(BarProgress(bars))
+        try:
+            yield
+        finally:
+            watcher.reset(token)
