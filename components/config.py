@@ -1,7 +1,7 @@
 """RunConfig: one YAML file becomes one frozen, checked object; `--set a.b=value` changes single values."""
 
+import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
 from components.evaluation.gate import PromotionRule
 from components.evaluation.measure import EvaluationConfig
+from components.mistakes import explain
 from components.recipes import RecipeConfig
 from components.section import Section
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
@@ -84,11 +85,36 @@ class RunConfig(Section):
         return models
 
     @model_validator(mode="after")
+    def _networks_fit_the_images(self) -> Self:
+        for name, model in self.models.items():
+            try:
+                model.recipe.check(self.dataset.size)
+            except ValueError as error:
+                raise ValueError(f"model '{name}' does not fit dataset.size {self.dataset.size}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _corruption_is_there(self) -> Self:
         needing = [name for name, model in self.models.items() if model.recipe.needs_corruption]
         if needing and self.corruption is None:
             raise ValueError(f"model '{needing[0]}' mends images, so the section 'corruption' is needed")
         return self
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, except that 1e-4 is a number as in YAML 1.2, and that a key may appear only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's signature
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, key in enumerate(keys):
+            if key in keys[:number] and key != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"found the key '{key}' twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -98,9 +124,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: The file is missing or not YAML, or a key or value is not allowed; every mistake is named.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = _parse(path.read_text())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file ({error.reason})") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
@@ -110,7 +138,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {line}" for line in _explain(error))) from error
+        raise ConfigError("\n".join(f"{path}: {line}" for line in explain(error, RunConfig))) from error
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
+    return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -124,9 +156,10 @@ def _apply(content: dict[str, Any], override: str) -> None:
             node[key] = {}
         node = node[key]
         if not isinstance(node, dict):
-            raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is a value and has no keys")
+            kind = "a list; set it as a whole" if isinstance(node, list) else "a value and has no keys"
+            raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is {kind}")
     try:
-        value = yaml.safe_load(text)
+        value = _parse(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from error
     previous = node.get(last)
@@ -137,52 +170,3 @@ def _apply(content: dict[str, Any], override: str) -> None:
     ):
         value = previous | value
     node[last] = value
-
-
-def _explain(error: ValidationError) -> list[str]:
-    """Return one line per mistake: path, what is wrong, what was found; for unknown keys the nearest known ones."""
-    lines = []
-    for mistake in error.errors(include_url=False, include_context=False):
-        location = mistake["loc"]
-        path = ".".join(str(part) for part in location)
-        message = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            allowed = _allowed_keys(location[:-1])
-            near = get_close_matches(str(location[-1]), allowed, n=1)
-            guess = f"; did you mean '{near[0]}'?" if near else ""
-            message = f"unknown key{guess} allowed here: {', '.join(allowed)}" if allowed else f"unknown key{guess}"
-        elif mistake["type"] == "missing":
-            message = "required, but missing"
-        elif not isinstance(mistake["input"], dict | list):
-            message = f"{message}, found {mistake['input']!r}"
-        lines.append(f"{path or 'file'}: {message}")
-    return lines
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that the section at `location` knows; unions are told apart by the kind in the location."""
-    options: list[Any] = [RunConfig]
-    for part in location:
-        options = [found for option in options for found in _step(option, part)]
-    return sorted({key for option in options if _is_section(option) for key in option.model_fields})
-
-
-def _step(option: Any, part: int | str) -> list[Any]:  # noqa: ANN401 - annotations are any type expression
-    if _is_section(option):
-        field = option.model_fields.get(str(part))
-        if field is not None:
-            return _alternatives(field.annotation)
-        kind = option.model_fields.get("kind")
-        return [option] if kind is not None and kind.default == part else []
-    return _alternatives(option)
-
-
-def _alternatives(annotation: Any) -> list[Any]:  # noqa: ANN401
-    """Return the section classes inside an annotation, looking through containers, unions and Annotated."""
-    if _is_section(annotation):
-        return [annotation]
-    return [found for inner in getattr(annotation, "__args__", ()) for found in _alternatives(inner)]
-
-
-def _is_section(candidate: Any) -> bool:  # noqa: ANN401
-    return isinstance(candidate, type) and issubclass(candidate, Section)

@@ -46,6 +46,10 @@ class DcganGeneratorConfig(Section):
     normalisation: Literal["batch", "none"] = "batch"
     """What follows each layer but the last."""
 
+    def check(self, size: int) -> None:
+        """Raise ValueError unless the network can be built for images of `size` px."""
+        doublings(size)
+
     def build(self, size: int) -> "DcganGenerator":
         """Return the network for images of `size` px, with weights drawn from torch's global stream."""
         return DcganGenerator(self, size)
@@ -93,6 +97,10 @@ class DcganDiscriminatorConfig(Section):
     Spectral: Miyato et al. 2018, https://arxiv.org/abs/1802.05957."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of activations dropped after each halving while training. Each process drops its own."""
+
+    def check(self, size: int) -> None:
+        """Raise ValueError unless the network can be built for images of `size` px."""
+        doublings(size)
 
     def build(self, size: int) -> "DcganDiscriminator":
         """Return the network for images of `size` px, with weights drawn from torch's global stream."""

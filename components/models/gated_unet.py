@@ -27,15 +27,19 @@ class GatedUnetConfig(Section):
     dilations: tuple[int, ...] = Field(default=(2, 4), max_length=16)
     """Dilation of each layer in the middle, in pixels of a quarter of the size."""
 
+    def check(self, size: int) -> None:
+        """Raise ValueError unless `size` is a multiple of 4 px and every dilation 1 px or more."""
+        if min(self.dilations, default=1) < 1:
+            raise ValueError(f"found dilations {self.dilations}, expected each to be 1 px or more")
+        check_multiple(size, GatedUnet.stride)
+
     def build(self, size: int) -> "GatedUnet":
         """Return the network for images of `size` px, with weights drawn from torch's global stream.
 
         Raises:
-            ValueError: `size` is not a multiple of 4 px, or a dilation is under 1 px.
+            ValueError: See `check`.
         """
-        if min(self.dilations, default=1) < 1:
-            raise ValueError(f"found dilations {self.dilations}, expected each to be 1 px or more")
-        check_multiple(size, GatedUnet.stride)
+        self.check(size)
         return GatedUnet(self)
 
 

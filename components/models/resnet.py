@@ -30,15 +30,18 @@ class ResnetConfig(Section):
     blocks: int = Field(default=4, ge=1, le=32)
     """Residual blocks at the smallest size; their dilation alternates between 1 and 2 px."""
 
+    def check(self, size: int) -> None:
+        """Raise ValueError unless `size` is a multiple of the stride, 2^halvings px."""
+        check_multiple(size, 2**self.halvings)
+
     def build(self, size: int) -> "ResnetInpainter":
         """Return the network for images of `size` px, with weights drawn from torch's global stream.
 
         Raises:
-            ValueError: `size` is not a multiple of the stride, 2^halvings px.
+            ValueError: See `check`.
         """
-        network = ResnetInpainter(self)
-        check_multiple(size, network.stride)
-        return network
+        self.check(size)
+        return ResnetInpainter(self)
 
 
 class ResnetInpainter(nn.Module):

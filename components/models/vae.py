@@ -25,6 +25,10 @@ class ConvVaeConfig(Section):
     width: int = Field(default=32, ge=4, le=1024)
     """Channels next to the image; doubled at each smaller size, to at most 8 times."""
 
+    def check(self, size: int) -> None:
+        """Raise ValueError unless the network can be built for images of `size` px."""
+        doublings(size)
+
     def build(self, size: int) -> "ConvVae":
         """Return the network for images of `size` px, with weights drawn from torch's global stream."""
         return ConvVae(self, size)

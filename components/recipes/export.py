@@ -73,7 +73,7 @@ def load_producer(folder: Path, device: torch.device | None = None) -> Any:  # n
         raise ValueError(f"{folder / WEIGHTS}: not a readable file of weights ({error})") from error
     except RuntimeError as error:
         raise ValueError(f"{folder / WEIGHTS}: the weights do not fit {CARD} ({error})") from error
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack this form
+    network.to(memory_format=torch.channels_last)
     return card.recipe.producer(network.to(device or torch.device("cpu")))
 
 

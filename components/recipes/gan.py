@@ -50,6 +50,11 @@ class GanConfig(Section):
         """Whether training draws masks and degradations."""
         return False
 
+    def check(self, size: int) -> None:
+        """Raise ValueError unless all networks can be built for images of `size` px."""
+        self.generator.check(size)
+        self.discriminator.check(size)
+
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights, and the two phases: discriminator first."""
         with seeding.initialising(seed, "generator"):

@@ -1,6 +1,6 @@
 """Inpainter: a network that fills in missing pixels, alone or against a discriminator that judges patches."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -10,15 +10,14 @@ from torch import Tensor, nn
 from components import seeding
 from components.data.batch import Batch
 from components.models import InpainterNetworkConfig
-from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
 from components.models.gated_unet import GatedUnet
+from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
 from components.models.resnet import ResnetConfig, ResnetInpainter
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
 from components.recipes.recipe import PRODUCER, Images, Missing, Recipe, device_of, row_blocks, to_pixels, to_tensor
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
-
 
 InpainterNetwork = ResnetInpainter | GatedUnet
 
@@ -54,6 +53,10 @@ class InpainterConfig(Section):
         """Whether training draws masks and degradations."""
         return True
 
+    def check(self, size: int) -> None:
+        """Raise ValueError unless all networks can be built for images of `size` px."""
+        self.network.check(size)
+
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights and the phases: the discriminator's, if there is one, first."""
         with seeding.initialising(seed, "inpainter"):
@@ -88,9 +91,9 @@ class InpainterConfig(Section):
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
         return (torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size))
 
-    def producer(self, network: InpainterNetwork) -> "InpainterProducer":
+    def producer(self, network: nn.Module) -> "InpainterProducer":
         """Return the network behind the interface that evaluation and serving use."""
-        return InpainterProducer(network)
+        return InpainterProducer(cast("InpainterNetwork", network))
 
 
 def damaged(batch: Batch) -> tuple[Tensor, Tensor]:

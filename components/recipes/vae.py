@@ -1,6 +1,6 @@
 """VAE: an encoder and a decoder with a random bottleneck (Kingma and Welling 2014, https://arxiv.org/abs/1312.6114)."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,10 @@ class VaeConfig(Section):
         """Whether training draws masks and degradations."""
         return False
 
+    def check(self, size: int) -> None:
+        """Raise ValueError unless all networks can be built for images of `size` px."""
+        self.network.check(size)
+
     def build(self, size: int, seed: int) -> Recipe:
         """Return the network with its initial weights, and the one phase."""
         with seeding.initialising(seed, "vae"):
@@ -48,9 +52,9 @@ class VaeConfig(Section):
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
         return (torch.zeros(1, 3, size, size), torch.zeros(1, self.network.latent))
 
-    def producer(self, network: ConvVae) -> "VaeProducer":
+    def producer(self, network: nn.Module) -> "VaeProducer":
         """Return the network behind the interface that evaluation and serving use."""
-        return VaeProducer(network)
+        return VaeProducer(cast("ConvVae", network))
 
 
 class VaeObjective(nn.Module):
