@@ -27,7 +27,7 @@ class Preview:
         self.truth: Images | None = None
         if isinstance(producer, Reconstructor | Restorer):
             reader = ShardReader(shards, "validation")
-            self.truth = reader.images(np.arange(min(_ROWS, len(reader))))
+            self.truth = reader.images(np.arange(min(_ROWS, len(reader)))) if len(reader) else None
         if isinstance(producer, Restorer) and corruption is not None and self.truth is not None:
             drawn = [
                 corruption.mix.corrupt(image, seeding.numpy_generator(seed, "preview", row))

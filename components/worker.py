@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from components.preview import Preview
 from components.recipes.export import ModelCard, load_producer, write_export
 from components.recipes.recipe import PRODUCER
 from components.report import figures
-from components.tracking.metrics import NullTracker, Tracker
+from components.tracking.metrics import MlflowTracker, NullTracker, Tracker
 from components.training.checkpoint import CheckpointWriter, load_newest
 from components.training.curve import Curve
 from components.training.guard import Guard
@@ -40,55 +41,69 @@ def main() -> None:
     """Run the job in the file named on the command line."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     distributed.die_with_parent()
-    stop_requested = distributed.install_stop_signal()
-    job: Job = TypeAdapter(Job).validate_json(Path(sys.argv[1]).read_bytes())
-    with launch.Reporting(), distributed.process_group() as world:
+    with launch.Reporting():
+        job: Job = TypeAdapter(Job).validate_json(Path(sys.argv[1]).read_bytes())
         match job:
             case TrainJob():
-                _train(job, world, stop_requested)
+                stop_requested = distributed.install_stop_signal()  # at once, so that none is missed while starting
+                with distributed.process_group() as world:
+                    _train(job, world, stop_requested)
             case EvaluateJob():
-                _evaluate(job, world)
+                with distributed.process_group() as world:
+                    _evaluate(job, world)
 
 
 def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
     shards = ShardSet.read(job.shards)
     training, execution = job.model.training, job.model.execution
     recipe = job.model.recipe.build(shards.size, job.seed)
-    recipe.networks.to(
-        world.device, memory_format=torch.channels_last if training.channels_last else torch.preserve_format
-    )
+    recipe.networks.to(world.device)
+    if training.channels_last:
+        recipe.networks.to(memory_format=torch.channels_last)
     state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
     resumed = load_newest(job.folder / "checkpoints", job.run, state)
-    producer = job.model.recipe.producer(state.averages[PRODUCER].network)
-    reporter = _Reporter(job, state) if distributed.is_main() else None
+    _check_agreement(state.images, job.folder)
     if resumed and distributed.is_main():
         logging.getLogger(__name__).info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
     if execution.compile:
-        for network in recipe.networks.values():
-            network.compile()
-    around = Surroundings(
-        device=world.device,
-        seed=job.seed,
-        should_stop=_ticker(stop_requested, execution.time_budget_s),
-        report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
-        report_every=execution.log_every,
-        intervals=reporter.intervals(Preview(producer, shards, job.corruption, job.seed)) if reporter else (),
-    )
-    batches = _loader(job, shards, world).batches(state.images)
-    try:
+        for name in sorted(set(recipe.networks) - recipe.twice_differentiated):
+            recipe.networks[name].compile()
+    with ExitStack() as stack:
+        batches = stack.enter_context(closing(_loader(job, shards, world).batches(state.images)))
+        reporter = None
+        if distributed.is_main():
+            reporter = stack.enter_context(closing(_Reporter(job, state, resumed=resumed)))
+        around = Surroundings(
+            device=world.device,
+            seed=job.seed,
+            should_stop=_ticker(stop_requested, execution.time_budget_s),
+            report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
+            report_every=execution.log_every,
+            intervals=reporter.intervals(shards) if reporter else (),
+        )
         ending = train(recipe.phases, state, batches, training, around)
         if reporter:
             reporter.checkpoints.save(state)
             reporter.checkpoints.wait()
         distributed.barrier()  # torchrun ends the others when the first one has ended
-    finally:
-        batches.close()
-        if reporter:
-            reporter.close()
     if ending is Ending.STOPPED:
         raise launch.Stopped(f"resumable at {state.images:,} of {training.images:,} images; run the same command again")
     if distributed.is_main():
         _export(job, state, shards.size)
+
+
+def _check_agreement(images: int, folder: Path) -> None:
+    """Refuse to train where ranks found different checkpoints, as hosts do that do not share the folder.
+
+    Raises:
+        ValueError: They did.
+    """
+    mean = distributed.average_scalars({"images": torch.tensor(float(images), dtype=torch.float64)})["images"]
+    if distributed.any_rank(mean != images):
+        raise ValueError(
+            f"{folder}: this process would go on from {images:,} images, all processes from {mean:,.1f} on average; "
+            "all hosts must see the same folder"
+        )
 
 
 def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader:
@@ -97,7 +112,7 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     if distributed.is_main():
         decoded_pixels(shards, "train", job.cache, budget)
     distributed.barrier()
-    restores = job.corruption is not None and job.model.recipe.needs_corruption
+    mix = job.corruption.mix if job.corruption is not None and job.model.recipe.needs_corruption else None
     return Loader(
         decoded_pixels(shards, "train", job.cache, budget),
         keys=ShardReader(shards, "train").keys,
@@ -107,7 +122,7 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
         seed=job.seed,
         dataset_digest=shards.digest,
         flip=job.model.training.flip,
-        corruption=job.corruption.mix if job.corruption is not None and restores else None,
+        corruption=mix,
     )
 
 
@@ -133,11 +148,9 @@ def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Calla
 
 
 def _tracker(job: TrainJob) -> Tracker:
-    """Return where metrics go. MLflow is imported only if a run was named: a worker needs torch alone."""
+    """Return where metrics go: nowhere unless a run was named, for a worker needs torch alone."""
     if job.tracking_run is None:
         return NullTracker()
-    from components.tracking.metrics import MlflowTracker
-
     return MlflowTracker(None, job.tracking_run, system_metrics=True)
 
 
@@ -162,18 +175,19 @@ def _evaluate(job: EvaluateJob, world: distributed.World) -> None:
     for name, picture in measured.pictures.items():
         (job.folder / "pictures" / f"{name}.png").write_bytes(figures.png(picture))
     if measured.panels:
-        np.savez_compressed(job.folder / "panels.npz", **dict(measured.panels))
+        np.savez_compressed(job.folder / "panels.npz", allow_pickle=False, **dict(measured.panels))
 
 
 class _Reporter:
     """The main rank's voice: curve, tracker, progress lines, pictures and checkpoints."""
 
-    def __init__(self, job: TrainJob, state: TrainingState) -> None:
+    def __init__(self, job: TrainJob, state: TrainingState, *, resumed: bool) -> None:
         self.job = job
         self.state = state
         self.curve = Curve(job.folder / "curve.jsonl", state.images)
         self.tracker = _tracker(job)
-        self.checkpoints = CheckpointWriter(job.folder / "checkpoints", job.run, job.model.execution.keep)
+        keep, whole = job.model.execution.keep, state.images if resumed else None
+        self.checkpoints = CheckpointWriter(job.folder / "checkpoints", job.run, keep, resumed_at=whole)
 
     def report(self, values: dict[str, float]) -> None:
         """Take one set of values averaged over ranks."""
@@ -184,14 +198,16 @@ class _Reporter:
         sys.stdout.write(f"{PROGRESS}{json.dumps(facts)}\n")
         sys.stdout.flush()
 
-    def intervals(self, preview: Preview) -> tuple[Interval, ...]:
-        """Return what to do while training: keep checkpoints, show pictures."""
+    def intervals(self, shards: ShardSet) -> tuple[Interval, ...]:
+        """Return what to do while training: show pictures, keep checkpoints."""
         execution = self.job.model.execution
+        producer = self.job.model.recipe.producer(self.state.averages[PRODUCER].network)
+        preview = Preview(producer, shards, self.job.corruption, self.job.seed)
 
         def show() -> None:
             for name, picture in preview.draw().items():
                 path = self.job.folder / "pictures" / f"{name}-{self.state.images:012d}.png"
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, figures.png(picture))
                 self.tracker.log_image(name, picture, self.state.images)
 

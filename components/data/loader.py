@@ -1,7 +1,7 @@
 """Endless batches in a fixed order: the same images for any number of processes, from any image number on."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -66,7 +66,7 @@ class Loader:
         self._words = np.array([int(key[:16], 16) for key in keys], np.uint64) if flip else None
         self._orders: dict[int, NDArray[np.int64]] = {}
 
-    def batches(self, first_image: int) -> Iterator[Batch]:
+    def batches(self, first_image: int) -> Generator[Batch, None, None]:
         """Yield the batches that begin with image number `first_image`, without end.
 
         A thread prepares two batches ahead; it ends when the iterator is closed, and what it raises is raised here.

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from components.section import Section
 
-
 _log = logging.getLogger(__name__)
 
 

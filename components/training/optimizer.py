@@ -9,7 +9,6 @@ from torch import nn, optim
 
 from components.section import Section
 
-
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
