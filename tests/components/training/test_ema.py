@@ -1,0 +1,51 @@
+"""The average of the weights is the one its formula says, whatever the batch size."""
+
+import pytest
+import torch
+from torch import nn
+
+from components.training.ema import Ema, EmaConfig
+
+
+def pair(**config) -> tuple[nn.Linear, Ema]:
+    network = nn.Linear(2, 1)
+    nn.init.zeros_(network.weight)
+    ema = Ema(network, EmaConfig(**config))
+    nn.init.ones_(network.weight)
+    return network, ema
+
+
+@pytest.mark.parametrize("batch", [1, 4, 32])
+def test_after_one_half_life_half_of_the_old_weights_is_left_for_any_batch_size(batch):
+    _, ema = pair(half_life_images=64, ramp_fraction=0)
+    for images in range(batch, 65, batch):
+        ema.update(images, batch)
+    torch.testing.assert_close(ema.network.weight, torch.full((1, 2), 0.5))
+
+
+def test_moving_weights_are_averaged_by_the_closed_form():
+    network, ema = pair(half_life_images=10, ramp_fraction=0)
+    expected = torch.zeros(1, 2)
+    for step in range(1, 20):
+        nn.init.constant_(network.weight, step)
+        ema.update(5 * step, 5)
+        decay = 0.5 ** (5 / 10)
+        expected = decay * expected + (1 - decay) * step
+    torch.testing.assert_close(ema.network.weight, expected)
+
+
+def test_the_ramp_keeps_early_averages_fresh():
+    _, ema = pair(half_life_images=1_000_000, ramp_fraction=0.05)
+    ema.update(images=64, batch=64)
+    torch.testing.assert_close(ema.network.weight, torch.full((1, 2), 1 - 0.5 ** (1 / 0.05)))
+
+
+def test_running_statistics_are_copied_and_the_average_never_trains():
+    network = nn.BatchNorm2d(3)
+    ema = Ema(network, EmaConfig())
+    network(torch.randn(4, 3, 2, 2) + 5)
+    ema.update(4, 4)
+    assert torch.equal(ema.network.running_mean, network.running_mean)
+    assert torch.equal(ema.network.num_batches_tracked, network.num_batches_tracked)
+    assert not ema.network.training
+    assert not any(parameter.requires_grad for parameter in ema.network.parameters())

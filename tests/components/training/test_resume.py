@@ -1,0 +1,59 @@
+"""An interrupted training ends in the same bytes as one that never stopped, for every family."""
+
+import pytest
+import torch
+
+from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.patch import PatchDiscriminatorConfig
+from components.models.resnet import ResnetConfig
+from components.models.vae import ConvVaeConfig
+from components.objectives.adversarial import Relativistic
+from components.objectives.restoration import MaskAwareConfig
+from components.recipes.gan import GanConfig
+from components.recipes.inpainter import AdversaryConfig, InpainterConfig
+from components.recipes.vae import VaeConfig
+from components.training.optimizer import AdamConfig, RmspropConfig, ScheduleConfig
+
+FADING = ScheduleConfig(warmup_images=16, final_fraction=0.1)
+RECIPES = {
+    "gan": GanConfig(
+        generator=DcganGeneratorConfig(latent=8, width=4, dropout=0.1),
+        discriminator=DcganDiscriminatorConfig(width=4, normalisation="spectral", activation="prelu", dropout=0.1),
+        loss=Relativistic(r1=0.1, r2=0.1),
+        optimizer=AdamConfig(schedule=FADING),
+        discriminator_optimizer=RmspropConfig(),
+        discriminator_steps=2,
+    ),
+    "vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4), optimizer=AdamConfig(rate=1e-3, schedule=FADING)),
+    "inpainter": InpainterConfig(
+        network=ResnetConfig(width=8, blocks=2),
+        adversary=AdversaryConfig(
+            discriminator=PatchDiscriminatorConfig(width=8, layers=2), loss=MaskAwareConfig(feature_matching=1.0)
+        ),
+    ),
+}
+STEPS, BATCH = 10, 8
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_resume_equals_no_interruption(name, precision, trained, tmp_path):
+    recipe, images = RECIPES[name], STEPS * BATCH
+    whole = trained(recipe, images, precision=precision).tensors()
+    for stop_at in (images // 2, 3 * images // 4, None):
+        last = trained(recipe, images, tmp_path, stop_at=stop_at, precision=precision)
+    assert last.images == images
+    resumed = last.tensors()
+    assert resumed.keys() == whole.keys()
+    unequal = [key for key, tensor in whole.items() if not torch.equal(tensor, resumed[key])]
+    assert unequal == []
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_training_moves_the_networks(name, trained):
+    # Without this, the equality above could be that of networks that stand still.
+    recipe = RECIPES[name]
+    short, longer = (trained(recipe, steps * BATCH).tensors() for steps in (2, 4))
+    assert any(
+        not torch.equal(tensor, longer[key]) for key, tensor in short.items() if key.startswith("network/producer")
+    )
