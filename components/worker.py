@@ -89,7 +89,7 @@ def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[],
     if ending is Ending.STOPPED:
         raise launch.Stopped(f"resumable at {state.images:,} of {training.images:,} images; run the same command again")
     if distributed.is_main():
-        _export(job, state, shards.size)
+        _export(job, state, shards)
 
 
 def _check_agreement(images: int, folder: Path) -> None:
@@ -126,13 +126,15 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     )
 
 
-def _export(job: TrainJob, state: TrainingState, size: int) -> None:
+def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
     draft, final = job.folder / ".export.part", job.folder / "export"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)
     draft.mkdir()
-    card = ModelCard(size=size, recipe=job.model.recipe, images=state.images)
-    write_export(draft, state.averages[PRODUCER].network, card)
+    card = ModelCard(size=shards.size, recipe=job.model.recipe, images=state.images)
+    pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
+    network = job.model.recipe.finished(state.averages[PRODUCER].network, pixels, job.seed)
+    write_export(draft, network, card)
     draft.rename(final)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
+from components.data.cache import PixelSource
 from components.models import DiscriminatorConfig, GeneratorConfig
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.objectives.adversarial import AdversarialConfig, NonSaturating
@@ -81,6 +82,10 @@ class GanConfig(Section):
     def serving_network(self, size: int) -> nn.Module:
         """Return the network that makes images, for weights to be loaded into."""
         return self.generator.build(size)
+
+    def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
+        """Return the trained network as it is: nothing is fitted to it afterwards."""
+        return network
 
     def example(self, size: int) -> tuple[Tensor, ...]:  # noqa: ARG002 - every recipe's signature
         """Return inputs of the serving network for one image, of the right shapes; zeros."""

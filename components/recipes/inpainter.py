@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
+from components.data.cache import PixelSource
 from components.models import InpainterNetworkConfig
 from components.models.gated_unet import GatedUnet
 from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
@@ -86,6 +87,10 @@ class InpainterConfig(Section):
     def serving_network(self, size: int) -> InpainterNetwork:
         """Return the network that fills in, for weights to be loaded into."""
         return self.network.build(size)
+
+    def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
+        """Return the trained network as it is: nothing is fitted to it afterwards."""
+        return network
 
     def example(self, size: int) -> tuple[Tensor, ...]:
         """Return inputs of the serving network for one image, of the right shapes; zeros."""

@@ -4,13 +4,16 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
+from components.data.cache import PixelSource
 from components.models import VaeNetworkConfig
-from components.models.vae import ConvVae, ConvVaeConfig
+from components.models.vae import ConvVae, ConvVaeConfig, reparameterise
 from components.objectives.variational import VariationalConfig
+from components.recipes.mixture import Mixture, MixtureConfig, fit_mixture
 from components.recipes.recipe import PRODUCER, Images, Recipe, device_of, latents_of, row_blocks, to_pixels, to_tensor
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
@@ -27,6 +30,8 @@ class VaeConfig(Section):
     """Reconstruction error, and divergence of the code from its prior."""
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
     """Steps of encoder and decoder together."""
+    mixture: MixtureConfig | None = None
+    """Fitted to the codes after training, to draw new codes from; None draws from the prior."""
 
     @property
     def needs_corruption(self) -> bool:
@@ -44,17 +49,55 @@ class VaeConfig(Section):
         phase = Phase("vae", trains=network, objective=VaeObjective(network, self.loss), optimizer=self.optimizer)
         return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
 
-    def serving_network(self, size: int) -> ConvVae:
-        """Return encoder and decoder, for weights to be loaded into."""
-        return self.network.build(size)
+    def serving_network(self, size: int) -> "CodedVae":
+        """Return encoder, decoder and code, for weights to be loaded into."""
+        mixture = Mixture(self.mixture.components, self.network.latent) if self.mixture else None
+        return CodedVae(self.network.build(size), mixture)
+
+    def finished(self, network: nn.Module, training: PixelSource, seed: int) -> "CodedVae":
+        """Return the trained network with what is fitted to it afterwards."""
+        vae = cast("ConvVae", network)
+        mixture = fit_mixture(_codes(vae, training, seed), self.mixture, seed) if self.mixture else None
+        return CodedVae(vae, mixture)
 
     def example(self, size: int) -> tuple[Tensor, ...]:
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
         return (torch.zeros(1, 3, size, size), torch.zeros(1, self.network.latent))
 
     def producer(self, network: nn.Module) -> "VaeProducer":
-        """Return the network behind the interface that evaluation and serving use."""
-        return VaeProducer(cast("ConvVae", network))
+        """Return the network, in training or finished, behind the interface that evaluation and serving use."""
+        return VaeProducer(network if isinstance(network, CodedVae) else CodedVae(cast("ConvVae", network), None))
+
+
+class CodedVae(nn.Module):
+    """A VAE and what its new codes are drawn from: a mixture, or without one the prior."""
+
+    def __init__(self, vae: ConvVae, mixture: Mixture | None) -> None:
+        super().__init__()
+        self.vae = vae
+        self.mixture = mixture
+
+    def forward(self, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return reconstruction, mean and log-variance."""
+        decoded, mean, log_variance = self.vae(image, noise)
+        return decoded, mean, log_variance
+
+    def draw(self, samples: int, seed: int) -> Tensor:
+        """Return new codes (samples, latent) on the CPU."""
+        return self.mixture.draw(samples, seed) if self.mixture else latents_of(samples, self.vae.latent, seed)
+
+
+@torch.inference_mode()
+def _codes(vae: ConvVae, training: PixelSource, seed: int) -> NDArray[np.float64]:
+    """Return one draw from each training image's posterior, (images, latent)."""
+    device = device_of(vae.eval())
+    blocks = []
+    for rows in row_blocks(len(training)):
+        images = training.take(np.arange(rows.start, rows.stop), axis=0)
+        mean, log_variance = (part.float().cpu() for part in vae.encode(to_tensor(images, device)))
+        noise = torch.randn(mean.shape, generator=seeding.torch_generator(seed, "posterior", rows.start))
+        blocks.append(reparameterise(mean, log_variance, noise).double().numpy())
+    return np.concatenate(blocks)
 
 
 class VaeObjective(nn.Module):
@@ -72,20 +115,21 @@ class VaeObjective(nn.Module):
 
 
 class VaeProducer:
-    """Pictures from a trained VAE: new ones from the prior, and old ones through the bottleneck."""
+    """Pictures from a trained VAE: new ones, and old ones through the bottleneck."""
 
-    def __init__(self, network: ConvVae) -> None:
+    def __init__(self, network: CodedVae) -> None:
         self.network = network.eval()
 
     @torch.inference_mode()
     def generate(self, samples: int, seed: int) -> Images:
-        """Return `samples` pictures decoded from codes drawn from the stream `seed`."""
-        codes = latents_of(samples, self.network.latent, seed).to(device_of(self.network))
-        return np.concatenate([to_pixels(self.network.decode(codes[rows])) for rows in row_blocks(samples)])
+        """Return `samples` pictures decoded from new codes drawn from the stream `seed`."""
+        codes = self.network.draw(samples, seed).to(device_of(self.network))
+        return np.concatenate([to_pixels(self.network.vae.decode(codes[rows])) for rows in row_blocks(samples)])
 
     @torch.inference_mode()
     def reconstruct(self, images: Images) -> Images:
         """Return `images` decoded from the mean of their code."""
         device = device_of(self.network)
         blocks = [to_tensor(images[rows], device) for rows in row_blocks(len(images))]
-        return np.concatenate([to_pixels(self.network.decode(self.network.encode(block)[0])) for block in blocks])
+        vae = self.network.vae
+        return np.concatenate([to_pixels(vae.decode(vae.encode(block)[0])) for block in blocks])

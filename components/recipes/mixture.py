@@ -1,0 +1,74 @@
+"""Mixture: a Gaussian mixture fitted to a trained VAE's codes, from which new codes are drawn.
+
+The codes of real images do not fill the prior evenly, so images decoded from the prior lie partly where the decoder
+never learnt. Ex-post density estimation: Ghosh et al. 2020, https://arxiv.org/abs/1903.12436.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from pydantic import Field
+from sklearn.mixture import GaussianMixture
+from torch import Tensor, nn
+
+from components import seeding
+from components.section import Section
+
+_MOST_CODES = 20_000
+
+
+class MixtureConfig(Section):
+    """How closely the mixture follows the codes."""
+
+    components: int = Field(default=10, ge=1, le=1000)
+    """Normals in the mixture, each with a full covariance; fewer than a tenth of the training images."""
+    least_variance: float = Field(default=1e-3, gt=0)
+    """Added to every variance, so that no normal shrinks to a few codes."""
+
+
+class Mixture(nn.Module):
+    """Weights, means and Cholesky factors as buffers, so that they travel with the weights of the network."""
+
+    weights: Tensor
+    means: Tensor
+    factors: Tensor
+
+    def __init__(self, components: int, latent: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.full((components,), 1 / components))
+        self.register_buffer("means", torch.zeros(components, latent))
+        self.register_buffer("factors", torch.eye(latent).repeat(components, 1, 1))
+
+    def draw(self, samples: int, seed: int) -> Float[Tensor, "samples latent"]:
+        """Return codes on the CPU, one random stream each, so that more samples extend fewer."""
+        rows = [self._one(seeding.torch_generator(seed, "code", number)) for number in range(samples)]
+        return torch.stack(rows)
+
+    def _one(self, generator: torch.Generator) -> Tensor:
+        normal = int(torch.multinomial(self.weights.cpu(), 1, generator=generator))
+        noise = torch.randn(self.means.shape[1], generator=generator)
+        return self.means[normal].cpu() + self.factors[normal].cpu() @ noise
+
+
+def fit_mixture(codes: Float[NDArray[np.float64], "codes latent"], config: MixtureConfig, seed: int) -> Mixture:
+    """Return the mixture that expectation maximisation finds for `codes`; at most 20,000 of them are looked at.
+
+    Raises:
+        ValueError: There are too few codes for so many normals.
+    """
+    if len(codes) < 10 * config.components:
+        raise ValueError(f"{config.components} normals for {len(codes)} codes, expected at least ten codes for each")
+    rng = seeding.numpy_generator(seed, "mixture")
+    chosen = codes if len(codes) <= _MOST_CODES else codes[rng.choice(len(codes), _MOST_CODES, replace=False)]
+    found = GaussianMixture(
+        config.components,
+        covariance_type="full",
+        reg_covar=config.least_variance,
+        random_state=int(rng.integers(2**31)),
+    ).fit(chosen)
+    mixture = Mixture(config.components, codes.shape[1])
+    mixture.weights.copy_(torch.from_numpy(found.weights_))
+    mixture.means.copy_(torch.from_numpy(found.means_))
+    mixture.factors.copy_(torch.from_numpy(np.linalg.cholesky(found.covariances_)))
+    return mixture
