@@ -56,6 +56,7 @@ def main() -> None:
 def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
     shards = ShardSet.read(job.shards)
     training, execution = job.model.training, job.model.execution
+    job.model.recipe.check(shards.size, shards.splits["train"].samples)
     recipe = job.model.recipe.build(shards.size, job.seed)
     recipe.networks.to(world.device)
     if training.channels_last:

@@ -51,8 +51,8 @@ class GanConfig(Section):
         """Whether training draws masks and degradations."""
         return False
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless all networks can be built for images of `size` px."""
+    def check(self, size: int, images: int | None = None) -> None:  # noqa: ARG002
+        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
         self.generator.check(size)
         self.discriminator.check(size)
 

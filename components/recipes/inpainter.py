@@ -54,8 +54,8 @@ class InpainterConfig(Section):
         """Whether training draws masks and degradations."""
         return True
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless all networks can be built for images of `size` px."""
+    def check(self, size: int, images: int | None = None) -> None:  # noqa: ARG002
+        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
         self.network.check(size)
 
     def build(self, size: int, seed: int) -> Recipe:

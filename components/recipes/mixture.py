@@ -26,6 +26,14 @@ class MixtureConfig(Section):
     least_variance: float = Field(default=1e-3, gt=0)
     """Added to every variance, so that no normal shrinks to a few codes."""
 
+    def check(self, codes: int) -> None:
+        """Raise ValueError unless there are ten codes for each normal."""
+        if codes < 10 * self.components:
+            raise ValueError(
+                f"recipe.mixture.components {self.components} for {codes} training images, expected at least ten "
+                "images for each"
+            )
+
 
 class Mixture(nn.Module):
     """Weights, means and Cholesky factors as buffers, so that they travel with the weights of the network."""
@@ -41,7 +49,13 @@ class Mixture(nn.Module):
         self.register_buffer("factors", torch.eye(latent).repeat(components, 1, 1))
 
     def draw(self, samples: int, seed: int) -> Float[Tensor, "samples latent"]:
-        """Return codes on the CPU, one random stream each, so that more samples extend fewer."""
+        """Return codes on the CPU, one random stream each, so that more samples extend fewer.
+
+        Raises:
+            ValueError: No samples are asked for.
+        """
+        if samples < 1:
+            raise ValueError(f"{samples} pictures were asked for, expected at least 1")
         rows = [self._one(seeding.torch_generator(seed, "code", number)) for number in range(samples)]
         return torch.stack(rows)
 
@@ -57,8 +71,7 @@ def fit_mixture(codes: Float[NDArray[np.float64], "codes latent"], config: Mixtu
     Raises:
         ValueError: There are too few codes for so many normals.
     """
-    if len(codes) < 10 * config.components:
-        raise ValueError(f"{config.components} normals for {len(codes)} codes, expected at least ten codes for each")
+    config.check(len(codes))
     rng = seeding.numpy_generator(seed, "mixture")
     chosen = codes if len(codes) <= _MOST_CODES else codes[rng.choice(len(codes), _MOST_CODES, replace=False)]
     found = GaussianMixture(

@@ -38,9 +38,11 @@ class VaeConfig(Section):
         """Whether training draws masks and degradations."""
         return False
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless all networks can be built for images of `size` px."""
+    def check(self, size: int, images: int | None = None) -> None:
+        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
         self.network.check(size)
+        if self.mixture is not None and images is not None:
+            self.mixture.check(images)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return the network with its initial weights, and the one phase."""
