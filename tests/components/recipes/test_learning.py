@@ -1,0 +1,96 @@
+"""Each family learns a few pictures by heart, a bit: the whole chain from loss to weights points downhill."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+
+from components.corruption import CorruptionMix
+from components.data import Loader
+from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.gated_unet import GatedUnetConfig
+from components.models.patch import PatchDiscriminatorConfig
+from components.models.resnet import ResnetConfig
+from components.models.vae import ConvVaeConfig
+from components.objectives.adversarial import Relativistic
+from components.recipes.gan import GanConfig
+from components.recipes.inpainter import AdversaryConfig, InpainterConfig
+from components.recipes.recipe import PRODUCER
+from components.recipes.vae import VaeConfig
+from components.training.config import TrainingConfig
+from components.training.ema import EmaConfig
+from components.training.guard import Guard
+from components.training.loop import Surroundings, train
+from components.training.optimizer import AdamConfig
+from components.training.state import TrainingState
+
+pytestmark = pytest.mark.slow
+QUICK = AdamConfig(rate=2e-3, betas=(0.9, 0.99))
+
+
+@pytest.fixture(scope="module")
+def learn(shapes):
+    """Train on sixteen shapes; return the averaged producer."""
+
+    def run(config, steps: int):
+        training = TrainingConfig(images=16 * steps, batch=16, flip=False, ema=EmaConfig(half_life_images=160))
+        recipe = config.build(16, 0)
+        recipe.networks.to(memory_format=torch.channels_last)
+        state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
+        mix = CorruptionMix(area=(0.05, 0.3)) if config.needs_corruption else None
+        keys = [f"{number:032x}" for number in range(16)]
+        loader = Loader(shapes, batch=16, rank=0, processes=1, seed=0, dataset_digest="d", corruption=mix, keys=keys)
+        around = Surroundings(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
+        with closing(loader.batches(0)) as batches:
+            train(recipe.phases, state, batches, training, around)
+        return config.producer(state.averages[PRODUCER].network)
+
+    return run
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(float) - other.astype(float)).mean())
+
+
+def test_a_vae_reconstructs_what_it_has_seen(learn, shapes):
+    config = VaeConfig(network=ConvVaeConfig(latent=16, width=16), optimizer=QUICK)
+    after = distance(learn(config, 150).reconstruct(shapes), shapes)
+    before = distance(np.broadcast_to(shapes.mean(axis=0), shapes.shape), shapes)  # the mean picture
+    assert after < 0.6 * before
+
+
+ADVERSARY = AdversaryConfig(discriminator=PatchDiscriminatorConfig(width=8, layers=2))
+
+
+@pytest.mark.parametrize(
+    ("network", "adversary"),
+    [(ResnetConfig(width=16, blocks=2), None), (GatedUnetConfig(width=8), ADVERSARY)],
+    ids=["resnet", "gated_unet against patches"],
+)
+def test_an_inpainter_mends_better_than_the_fill_it_starts_from(network, adversary, learn, shapes):
+    config = InpainterConfig(network=network, adversary=adversary, optimizer=QUICK)
+    keys = [f"{number:032x}" for number in range(16)]
+    corrupted, missing = CorruptionMix(area=(0.05, 0.3)).corrupt_batch(shapes, keys, [999] * 16, seed=5)
+    untrained = config.producer(config.build(16, 0).networks[PRODUCER].eval())
+    errors = [
+        distance(producer.restore(corrupted, missing)[missing], shapes[missing])
+        for producer in (untrained, learn(config, 300))
+    ]
+    assert errors[1] < 0.9 * errors[0]
+
+
+def test_a_gan_makes_pictures_nearer_to_the_real_ones_than_noise(learn, shapes):
+    config = GanConfig(
+        generator=DcganGeneratorConfig(latent=16, width=16),
+        discriminator=DcganDiscriminatorConfig(width=16),
+        loss=Relativistic(r1=0.5, r2=0.5),
+        optimizer=QUICK.model_copy(update={"betas": (0.0, 0.99)}),
+        discriminator_optimizer=QUICK.model_copy(update={"betas": (0.0, 0.99)}),
+    )
+    untrained = config.producer(config.build(16, 0).networks[PRODUCER].eval()).generate(64, 1)
+
+    def nearest(pictures: np.ndarray) -> float:
+        return float(np.mean([min(distance(picture, real) for real in shapes) for picture in pictures]))
+
+    assert nearest(learn(config, 200).generate(64, 1)) < 0.7 * nearest(untrained)

@@ -1,0 +1,151 @@
+"""What every family promises to those who use its pictures."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from components.corruption import CorruptionMix
+from components.data import Batch
+from components.objectives.adversarial import Relativistic, Wasserstein
+from components.recipes import RecipeConfig
+from components.recipes.gan import GanConfig
+from components.recipes.inpainter import AdversaryConfig, InpainterConfig
+from components.recipes.mixture import MixtureConfig
+from components.recipes.recipe import Generator, Reconstructor, Restorer, to_pixels, to_tensor
+from components.recipes.vae import VaeConfig
+from components.section import kinds
+
+GENERATORS = ("gan", "vae", "vae with a mixture")
+INPAINTERS = ("resnet", "gated_unet")
+
+
+@pytest.fixture
+def damaged(shapes):
+    keys = [f"{number:032x}" for number in range(len(shapes))]
+    return CorruptionMix().corrupt_batch(shapes, keys, [0] * len(shapes), seed=1)
+
+
+def test_pixels_survive_the_way_to_floats_and_back(shapes):
+    tensor = to_tensor(shapes, torch.device("cpu"))
+    assert tensor.shape == (16, 3, 16, 16)
+    assert -1 <= tensor.min() < tensor.max() <= 1
+    assert np.array_equal(to_pixels(tensor), shapes)
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
+    assert np.array_equal(to_pixels(to_tensor(every, torch.device("cpu"))), every)
+
+
+def test_values_beyond_the_range_are_clipped():
+    pixels = to_pixels(torch.tensor([-9.0, -1.0, 1.0, 9.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2))
+    assert pixels[0, :, :, 0].tolist() == [[0, 0], [255, 255]]
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_fewer_pictures_are_the_first_of_more_and_seeds_differ(name, producers):
+    # Networks round differently in batches of different sizes, by less than half a grey level.
+    producer = producers[name]
+    assert isinstance(producer, Generator)
+    more, fewer = producer.generate(300, 7), producer.generate(5, 7)
+    assert (more.shape, more.dtype) == ((300, 16, 16, 3), np.uint8)
+    assert np.abs(more[:5].astype(int) - fewer).max() <= 1
+    assert np.array_equal(fewer, producer.generate(5, 7))
+    assert not np.array_equal(fewer, producer.generate(5, 8))
+    assert len({picture.tobytes() for picture in more}) == 300
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_no_pictures_at_all_is_refused(name, producers):
+    with pytest.raises(ValueError, match="0 pictures were asked for"):
+        producers[name].generate(0, 7)
+
+
+def test_only_the_vae_reconstructs(producers, shapes):
+    assert {name for name, producer in producers.items() if isinstance(producer, Reconstructor)} == {
+        "vae",
+        "vae with a mixture",
+    }
+    again = producers["vae"].reconstruct(shapes)
+    assert (again.shape, again.dtype) == (shapes.shape, np.uint8)
+
+
+@pytest.mark.parametrize("name", INPAINTERS)
+def test_restoring_leaves_known_pixels_untouched_and_ignores_what_holes_hold(name, producers, damaged):
+    corrupted, missing = damaged
+    producer = producers[name]
+    assert isinstance(producer, Restorer)
+    restored = producer.restore(corrupted, missing)
+    assert np.array_equal(restored[~missing], corrupted[~missing])
+    assert not np.array_equal(restored[missing], corrupted[missing])
+    other = np.where(missing[..., None], 255 - corrupted, corrupted)
+    assert np.array_equal(producer.restore(other, missing), restored)
+
+
+@pytest.mark.parametrize("name", INPAINTERS)
+def test_arrays_that_may_not_be_written_are_read_without_complaint(name, producers, damaged):
+    corrupted, missing = damaged
+    for array in damaged:
+        array.setflags(write=False)
+    producers[name].restore(corrupted[::-1], missing[::-1])
+
+
+@pytest.mark.parametrize("member", kinds(RecipeConfig))
+def test_a_recipe_builds_the_same_networks_from_the_same_seed_and_survives_json(member):
+    config = member()
+    again = TypeAdapter(RecipeConfig).validate_json(config.model_dump_json())
+    assert again == config
+    one, same, other = (
+        recipe.build(16, seed).networks.state_dict() for recipe, seed in ((config, 1), (again, 1), (config, 2))
+    )
+    assert all(torch.equal(tensor, same[name]) for name, tensor in one.items())
+    assert any(not torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_building_leaves_torchs_own_stream_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    GanConfig().build(16, 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_too_few_images_for_the_mixture_are_refused_before_training():
+    config = VaeConfig(mixture=MixtureConfig(components=10))
+    config.check(16, 100)
+    with pytest.raises(ValueError, match="components 10 for 99 training images, expected at least ten images for each"):
+        config.check(16, 99)
+
+
+@pytest.mark.parametrize("loss", [Relativistic(), Wasserstein()])
+def test_batch_statistics_and_a_gradient_penalty_are_refused_together(loss):
+    with pytest.raises(
+        ValidationError, match=rf"'batch' cannot be combined with the gradient penalty of loss '{loss.kind}'"
+    ):
+        GanConfig.model_validate({"discriminator": {"normalisation": "batch"}, "loss": loss})
+
+
+def test_a_penalised_discriminator_is_kept_from_the_compiler():
+    assert GanConfig(loss=Relativistic()).build(16, 1).twice_differentiated == {"discriminator"}
+    assert GanConfig().build(16, 1).twice_differentiated == frozenset()
+
+
+def test_the_penalty_of_an_inpainters_game_is_part_of_its_loss(damaged, shapes):
+    corrupted, missing = damaged
+    device = torch.device("cpu")
+    holes = torch.from_numpy(missing).unsqueeze(1).float()
+    shown = (to_tensor(shapes, device), to_tensor(corrupted, device), holes)
+    batch = Batch(*shown, seed=1, first_image=0, offset=0, global_size=len(shapes))
+    losses = {}
+    for gamma in (0, 5):
+        loss = {"game": {"kind": "hinge", "r1": gamma}}
+        recipe = InpainterConfig(adversary=AdversaryConfig.model_validate({"loss": loss})).build(16, 1)
+        losses[gamma] = recipe.phases[0].objective(batch, 0)
+    assert losses[0]["penalty"] == 0
+    assert losses[5]["penalty"] > 0
+    torch.testing.assert_close(losses[5]["loss"].detach(), losses[0]["loss"].detach() + losses[5]["penalty"])
+
+
+def test_an_inpainter_without_damaged_pictures_says_so(shapes):
+    batch = Batch(to_tensor(shapes, torch.device("cpu")), None, None, seed=1, first_image=0, offset=0, global_size=16)
+    (phase,) = InpainterConfig().build(16, 1).phases
+    with pytest.raises(ValueError, match="needs batches with corrupted images and masks"):
+        phase.objective(batch, 0)

@@ -1,0 +1,138 @@
+"""Repair mends pictures of any size and never touches a pixel that is not missing."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.recipes.repair import _windows, repair
+
+RNG = np.random.default_rng(0)
+
+
+class Spy:
+    """A restorer that fills with 1 and notes the sizes it was given."""
+
+    def __init__(self, stride: int = 4) -> None:
+        self.stride = stride
+        self.sizes: list[tuple[int, int]] = []
+        self.missing = 0
+
+    def restore(self, corrupted: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        self.sizes.append(missing.shape[1:])
+        self.missing += int(missing.sum())
+        return np.where(missing[..., None], np.uint8(1), corrupted)
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return RNG.integers(10, 256, (height, width, 3), np.uint8)
+
+
+def hole(height: int, width: int, *box: slice) -> np.ndarray:
+    missing = np.zeros((height, width), bool)
+    missing[box] = True
+    return missing
+
+
+SIZES = [(1, 1), (1, 9), (3, 2), (5, 5), (16, 16), (17, 31), (33, 64), (100, 7)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", ["resnet", "gated_unet"])
+def test_any_size_is_mended_and_known_pixels_are_untouched(name, size, producers):
+    image, missing = picture(*size), RNG.random(size) < 0.3
+    before = image.copy()
+    mended = repair(producers[name], image, missing)
+    assert (mended.shape, mended.dtype) == (image.shape, np.uint8)
+    assert np.array_equal(mended[~missing], image[~missing])
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_picture_of_which_nothing_is_known_is_filled_all_the_same(size, producers):
+    mended = repair(producers["resnet"], picture(*size), np.ones(size, bool))
+    assert mended.shape == (*size, 3)
+
+
+def test_nothing_missing_gives_a_copy(producers):
+    image = picture(20, 20)
+    mended = repair(producers["resnet"], image, np.zeros((20, 20), bool))
+    assert np.array_equal(mended, image)
+    assert mended is not image
+
+
+@settings(max_examples=30)
+@given(
+    height=st.integers(1, 70), width=st.integers(1, 70), seed=st.integers(0, 99), reach=st.sampled_from([1.0, 3.0, 6.0])
+)
+def test_every_missing_pixel_is_filled_and_no_other(height, width, seed, reach):
+    rng = np.random.default_rng(seed)
+    missing = np.zeros((height, width), bool)
+    for _ in range(3):
+        top, left = rng.integers(0, height), rng.integers(0, width)
+        missing[top : top + rng.integers(1, 50), left : left + rng.integers(1, 50)] = True
+    image = np.full((height, width, 3), 200, np.uint8)
+    mended = repair(Spy(), np.where(missing[..., None], np.uint8(90), image), missing, reach)
+    assert (mended[~missing] == 200).all()
+    assert (mended[missing] < 90).any() or not missing.any()
+
+
+def test_a_hole_wider_than_the_reach_starts_from_a_smaller_copy():
+    spy = Spy()
+    missing = hole(128, 128, slice(20, 100), slice(20, 100))
+    mended = repair(spy, picture(128, 128), missing)
+    assert {(128, 128), (64, 64), (32, 32)} <= set(spy.sizes)
+    # The core, over 6 px from anything known, is the smaller copy's; all of it is what the network said somewhere.
+    assert (mended[30:90, 30:90] == 1).all()
+
+
+def test_a_narrow_hole_is_mended_at_full_size_only():
+    spy = Spy()
+    repair(spy, picture(128, 128), hole(128, 128, slice(0, 128), slice(60, 70)))
+    assert spy.sizes == [(128, 128)]
+
+
+def test_the_sizes_given_to_the_network_are_multiples_of_its_stride():
+    spy = Spy(stride=8)
+    repair(spy, picture(77, 51), hole(77, 51, slice(30, 36), slice(10, 20)))
+    assert spy.sizes == [(80, 56)]
+
+
+@pytest.mark.parametrize("size", [(512, 512), (513, 700), (1000, 530), (4, 1500)], ids=str)
+def test_windows_cover_a_large_picture_and_none_exceeds_512_px(size):
+    covered = np.zeros(size, int)
+    for window in _windows(size):
+        covered[window] += 1
+        assert max(covered[window].shape) <= 512
+    assert covered.min() >= 1
+
+
+def test_a_picture_larger_than_a_tile_is_mended_tile_by_tile_without_a_gap():
+    spy = Spy()
+    missing = hole(600, 1100, slice(0, 600, 7))
+    image = picture(600, 1100)
+    mended = repair(spy, image, missing)
+    assert max(max(size) for size in spy.sizes) == 512
+    assert (mended[missing] == 1).all()
+    assert np.array_equal(mended[~missing], image[~missing])
+    assert spy.missing < 1.6 * missing.sum()  # overlaps are mended once, but for half their width
+
+
+def test_tiles_without_holes_cost_nothing():
+    spy = Spy()
+    repair(spy, picture(1000, 1000), hole(1000, 1000, slice(900, 905), slice(900, 905)))
+    assert len(spy.sizes) == 1
+
+
+def test_a_seam_between_tiles_does_not_show(producers):
+    ramp = np.linspace(40, 215, 1024).round().astype(np.uint8)
+    image = np.repeat(np.broadcast_to(ramp, (64, 1024))[..., None], 3, axis=2)
+    missing = hole(64, 1024, slice(28, 36))
+    mended = repair(producers["resnet"], image, missing).astype(int)
+    steps = np.abs(np.diff(mended[28:36, :, 0], axis=1)).max(axis=0)
+    assert steps[440:520].max() <= steps[100:400].max() + 12
+
+
+def test_a_mask_of_another_size_is_refused(producers):
+    with pytest.raises(ValueError, match="the mask has 8x9 pixels, the image 16x17"):
+        repair(producers["resnet"], picture(17, 16), np.ones((9, 8), bool))

@@ -1,0 +1,196 @@
+"""Training by real processes: as many as you like compute the same, and whatever ends them, the same job goes on."""
+
+import json
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load
+
+from components import distributed, launch, worker
+from components.artifacts import Store
+from components.config import CorruptionConfig, ModelConfig
+from components.corruption import CorruptionMix
+from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
+from components.jobs import TrainJob
+
+pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(300)]
+
+BATCH, STEPS, LONG = 16, 6, 24
+GENERATION = {"evaluation": {"kind": "generation"}, "promotion": {"metric": "fd_efficientnet_lite0"}}
+RESTORATION = {"evaluation": {"kind": "restoration"}, "promotion": {"metric": "psnr_hole"}}
+MODELS = {
+    "gan": GENERATION
+    | {
+        "recipe": {
+            "kind": "gan",
+            "generator": {"kind": "dcgan", "latent": 8, "width": 4, "normalisation": "batch"},
+            "discriminator": {"kind": "dcgan", "width": 4},
+            "loss": {"kind": "non_saturating", "r1": 0.1, "r2": 0.1},
+        }
+    },
+    "vae": GENERATION | {"recipe": {"kind": "vae", "network": {"kind": "conv", "latent": 8, "width": 4}}},
+    "inpainter": RESTORATION
+    | {
+        "recipe": {
+            "kind": "inpainter",
+            "network": {"kind": "resnet", "width": 8, "blocks": 2},
+            "adversary": {"discriminator": {"width": 8, "layers": 2}, "loss": {"feature_matching": 1.0}},
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> ShardSet:
+    dataset = DatasetConfig(source=ShapesSource(images=60, raster_px=16), size=16)
+    return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
+
+
+def job_of(name: str, shards: ShardSet, folder: Path, steps: int = STEPS, **execution) -> TrainJob:
+    training = {"images": steps * BATCH, "batch": BATCH}
+    execution = {"log_every": BATCH, "sample_every": 10**6, "checkpoint_every": 2 * BATCH} | execution
+    return TrainJob(
+        run=name,
+        model=ModelConfig.model_validate(MODELS[name] | {"training": training, "execution": execution}),
+        seed=5,
+        shards=shards.path,
+        corruption=CorruptionConfig(mix=CorruptionMix()),
+        folder=folder,
+        cache=folder.parent / "cache",
+        tracking_run=None,
+    )
+
+
+def run(job: TrainJob, processes: int, on_images: Callable[[int], None] = lambda images: None) -> None:
+    """Train until it ends; `on_images` is told of each reported step."""
+
+    def watch(line: str) -> None:
+        _, found, text = line.partition(worker.PROGRESS)
+        if found:
+            on_images(json.loads(text)["images"])
+
+    job.folder.mkdir(parents=True, exist_ok=True)
+    handed = job.folder / "job.json"
+    handed.write_text(job.model_dump_json())
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(__file__).parents[2])}
+    launch.torchrun(
+        "components.worker",
+        [str(handed)],
+        processes=processes,
+        logs=job.folder / "logs",
+        environment=environment,
+        timeout_s=240,
+        on_line=watch,
+    )
+
+
+def train_here(job: TrainJob) -> None:
+    """Train by one process, this one."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    worker._train(job, distributed.World(rank=0, processes=1, local_rank=0, device=torch.device("cpu")), lambda: False)
+
+
+def ranks() -> list[psutil.Process]:
+    """Return the training processes below this one."""
+    return [one for one in psutil.Process().children(recursive=True) if "components.worker" in one.cmdline()[:4]]
+
+
+def once(images: int, action: Callable[[], object]) -> Callable[[int], None]:
+    """Return what does `action` when so many images have been seen for the first time."""
+    left = [action]
+
+    def on_images(seen: int) -> None:
+        if seen >= images and left:
+            left.pop()()
+
+    return on_images
+
+
+def final_bytes(job: TrainJob) -> bytes:
+    return (job.folder / "checkpoints" / f"{job.model.training.images:012d}" / "state.safetensors").read_bytes()
+
+
+def assert_equal_to_rounding(one: TrainJob, other: TrainJob) -> None:
+    """Weights, averages and running statistics differ by less than 0.1 % or a hundredth of how far Adam can move.
+
+    Adam divides by the size of the gradient, so where that is nearly zero it makes rounding visible: a bound in units
+    of its step, not of float precision.
+    """
+    expected, found = load(final_bytes(one)), load(final_bytes(other))
+    assert expected.keys() == found.keys()
+    rate = one.model.recipe.optimizer.rate
+    for name, tensor in expected.items():
+        if name.startswith(("network/", "average/")):
+            message = lambda words, name=name: f"{name}: {words}"  # noqa: E731
+            torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=0.01 * STEPS * rate, msg=message)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_processes_equal_one_on_the_joined_batch(name, shards, tmp_path):
+    one, two = (job_of(name, shards, tmp_path / kind) for kind in ("one", "two"))
+    train_here(one)
+    run(two, 2)
+    assert_equal_to_rounding(one, two)
+    assert (two.folder / "export" / "model.safetensors").is_file()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shards, tmp_path_factory) -> Callable[[int], bytes]:
+    """Return the last checkpoint's bytes of an inpainter's training by so many processes."""
+    made: dict[int, bytes] = {}
+
+    def final(processes: int) -> bytes:
+        if processes not in made:
+            job = job_of("inpainter", shards, tmp_path_factory.mktemp("whole") / "run", LONG)
+            run(job, processes)
+            made[processes] = final_bytes(job)
+        return made[processes]
+
+    return final
+
+
+def test_ranks_killed_at_random_instants_cost_time_and_nothing_else(shards, tmp_path, uninterrupted):
+    job = job_of("inpainter", shards, tmp_path / "run", LONG)
+    dice = random.Random(time.time_ns())
+    for first_image in (3 * BATCH, 7 * BATCH):  # the second kill meets a training that was resumed
+        with pytest.raises(launch.LaunchFailed, match="SIGKILL"):
+            run(job, 2, once(first_image, lambda: (time.sleep(dice.uniform(0, 0.05)), dice.choice(ranks()).kill())))
+        assert not (job.folder / "export").exists()
+    run(job, 2)
+    assert final_bytes(job) == uninterrupted(2)
+
+
+def test_four_processes_stopped_and_resumed_end_in_the_same_bytes(shards, tmp_path, uninterrupted):
+    job = job_of("inpainter", shards, tmp_path / "run", LONG, checkpoint_every=10**6)
+    with pytest.raises(launch.Stopped, match=rf"resumable at [\d,]+ of {LONG * BATCH:,} images") as stopped:
+        run(job, 4, once(5 * BATCH, lambda: ranks()[-1].send_signal(signal.SIGTERM)))
+    (checkpoint,) = (job.folder / "checkpoints").iterdir()
+    assert f"{int(checkpoint.name):,} of" in str(stopped.value)
+    assert 5 * BATCH <= int(checkpoint.name) < LONG * BATCH
+    run(job, 4)
+    assert final_bytes(job) == uninterrupted(4)
+    curve = [json.loads(line)["images"] for line in (job.folder / "curve.jsonl").read_text().splitlines()]
+    assert curve == [BATCH * (step + 1) for step in range(LONG)]
+
+
+def test_a_spent_time_budget_ends_in_a_checkpoint_that_another_number_of_processes_can_resume(shards, tmp_path):
+    job = job_of("inpainter", shards, tmp_path / "run", 10**6, time_budget_s=0.3, checkpoint_every=10**6)
+    with pytest.raises(launch.Stopped, match="resumable at"):
+        run(job, 2)
+    (checkpoint,) = (job.folder / "checkpoints").iterdir()
+    reached = int(checkpoint.name)
+    longer = job_of("inpainter", shards, tmp_path / "run", reached // BATCH + 2)
+    train_here(longer)
+    assert (job.folder / "checkpoints" / f"{reached + 2 * BATCH:012d}").is_dir()
+
+
+def test_a_failing_rank_is_heard_and_its_words_kept(shards, tmp_path):
+    job = job_of("gan", shards, tmp_path / "run").model_copy(update={"shards": tmp_path / "nowhere"})
+    with pytest.raises(launch.LaunchFailed, match="nowhere"):
+        run(job, 2)
