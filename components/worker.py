@@ -5,8 +5,8 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,13 @@ from components.training.curve import Curve
 from components.training.guard import Guard
 from components.training.loop import Ending, Interval, Surroundings, train
 from components.training.state import TrainingState
+from components.workspace import exclusive
 
 PROGRESS = "progress "
 """Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
 
 _EVALUATION_CACHE_BYTES = 4 * 2**30
+_LET_GO_WITHIN_S = 60.0
 
 
 def main() -> None:
@@ -46,11 +48,21 @@ def main() -> None:
         match job:
             case TrainJob():
                 stop_requested = distributed.install_stop_signal()  # at once, so that none is missed while starting
-                with distributed.process_group() as world:
+                with distributed.process_group() as world, _folder_of_its_own(job):
                     _train(job, world, stop_requested)
             case EvaluateJob():
                 with distributed.process_group() as world:
                     _evaluate(job, world)
+
+
+@contextmanager
+def _folder_of_its_own(job: TrainJob) -> Iterator[None]:
+    """Wait until ranks whose launcher was killed have let go of the run's folder: they save once more before they end."""
+    if not distributed.is_main():
+        yield
+        return
+    with exclusive(job.folder / "trainer.lock", f"training {job.run}", wait_s=_LET_GO_WITHIN_S):
+        yield
 
 
 def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
