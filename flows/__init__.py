@@ -5,6 +5,7 @@ environment already says stays.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,5 +20,8 @@ def _prefect_defaults() -> dict[str, str]:
     }
 
 
+if "PREFECT_HOME" not in os.environ:
+    with suppress(OSError):  # Prefect makes its own folder, but not those above it; a command says what is wrong
+        Path(_prefect_defaults()["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 for _name, _value in _prefect_defaults().items():
     os.environ.setdefault(_name, _value)
