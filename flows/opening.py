@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 from components.artifacts import Store
 from components.config import RunConfig, load
 from components.section import digest_of
-from components.stages.site import Site, flatten
+from components.stages.site import Site, ending, flatten
 from components.tracking import runs
 from components.workspace import Workspace
 from flows.watching import watcher
@@ -37,13 +37,11 @@ def opened(config: Path, overrides: Sequence[str]) -> Iterator[tuple[RunConfig, 
     store = Store.open(run.store or str(workspace.store), workspace.cache)
     site = Site(workspace, store, uri, run.name, parent, watcher.get())
     token = _current.set((run, site))
-    status: runs.RunStatus = "KILLED"
     try:
-        yield run, site
-        status = "FINISHED"
+        with ending(parent):
+            yield run, site
     finally:
         _current.reset(token)
-        runs.finish_run(parent, status)
 
 
 def run_digest(run: RunConfig) -> str:

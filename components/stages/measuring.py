@@ -1,6 +1,7 @@
 """Measuring: from a model, and from the baselines, to scores under one protocol."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,17 @@ def evaluate(
     """Return the scores of a trained model and of its baselines, and write them to the model's tracking run."""
     evaluated = evaluate_export(name, model, checkpoint.path / "export", shards, corruptions, seed, site)
     with tracked(site, name, checkpoint.digest) as run_id:
-        tracker = MlflowTracker(None, run_id)
-        values = evaluated.table.values()
-        tracker.log_metrics({f"score/{metric}": value for metric, value in values.items()}, checkpoint.images)
-        tracker.close()
+        if runs.linked(run_id, "scores") == evaluated.scores.digest:
+            return evaluated
+        with closing(MlflowTracker(None, run_id)) as tracker:
+            values = evaluated.table.values()
+            tracker.log_metrics({f"score/{metric}": value for metric, value in values.items()}, checkpoint.images)
         runs.log_files(run_id, evaluated.scores.path, "evaluation")
         runs.log_files(run_id, evaluated.baselines.path / TABLE, "evaluation/baselines")
         if corruptions is not None and model.evaluation.needs_corruption:
             runs.log_dataset(run_id, "frozen", corruptions.digest, str(corruptions.path), "evaluation")
         runs.log_dataset(run_id, "test", shards.digest, str(shards.path), "evaluation")
+        runs.link_run(run_id, {"scores": evaluated.scores.digest})
     return evaluated
 
 
@@ -100,6 +103,10 @@ def _measure(
         "corruption": needed.digest if needed else None,
         "seed": seed,
     }
+
+    if (known := site.store.find(Scores, inputs)) is not None:
+        site.progress(stage, 1, 1, "reused")
+        return known
 
     def write(draft: Path) -> Mapping[str, Any]:
         job = EvaluateJob(

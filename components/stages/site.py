@@ -37,8 +37,31 @@ class Host:
 
     @classmethod
     def from_environment(cls) -> "Host":
-        """Return the place that KINTSUGI_NODE_RANK and KINTSUGI_RENDEZVOUS name; host 0 if they are not set."""
-        return cls(int(os.environ.get("KINTSUGI_NODE_RANK", "0")), os.environ.get("KINTSUGI_RENDEZVOUS"))
+        """Return the place that KINTSUGI_NODE_RANK and KINTSUGI_RENDEZVOUS name; host 0 if they are not set.
+
+        Raises:
+            ValueError: KINTSUGI_NODE_RANK is not a whole number from 0.
+        """
+        stated = os.environ.get("KINTSUGI_NODE_RANK") or "0"
+        if not stated.isdecimal():
+            raise ValueError(f"KINTSUGI_NODE_RANK is {stated!r}, expected the number of this host: 0, 1, ...")
+        return cls(int(stated), os.environ.get("KINTSUGI_RENDEZVOUS") or None)
+
+    def check(self, nodes: int) -> None:
+        """Refuse a place that does not exist among `nodes` hosts.
+
+        Raises:
+            ValueError: There are not so many hosts, or host 0 cannot be found.
+        """
+        if self.rank >= nodes:
+            raise ValueError(
+                f"KINTSUGI_NODE_RANK is {self.rank}, but execution.nodes is {nodes}: hosts count from 0 to {nodes - 1}"
+            )
+        if nodes > 1 and self.rendezvous is None:
+            raise ValueError(
+                f"execution.nodes is {nodes}, but KINTSUGI_RENDEZVOUS is not set; "
+                "expected host:port of host 0, reachable from all hosts"
+            )
 
 
 @dataclass(frozen=True)
@@ -85,11 +108,20 @@ def run_job(
 def tracked(site: Site, name: str, digest: str, params: Mapping[str, object] | None = None) -> Iterator[str]:
     """Open the tracking run of one model and end it as the block ends: finished, failed, or stopped for later."""
     run_id = runs.open_run(site.experiment, name, digest, parent=site.parent_run, params=params)
+    with ending(run_id):
+        yield run_id
+
+
+@contextmanager
+def ending(run_id: str) -> Iterator[None]:
+    """End a tracking run as the block ends: finished, failed, or stopped in a state that can be resumed."""
     status: runs.RunStatus = "KILLED"
     try:
-        yield run_id
+        yield
         status = "FINISHED"
-    except launch.LaunchFailed:
+    except launch.Stopped:
+        raise
+    except Exception:
         status = "FAILED"
         raise
     finally:

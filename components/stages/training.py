@@ -58,7 +58,10 @@ def train(
     """
     inputs = training_inputs(model, corruption, seed, shards)
     if (finished := site.store.find(Checkpoint, inputs)) is not None:
+        site.progress(f"train {name}", finished.images, finished.images, "reused")
         return finished
+    host = Host.from_environment()
+    host.check(model.execution.nodes)
     digest = site.store.path_of(Checkpoint, inputs).name
     job = TrainJob(
         run=digest,
@@ -70,7 +73,7 @@ def train(
         cache=site.workspace.cache,
         tracking_run=None,
     )
-    if Host.from_environment().rank > 0:
+    if host.rank > 0:
         return _lend_processors(name, job, inputs, site)
     params = flatten({"seed": seed, **model.model_dump(mode="json")})
     with site.workspace.training_lock(digest), tracked(site, name, digest, params) as run_id:

@@ -96,6 +96,12 @@ def link_run(run_id: str, tags: Mapping[str, str]) -> None:
     _set_tags(MlflowClient(), run_id, {f"kintsugi.{name.removeprefix('kintsugi.')}": v for name, v in tags.items()})
 
 
+def linked(run_id: str, name: str) -> str | None:
+    """Return the value of the tag `kintsugi.NAME` that `link_run` set, or None."""
+    value: str | None = MlflowClient().get_run(run_id).data.tags.get(f"kintsugi.{name}")
+    return value
+
+
 def log_dataset(
     run_id: str, name: str, digest: str, source: str, context: str, *, profile: Mapping[str, object] | None = None
 ) -> None:
