@@ -2,11 +2,19 @@
 
 import logging
 import os
+import signal
 import sys
+from types import FrameType
 
 from cyclopts import App, CycloptsError
 
+from components.artifacts import ArtifactError
 from components.launch import LaunchFailed, Stopped
+from components.storage import StorageError
+from components.tracking.ledger import LedgerError
+from components.tracking.packaging import AlteredModelError
+from components.tracking.registry import ChampionMovedError
+from components.workspace import WorkspaceError
 from flows.cli import dashboards, doctor, pipeline, registry, use
 
 app = App(
@@ -17,9 +25,21 @@ app = App(
 for commands in (pipeline.app, registry.app, use.app, dashboards.app, doctor.app):
     app.update(commands)
 
+_IN_OUR_WORDS = (
+    LaunchFailed,
+    WorkspaceError,
+    ArtifactError,
+    StorageError,
+    LedgerError,
+    AlteredModelError,
+    ChampionMovedError,
+)
+"""Failures whose message says all that a person needs; of any other, the call stack is shown."""
+
 
 def main() -> None:
     """Run the command named on the command line and end with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -32,12 +52,17 @@ def main() -> None:
     except ValueError as error:
         _say(f"error: {error}")
         sys.exit(2)
-    except LaunchFailed as error:
+    except _IN_OUR_WORDS as error:
         _say(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
         _say("stopped: interrupted; the same command continues")
         sys.exit(3)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a signal handler is given
+    """Let SIGTERM end a command as Ctrl-C does, so that what it started is stopped in a resumable state."""
+    raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -12,6 +13,9 @@ from components.workspace import Workspace
 from flows.cli.tables import say
 
 app = App()
+
+_HERE = "127.0.0.1"
+_GRACE_S = 10.0
 
 
 @app.command
@@ -23,22 +27,42 @@ def dashboards(
     """Open MLflow and Prefect on this machine's own records, on loopback only, until Ctrl-C."""
     workspace = Workspace.from_environment()
     uri = runs.configure(workspace.home)
-    here = "127.0.0.1"
-    commands = [
-        ["-m", "prefect", "server", "start", "--host", here, "--port", str(prefect_port)],
-    ]
-    say(f"Prefect: http://{here}:{prefect_port}")
+    commands = []
+    if os.environ.get("PREFECT_API_URL"):
+        say("Prefect: the server that PREFECT_API_URL names")
+    else:
+        commands.append(["prefect", "server", "start", "--host", _HERE, "--port", str(prefect_port)])
+        say(f"Prefect: http://{_HERE}:{prefect_port}")
     if uri.startswith(("http://", "https://")):
         say("MLflow: the server that MLFLOW_TRACKING_URI names")
     else:
-        commands.append(
-            ["-m", "mlflow", "server", "--host", here, "--port", str(mlflow_port), "--backend-store-uri", uri]
-        )
-        say(f"MLflow: http://{here}:{mlflow_port}")
-    servers = [subprocess.Popen([sys.executable, *command], env=os.environ) for command in commands]
+        commands.append(["mlflow", "server", "--host", _HERE, "--port", str(mlflow_port), "--backend-store-uri", uri])
+        say(f"MLflow: http://{_HERE}:{mlflow_port}")
+    if commands:
+        _serve(commands)
+
+
+def _serve(commands: list[list[str]]) -> None:
+    """Run the servers until Ctrl-C, or until one of them ends by itself, as it does when its port is taken.
+
+    Raises:
+        SystemExit: With the exit code of the server that ended.
+    """
+    servers = [subprocess.Popen([sys.executable, "-m", *command]) for command in commands]
     try:
-        for server in servers:
-            server.wait()
+        while True:
+            for command, server in zip(commands, servers, strict=True):
+                if (code := server.poll()) is not None:
+                    sys.stderr.write(f"{command[0]} ended with exit code {code}\n")
+                    raise SystemExit(code)
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
     finally:
         for server in servers:
             server.terminate()
+        for server in servers:
+            try:
+                server.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                server.kill()

@@ -1,23 +1,30 @@
 """Pages of earlier runs, found again for comparison."""
 
+from pathlib import Path
+
 from components.artifacts import MANIFEST
 from components.report.comparison import RunColumn
 from components.report.content import Link, PageContent
 from components.stages.publishing import Page
-from components.workspace import Workspace
 
 
-def column(workspace: Workspace, run: str) -> RunColumn:
-    """Return the newest page of the run called `run`, or the page whose digest begins so.
+def column(store: Path, run: str) -> RunColumn:
+    """Return the newest page of the run called `run`, or else the page whose digest begins so: "d5c1", "NAME-d5c1".
+
+    Args:
+        store: Folder of the artifact store.
+        run: What the person calls the run.
 
     Raises:
         ValueError: There is none; the message lists what there is.
     """
-    folder = workspace.store / Page.folder()
-    found = [Page.read(path) for path in folder.glob("*") if (path / MANIFEST).is_file()]
-    fitting = [page for page in found if page.name == run or page.digest.startswith(run)]
+    folder = store / Page.folder()
+    found = [Page.read(path) for path in sorted(folder.glob("*")) if (path / MANIFEST).is_file()]
+    fitting = [page for page in found if page.name == run] or [
+        page for page in found if page.digest.startswith(run.removeprefix(f"{page.name}-"))
+    ]
     if not fitting:
-        known = ", ".join(sorted({page.name for page in found})) or "none yet"
+        known = ", ".join(sorted({f"{page.name}-{page.digest[:8]}" for page in found})) or "none yet"
         raise ValueError(f"no page of a run {run!r} in {folder}; there are: {known}")
     contents = {page.digest: PageContent.model_validate_json((page.path / "page.json").read_text()) for page in fitting}
     newest = max(fitting, key=lambda page: contents[page.digest].run.finished)

@@ -120,10 +120,14 @@ def compare(
     runs: Annotated[list[str], Parameter(help="Names of runs, or the first digits of their pages' digests.")],
     *,
     output: Annotated[Path | None, Parameter(name=["-o", "--output"], help="Where to write the page.")] = None,
+    store: Annotated[
+        str | None, Parameter(help="Artifact store of the runs, if their configuration names one.")
+    ] = None,
 ) -> None:
     """Write a page that sets runs side by side."""
     workspace = Workspace.from_environment()
-    columns = [pages.column(workspace, run) for run in runs]
+    artifacts = Store.open(store or workspace.store, workspace.cache).root
+    columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
     say(write_comparison(columns, path).absolute().as_uri())
 

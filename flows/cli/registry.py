@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from components.artifacts import Store
 from components.stages.lineage import verify_lineage
 from components.tracking import registry, runs
 from components.workspace import Workspace
@@ -56,16 +57,18 @@ def rollback(
 def verify(
     name: Annotated[str | None, Parameter(help="Registered name; all models if left out.")] = None,
     *,
+    store: Annotated[str | None, Parameter(help="Artifact store of the run, if its configuration names one.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check ledger, aliases and files of models, and the champion's lineage down to the shards, byte by byte."""
     workspace = Workspace.from_environment()
     runs.configure(workspace.home)
+    artifacts = Store.open(store or workspace.store, workspace.cache).root
     known = {record.name: record for record in registry.models()}
     if name is not None and name not in known:
         raise ValueError(f"no model {name!r} is registered; there are: {', '.join(known) or 'none'}")
     problems = {
-        one: [*registry.verify(one), *verify_lineage(workspace.store, known[one].lineage)]
+        one: [*registry.verify(one), *verify_lineage(artifacts, known[one].lineage)]
         for one in ([name] if name else known)
     }
     if as_json:

@@ -69,7 +69,7 @@ def generate(
     if output.suffix:
         _save(pictures[0] if count == 1 else figures.grid(pictures, scale=1), output)
     else:
-        output.mkdir(parents=True, exist_ok=True)
+        _make_folder(output)
         for number, picture in enumerate(pictures):
             _save(picture, output / f"{seed}-{number:05d}.png")
     say(f"{output}: {count} pictures by {name}")
@@ -124,8 +124,8 @@ def _opened(path: Path) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not a picture in a known format") from error
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -134,6 +134,13 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 def _read_mask(path: Path) -> NDArray[np.bool_]:
     return np.asarray(_opened(path).convert("L")) > 127
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be made a folder ({error.strerror})") from error
 
 
 def _save(picture: NDArray[np.uint8], path: Path) -> None:
