@@ -57,7 +57,7 @@ def main() -> None:
 
 @contextmanager
 def _folder_of_its_own(job: TrainJob) -> Iterator[None]:
-    """Wait until ranks whose launcher was killed have let go of the run's folder: they save once more before they end."""
+    """Wait until ranks whose launcher was killed have let go of the folder: they save once more before they end."""
     if not distributed.is_main():
         yield
         return
