@@ -58,10 +58,11 @@ def main() -> None:
 @contextmanager
 def _folder_of_its_own(job: TrainJob) -> Iterator[None]:
     """Wait until ranks whose launcher was killed have let go of the folder: they save once more before they end."""
-    if not distributed.is_main():
-        yield
-        return
-    with exclusive(job.folder / "trainer.lock", f"training {job.run}", wait_s=_LET_GO_WITHIN_S):
+    with ExitStack() as stack:
+        if distributed.is_main():
+            lock = exclusive(job.folder / "trainer.lock", f"training {job.run}", wait_s=_LET_GO_WITHIN_S)
+            stack.enter_context(lock)
+        distributed.barrier()  # no rank looks for a checkpoint while another training may still write one
         yield
 
 
