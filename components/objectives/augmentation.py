@@ -1,0 +1,58 @@
+"""DiffAugment: the same kind of random change to real and made images before the discriminator sees them.
+
+Zhao et al. 2020, https://arxiv.org/abs/2006.10738: a discriminator that sees few images over and over learns them by
+heart; one that sees them changed cannot, and because the changes are differentiable the generator learns through them.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from components.section import Section
+
+NUMBERS = 5
+"""Uniform numbers that one image takes."""
+
+
+class AugmentationConfig(Section):
+    """Which changes are made, and how far they go. The defaults are the paper's colour and translation."""
+
+    colour: bool = True
+    """Brightness by up to half the range [0, 1] of a channel, saturation by 0 to 2, contrast by 0.5 to 1.5."""
+    translation: float = Field(default=0.125, ge=0, le=0.5)
+    """Farthest shift along each axis, as a fraction of the side; the border is repeated, where the paper has grey."""
+
+    def apply(
+        self, images: Float[Tensor, "batch 3 height width"], numbers: Float[Tensor, "batch 5"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return changed images; not limited to [-1, 1].
+
+        Args:
+            images: In [-1, 1].
+            numbers: Uniform in [0, 1): what is drawn for each image. Equal numbers change images alike.
+        """
+        if self.colour:
+            images = _recoloured(images, numbers[:, :3])
+        return _shifted(images, numbers[:, 3:], self.translation) if self.translation else images
+
+
+def _recoloured(images: Tensor, numbers: Float[Tensor, "batch 3"]) -> Tensor:
+    brightness, saturation, contrast = numbers.to(images.dtype).view(-1, 3, 1, 1, 1).unbind(1)
+    images = images + (brightness - 0.5)
+    grey = images.mean(1, keepdim=True)
+    images = grey + (images - grey) * (2 * saturation)
+    level = images.mean((1, 2, 3), keepdim=True)
+    return level + (images - level) * (contrast + 0.5)
+
+
+def _shifted(images: Tensor, numbers: Float[Tensor, "batch 2"], most: float) -> Tensor:
+    height, width = images.shape[-2:]
+    reach = int(most * max(height, width))
+    steps = torch.floor(numbers * (2 * reach + 1)).long()
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    rows = steps[:, :1] + torch.arange(height, device=images.device)
+    columns = steps[:, 1:] + torch.arange(width, device=images.device)
+    which = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    return padded.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -1,0 +1,45 @@
+"""DiffAugment: what changes, what does not, and that gradients pass."""
+
+import pytest
+import torch
+
+from components.objectives.augmentation import NUMBERS, AugmentationConfig
+
+
+def images(count: int = 3, size: int = 8) -> torch.Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_middle_numbers_change_nothing() -> None:
+    middle = torch.full((3, NUMBERS), 0.5)
+    torch.testing.assert_close(AugmentationConfig().apply(images(), middle), images())
+
+
+def test_each_image_depends_on_its_own_numbers_alone() -> None:
+    numbers = torch.rand(3, NUMBERS, generator=torch.Generator().manual_seed(2))
+    together = AugmentationConfig().apply(images(), numbers)
+    alone = AugmentationConfig().apply(images()[1:2], numbers[1:2])
+    torch.testing.assert_close(together[1:2], alone)
+
+
+def test_a_shift_moves_pixels_and_repeats_the_border() -> None:
+    picture = images(1)
+    shifted = AugmentationConfig(colour=False, translation=0.25).apply(picture, torch.zeros(1, NUMBERS))
+    torch.testing.assert_close(shifted[..., 2:, 2:], picture[..., :-2, :-2])
+    torch.testing.assert_close(shifted[..., :2, 2:], picture[..., :1, :-2].expand(-1, -1, 2, -1))
+
+
+def test_saturation_zero_is_grey_and_brightness_adds() -> None:
+    numbers = torch.tensor([[1.0, 0.0, 0.5, 0.5, 0.5]])
+    changed = AugmentationConfig(translation=0.0).apply(images(1), numbers)
+    expected = (images(1) + 0.5).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(changed, expected)
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_gradients_reach_the_images(colour: bool) -> None:
+    picture = images(2).requires_grad_()
+    numbers = torch.rand(2, NUMBERS, generator=torch.Generator().manual_seed(3))
+    AugmentationConfig(colour=colour).apply(picture, numbers).square().sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().sum() > 0
