@@ -1,9 +1,11 @@
 """What every test stands on: no telemetry, no real servers or credentials, one thread, repeatable examples."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before torch is imported, and so before tests import mlflow and prefect: each reads its settings once.
 os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", PREFECT_SERVER_ANALYTICS_ENABLED="false")
@@ -15,7 +17,21 @@ from beartype import BeartypeConf, beartype
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 ROOT = Path(__file__).parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 SHAPED = ("models", "objectives", "data.batch", "data.loader")  # without typing.Self, which the check cannot read
 
 # Where tensors flow, tests check what the annotations promise, shapes included; a whole number may stand for a float.
@@ -46,3 +62,31 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("home")
         patch.setenv("KINTSUGI_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[str]:
+    """The address of a real Prefect server with an empty database, which flows in this process use, too."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="module")  # while it lives, its event loop runs in this thread, and Prefect's flows would see it
+def browser() -> "Iterator[Browser]":
+    """A real browser without a window."""
+    from playwright.sync_api import Error, sync_playwright  # here, for not every environment has it
+
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        try:
+            opened = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        except Error as error:
+            pytest.fail(
+                f"No usable Chromium (looked for {', '.join(BROWSERS)} and playwright's own). "
+                f"Install one: `apt-get install chromium`, or `playwright install chromium`.\n{error}"
+            )
+        yield opened
+        opened.close()

@@ -1,12 +1,9 @@
-"""A realistic page made of drawn pictures, and the browser that looks at it."""
+"""A realistic page made of drawn pictures."""
 
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
 
 from components.report import figures, restoration
 from components.report.content import (
@@ -29,32 +26,6 @@ from components.report.content import (
     Snapshot,
     Subject,
 )
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    with sync_playwright() as playwright:
-        try:
-            opened = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        except Error as error:
-            pytest.fail(
-                f"No usable Chromium (looked for {', '.join(BROWSERS)} and playwright's own). "
-                f"Install one: `apt-get install chromium`, or `playwright install chromium`.\n{error}"
-            )
-        yield opened
-        opened.close()
 
 
 def drawings(count: int, size: int, seed: int) -> figures.Pixels:
