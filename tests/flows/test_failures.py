@@ -1,0 +1,57 @@
+"""A training that fails says why in its own words, in Prefect and in MLflow, and leaves nothing that looks finished."""
+
+import time
+
+import pytest
+from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+from components.launch import LaunchFailed
+from components.tracking import runs
+from flows import pipeline
+
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
+
+
+def ended_tasks(run):
+    """Wait until the server knows how the run's tasks ended: that arrives as events, after the flow has ended."""
+    deadline = time.monotonic() + 60
+    with get_client(sync_client=True) as client:
+        while True:
+            found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.flow_run])))
+            if found and all(task.state and task.state.is_final() for task in found):
+                return found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+
+
+def test_a_training_that_diverges_fails_with_the_ranks_own_words(carry_out, vae_only, tmp_path, at):
+    run = carry_out(
+        pipeline.train,
+        tmp_path,
+        vae_only,
+        "models.vae.recipe.optimizer={kind: adam, rate: 1e6}",
+        "models.vae.training.guard.skips=0",
+    )
+    assert run.state.is_failed()
+    with pytest.raises(LaunchFailed, match=r"rank 0 of 1 failed: DivergedError: vae/\w+ is .* after [\d,]+ images"):
+        run.state.result()
+    with at(tmp_path):
+        runs.configure(tmp_path)
+        client = MlflowClient()
+        experiment = client.get_experiment_by_name("alone")
+        found = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert found == {"alone": "FAILED", "vae": "FAILED"}
+    assert not list((tmp_path / "store").glob("checkpoint/*"))
+
+
+def test_a_source_that_is_not_there_fails_before_anything_is_written(carry_out, vae_only, tmp_path):
+    missing = tmp_path / "nowhere"
+    run = carry_out(pipeline.prepare, tmp_path / "home", vae_only, f"dataset.source={{kind: folder, path: {missing}}}")
+    assert run.state.is_failed()
+    with pytest.raises(ValueError, match="nowhere"):
+        run.state.result()
+    (task,) = ended_tasks(run)
+    assert task.run_count == 1  # trying a mistake again would not mend it
+    assert not list((tmp_path / "home" / "store").iterdir())
