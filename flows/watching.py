@@ -4,8 +4,10 @@ import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-from components.stages.site import Progress
+if TYPE_CHECKING:  # the stages import torch, and a command that only watches or helps should not
+    from components.stages.site import Progress
 
 _EVERY_S = 10.0
 
@@ -27,4 +29,4 @@ class LineProgress:
         self._write(f"{stage}: {share}  {note}".rstrip())
 
 
-watcher: ContextVar[Progress] = ContextVar("watcher", default=LineProgress(logging.getLogger(__name__).info))  # noqa: B039
+watcher: "ContextVar[Progress]" = ContextVar("watcher", default=LineProgress(logging.getLogger(__name__).info))  # noqa: B039

@@ -8,13 +8,7 @@ from types import FrameType
 
 from cyclopts import App, CycloptsError
 
-from components.artifacts import ArtifactError
-from components.launch import LaunchFailed, Stopped
-from components.storage import StorageError
-from components.tracking.ledger import LedgerError
-from components.tracking.packaging import AlteredModelError
-from components.tracking.registry import ChampionMovedError
-from components.workspace import WorkspaceError
+from components.outcome import Stopped
 from flows.cli import dashboards, doctor, pipeline, registry, use
 
 app = App(
@@ -24,17 +18,6 @@ app = App(
 )
 for commands in (pipeline.app, registry.app, use.app, dashboards.app, doctor.app):
     app.update(commands)
-
-_IN_OUR_WORDS = (
-    LaunchFailed,
-    WorkspaceError,
-    ArtifactError,
-    StorageError,
-    LedgerError,
-    AlteredModelError,
-    ChampionMovedError,
-)
-"""Failures whose message says all that a person needs; of any other, the call stack is shown."""
 
 
 def main() -> None:
@@ -52,7 +35,9 @@ def main() -> None:
     except ValueError as error:
         _say(f"error: {error}")
         sys.exit(2)
-    except _IN_OUR_WORDS as error:
+    except (RuntimeError, OSError) as error:
+        if not type(error).__module__.startswith("components."):
+            raise  # nobody foresaw it: the call stack helps, the message may not
         _say(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from components.tracking import runs
 from components.workspace import Workspace
 from flows.cli.tables import say
 
@@ -25,6 +24,8 @@ def dashboards(
     prefect_port: Annotated[int, Parameter(help="Port of Prefect: flows, tasks, logs.")] = 4200,
 ) -> None:
     """Open MLflow and Prefect on this machine's own records, on loopback only, until Ctrl-C."""
+    from components.tracking import runs
+
     workspace = Workspace.from_environment()
     uri = runs.configure(workspace.home)
     commands = []

@@ -10,13 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 from cyclopts import App, Parameter
 
-from components.evaluation.extractors import EfficientNetLite0Config, InceptionConfig, pair_advice
 from components.section import Section
 from components.storage import StorageError, open_storage, probe_conditional_writes
-from components.tracking import runs
 from components.workspace import Workspace
 from flows.cli.tables import say, table
 
@@ -65,6 +62,10 @@ def _findings(store: str | None) -> Iterator[Finding]:
 
 
 def _torch() -> Finding:
+    import torch
+
+    from components.evaluation.extractors import pair_advice
+
     found = f"torch {torch.__version__}, torchvision {_version('torchvision')}"
     try:
         import torchvision  # noqa: F401 - importing is the check
@@ -75,6 +76,8 @@ def _torch() -> Finding:
 
 
 def _devices() -> Finding:
+    import torch
+
     if not torch.cuda.is_available():
         return Finding(what="GPUs", state="note", found=f"none; {os.cpu_count()} cores", advice="small models only")
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
@@ -82,6 +85,8 @@ def _devices() -> Finding:
 
 
 def _weights() -> Iterator[Finding]:
+    from components.evaluation.extractors import EfficientNetLite0Config, InceptionConfig
+
     extractors: list[tuple[str, Callable[[], Path], Literal["note", "problem"]]] = [
         ("EfficientNet-Lite0 weights", EfficientNetLite0Config().weights, "problem"),
         ("Inception weights (for FID)", InceptionConfig(download=False).weights, "note"),
@@ -104,6 +109,8 @@ def _tracking(home: Path) -> Finding:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith(("http://", "https://")):
         return _server("MLflow", uri.rstrip("/") + "/health", "MLFLOW_TRACKING_URI")
+    from components.tracking import runs
+
     runs.configure(home)
     return Finding(what="MLflow", state="ok", found=f"{_version('mlflow')}, on SQLite in {home}")
 

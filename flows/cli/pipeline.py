@@ -7,12 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from components.artifacts import Store
-from components.config import load
-from components.report.comparison import write_comparison
-from components.stages.planning import plan
 from components.workspace import Workspace
-from flows.cli import pages
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
 
@@ -105,6 +100,10 @@ def report(config: Config, *, set_: Overrides = ()) -> None:
 @app.command
 def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> None:
     """Validate a configuration and say what a run would do, and what it would reuse. Changes nothing."""
+    from components.artifacts import Store
+    from components.config import load
+    from components.stages.planning import plan
+
     content = load(config, set_)
     workspace = Workspace.from_environment()
     steps = plan(content, Store.open(content.store or str(workspace.store), workspace.cache))
@@ -125,6 +124,10 @@ def compare(
     ] = None,
 ) -> None:
     """Write a page that sets runs side by side."""
+    from components.artifacts import Store
+    from components.report.comparison import write_comparison
+    from flows.cli import pages
+
     workspace = Workspace.from_environment()
     artifacts = Store.open(store or workspace.store, workspace.cache).root
     columns = [pages.column(artifacts, run) for run in runs]

@@ -5,9 +5,6 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from components.artifacts import Store
-from components.stages.lineage import verify_lineage
-from components.tracking import registry, runs
 from components.workspace import Workspace
 from flows.cli.tables import say, table
 
@@ -20,6 +17,8 @@ _SHOWN = ("psnr_hole", "fd_efficientnet_lite0", "fid", "reconstruction_psnr")
 @app.command
 def models(*, as_json: AsJson = False) -> None:
     """List the registered models: which version is in service, and how good it is."""
+    from components.tracking import registry, runs
+
     runs.configure(Workspace.from_environment().home)
     records = registry.models()
     if as_json:
@@ -47,6 +46,8 @@ def rollback(
     to: Annotated[int | None, Parameter(help="Version to return to; by default the previous champion.")] = None,
 ) -> None:
     """Put the previous champion back in service. What was rolled back is not promoted again by a schedule."""
+    from components.tracking import registry, runs
+
     runs.configure(Workspace.from_environment().home)
     before = registry.champion(name)
     standing = registry.rollback(name, to, by="kintsugi rollback")
@@ -61,6 +62,10 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check ledger, aliases and files of models, and the champion's lineage down to the shards, byte by byte."""
+    from components.artifacts import Store
+    from components.stages.lineage import verify_lineage
+    from components.tracking import registry, runs
+
     workspace = Workspace.from_environment()
     runs.configure(workspace.home)
     artifacts = Store.open(store or workspace.store, workspace.cache).root

@@ -2,21 +2,13 @@
 
 import subprocess
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from components.recipes.export import load_producer
-from components.recipes.recipe import Generator, Restorer
-from components.recipes.repair import repair as mend
-from components.report import figures
-from components.tracking import registry, runs, scoring
-from components.tracking.packaging import Delivery
-from components.tracking.standing import ModelRecord
-from components.workspace import Workspace
 from flows.cli.tables import say
 
 app = App()
@@ -35,13 +27,17 @@ def repair(
     version: Version = None,
 ) -> None:
     """Mend a picture with the champion. Pixels that are not missing are kept untouched."""
+    from components.recipes.recipe import Restorer
+    from components.recipes.repair import repair as mend
+    from flows.cli import champions
+
     picture, holes = _read(image), _read_mask(mask)
     if holes.shape != picture.shape[:2]:
         raise ValueError(
             f"{mask}: {holes.shape[1]} x {holes.shape[0]} pixels, expected those of {image}, "
             f"{picture.shape[1]} x {picture.shape[0]}"
         )
-    name, producer = _producer(model, version)
+    name, producer = champions.producer(model, version)
     if not isinstance(producer, Restorer):
         raise ValueError(f"{name} makes pictures and mends none; name an inpainter with --model")  # noqa: TRY004 - the user chose it
     _save(mend(producer, picture, holes), output)
@@ -60,9 +56,13 @@ def generate(
     version: Version = None,
 ) -> None:
     """Make pictures with the champion."""
+    from components.recipes.recipe import Generator
+    from components.report import figures
+    from flows.cli import champions
+
     if count < 1:
         raise ValueError(f"-n {count}: expected at least 1")
-    name, producer = _producer(model, version)
+    name, producer = champions.producer(model, version)
     if not isinstance(producer, Generator):
         raise ValueError(f"{name} mends pictures and makes none; name a gan or vae with --model")  # noqa: TRY004
     pictures = producer.generate(count, seed)
@@ -84,38 +84,13 @@ def serve(
     port: Annotated[int, Parameter(help="Port to listen on.")] = 5001,
 ) -> None:
     """Serve the champion over HTTP with MLflow's scoring server, until Ctrl-C."""
-    record, delivery = _delivered(model, version)
+    from components.tracking import scoring
+    from flows.cli import champions
+
+    record, delivery = champions.delivered(model, version)
     command, environment = scoring.scoring_command(delivery.model, host=host, port=port)
     say(f"{record.name} version {delivery.version} on http://{host}:{port}/invocations")
     raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
-
-
-def _delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
-    workspace = Workspace.from_environment()
-    runs.configure(workspace.home)
-    record = _resolved(model)
-    number = version if version is not None else record.champion
-    if number is None:
-        raise ValueError(f"{record.name} has no champion yet; kintsugi run CONFIG trains and promotes one")
-    return record, registry.download(record.name, number, workspace.cache / "models" / f"{record.name}-{number}")
-
-
-def _producer(model: str, version: int | None) -> tuple[str, Any]:
-    record, delivery = _delivered(model, version)
-    return f"{record.name} version {delivery.version}", load_producer(delivery.export)
-
-
-def _resolved(model: str) -> ModelRecord:
-    """Return the model of this name, or the only one whose name ends so."""
-    records = registry.models()
-    fitting = [record for record in records if record.name == model] or [
-        record for record in records if record.name.endswith(f"-{model}")
-    ]
-    if len(fitting) != 1:
-        known = ", ".join(record.name for record in fitting or records) or "none; kintsugi run CONFIG makes some"
-        problem = "is the name of more than one model" if fitting else "is not registered"
-        raise ValueError(f"--model {model} {problem}; there are: {known}")
-    return fitting[0]
 
 
 def _opened(path: Path) -> Image.Image:
