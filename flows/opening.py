@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from prefect.runtime import flow_run
 
@@ -31,10 +32,11 @@ def opened(config: Path, overrides: Sequence[str]) -> Iterator[tuple[RunConfig, 
         run.name,
         run.name,
         run_digest(run),
-        params=flatten(run.model_dump(mode="json")),
+        params=flatten(_determining(run)),
         tags={"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""},
     )
     store = Store.open(run.store or str(workspace.store), workspace.cache)
+    store.remove_drafts()
     site = Site(workspace, store, uri, run.name, parent, watcher.get())
     token = _current.set((run, site))
     try:
@@ -46,5 +48,9 @@ def opened(config: Path, overrides: Sequence[str]) -> Iterator[tuple[RunConfig, 
 
 def run_digest(run: RunConfig) -> str:
     """Return the identity of a run: all of its configuration but where it is stored and how it is carried out."""
+    return digest_of(_determining(run))
+
+
+def _determining(run: RunConfig) -> dict[str, Any]:
     models = {name: model.model_dump(mode="json", exclude={"execution"}) for name, model in run.models.items()}
-    return digest_of({**run.model_dump(mode="json", exclude={"store", "models"}), "models": models})
+    return {**run.model_dump(mode="json", exclude={"store", "models"}), "models": models}

@@ -75,8 +75,11 @@ def train(
     )
     if host.rank > 0:
         return _lend_processors(name, job, inputs, site)
-    params = flatten({"seed": seed, **model.model_dump(mode="json")})
+    params = flatten({"seed": seed, **model.model_dump(mode="json", exclude={"execution"})})
+    execution = flatten(model.model_dump(mode="json", include={"execution"}))
     with site.workspace.training_lock(digest), tracked(site, name, digest, params) as run_id:
+        # Tags, for params are fixed by the first attempt, and the next one may be carried out otherwise.
+        runs.link_run(run_id, {name: str(value) for name, value in execution.items()})
         runs.log_dataset(run_id, "train", shards.digest, str(shards.path), "training")
         tracked_job = job.model_copy(update={"tracking_run": run_id})
         checkpoint = site.store.materialise(Checkpoint, inputs, partial(_run_training, name, tracked_job, site))

@@ -15,6 +15,7 @@ app = App(
     name="kintsugi",
     help="Train models that make images and models that mend them, and put the better one in service.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
 )
 for commands in (pipeline.app, registry.app, use.app, dashboards.app, doctor.app):
     app.update(commands)
