@@ -27,6 +27,8 @@ def opened(config: Path, overrides: Sequence[str]) -> Iterator[tuple[RunConfig, 
         return
     run = load(config, overrides)
     workspace = Workspace.from_environment()
+    store = Store.open(run.store or str(workspace.store), workspace.cache)
+    store.remove_drafts()
     uri = runs.configure(workspace.home)
     parent = runs.open_run(
         run.name,
@@ -35,8 +37,6 @@ def opened(config: Path, overrides: Sequence[str]) -> Iterator[tuple[RunConfig, 
         params=flatten(_determining(run)),
         tags={"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""},
     )
-    store = Store.open(run.store or str(workspace.store), workspace.cache)
-    store.remove_drafts()
     site = Site(workspace, store, uri, run.name, parent, watcher.get())
     token = _current.set((run, site))
     try:

@@ -1,20 +1,18 @@
 """Command dashboards: MLflow's and Prefect's pages over what this machine has recorded."""
 
 import os
-import subprocess
 import sys
-import time
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
+from flows.cli.servers import serve
 from flows.cli.tables import say
 
 app = App()
 
 _HERE = "127.0.0.1"
-_GRACE_S = 10.0
 
 
 @app.command
@@ -40,30 +38,4 @@ def dashboards(
         commands.append(["mlflow", "server", "--host", _HERE, "--port", str(mlflow_port), "--backend-store-uri", uri])
         say(f"MLflow: http://{_HERE}:{mlflow_port}")
     if commands:
-        _serve(commands)
-
-
-def _serve(commands: list[list[str]]) -> None:
-    """Run the servers until Ctrl-C, or until one of them ends by itself, as it does when its port is taken.
-
-    Raises:
-        SystemExit: With the exit code of the server that ended.
-    """
-    servers = [subprocess.Popen([sys.executable, "-m", *command]) for command in commands]
-    try:
-        while True:
-            for command, server in zip(commands, servers, strict=True):
-                if (code := server.poll()) is not None:
-                    sys.stderr.write(f"{command[0]} ended with exit code {code}\n")
-                    raise SystemExit(code)
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        return
-    finally:
-        for server in servers:
-            server.terminate()
-        for server in servers:
-            try:
-                server.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                server.kill()
+        serve([[sys.executable, "-m", *command] for command in commands], os.environ)

@@ -1,6 +1,5 @@
 """Commands that use the champions: repair, generate, serve."""
 
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from flows.cli import servers
 from flows.cli.tables import say
 
 app = App()
@@ -90,7 +90,7 @@ def serve(
     record, delivery = champions.delivered(model, version)
     command, environment = scoring.scoring_command(delivery.model, host=host, port=port)
     say(f"{record.name} version {delivery.version} on http://{host}:{port}/invocations")
-    raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
+    servers.serve([command], environment)
 
 
 def _opened(path: Path) -> Image.Image:
