@@ -37,8 +37,8 @@ class GanConfig(Section):
     augmentation: AugmentationConfig | None = None
     """Random changes to all that the discriminator sees; helps below about 20,000 images. None changes nothing."""
     sampling_scale: float = Field(default=1.0, gt=0, le=1)
-    """Standard deviation of the noise that pictures are made from after training; below 1 they are more typical and less
-    varied, as with the truncation trick of Brock et al. 2019, https://arxiv.org/abs/1809.11096. Training uses 1."""
+    """Standard deviation of the noise that pictures are made from after training; below 1 they are more typical and
+    less varied, as with the truncation trick of Brock et al. 2019, https://arxiv.org/abs/1809.11096."""
     discriminator_steps: int = Field(default=1, ge=1)
     """Discriminator steps per generator step."""
 

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.corruption import CorruptionMix
 from components.data import Batch
+from components.models.dcgan import DcganGeneratorConfig
 from components.objectives.adversarial import Relativistic, Wasserstein
 from components.recipes import RecipeConfig
 from components.recipes.gan import GanConfig
@@ -149,3 +150,10 @@ def test_an_inpainter_without_damaged_pictures_says_so(shapes):
     (phase,) = InpainterConfig().build(16, 1).phases
     with pytest.raises(ValueError, match="needs batches with corrupted images and masks"):
         phase.objective(batch, 0)
+
+
+def test_a_smaller_sampling_scale_draws_pictures_nearer_to_the_mean():
+    network = GanConfig(generator=DcganGeneratorConfig(latent=8, width=8)).serving_network(16)
+    wide, narrow = (GanConfig(generator=DcganGeneratorConfig(latent=8, width=8), sampling_scale=s) for s in (1.0, 0.25))
+    spread = [one.producer(network).generate(24, seed=3).std(axis=0).mean() for one in (wide, narrow)]
+    assert spread[1] < 0.8 * spread[0]
