@@ -112,6 +112,8 @@ def test_a_models_run_holds_params_losses_against_images_and_scores(tracked):
     vae = tracked["vae"]
     assert vae.data.params["training.images"] == "1600"
     assert vae.data.params["recipe.network.latent"] == "4"
+    assert vae.data.tags["kintsugi.execution.processes"] == "1"
+    assert not [name for name in vae.data.params if name.startswith("execution")]
     history = MlflowClient().get_metric_history(vae.info.run_id, "vae/loss")
     assert [point.step for point in history] == [320, 640, 960, 1280, 1600]
     assert history[-1].value < history[0].value
