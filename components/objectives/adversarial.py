@@ -33,6 +33,9 @@ class Adversarial(Section, ABC):
     """γ of R2: the same at made images."""
     gradient_penalty: float = Field(default=0.0, ge=0)
     """λ of the squared difference to 1 of the slope between real and made images."""
+    penalty_every: int = Field(default=1, ge=1)
+    """Take the penalties on each n-th discriminator step only, n times as heavy: they cost about as much as the rest
+    of the step. Lazy regularisation, Karras et al. 2020, section 3.1, https://arxiv.org/abs/1912.04958."""
 
     needs_real_for_generator: ClassVar[bool] = False
     """Whether `generator_loss` compares with the logits of real images."""
@@ -41,6 +44,14 @@ class Adversarial(Section, ABC):
     def needs_penalty(self) -> bool:
         """Whether `penalty` can be other than 0."""
         return self.r1 > 0 or self.r2 > 0 or self.gradient_penalty > 0
+
+    def at(self, step: int) -> "Adversarial":
+        """Return the loss of discriminator step `step`, counted from 0: with the penalties that are due, or none."""
+        if self.penalty_every == 1:
+            return self
+        weight = 0 if step % self.penalty_every else self.penalty_every
+        penalties = {name: weight * getattr(self, name) for name in ("r1", "r2", "gradient_penalty")}
+        return self.model_copy(update=penalties)
 
     @abstractmethod
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Float[Tensor, ""]:

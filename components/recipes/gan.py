@@ -111,13 +111,14 @@ class DiscriminatorObjective(nn.Module):
         self.discriminator = discriminator
         self.game = game
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
         """Return the loss and, for the curves, the mean logits."""
         with torch.no_grad():
             fake = self.generator(batch.noise("latent/discriminator", self.game.generator.latent))
         real = _seen(batch.images, batch, "real", self.game)
         fake = _seen(fake, batch, "fake", self.game)
-        terms = self.game.loss.discriminator_terms(self.discriminator, real, fake, batch.uniform("penalty"))
+        loss = self.game.loss.at(images // batch.global_size)
+        terms = loss.discriminator_terms(self.discriminator, real, fake, batch.uniform("penalty"))
         reported = {
             "penalty": terms.penalty,
             "real_logit": terms.real_logits.mean(),

@@ -164,14 +164,15 @@ class PatchObjective(nn.Module):
         self.discriminator = discriminator
         self.loss = loss
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
         """Return the loss and, for the curves, the mean logits."""
         corrupted, missing = damaged(batch)
         with torch.no_grad():
             mended = composite(self.network(corrupted, missing).float(), batch.images, missing)
         real_logits, fake_logits = self.discriminator(torch.cat([batch.images, mended])).float().chunk(2)
         loss = self.loss.discriminator_loss(real_logits, fake_logits, missing)
-        penalty = self.loss.game.penalty(self.discriminator, batch.images, mended, batch.uniform("penalty"))
+        game = self.loss.game.at(images // batch.global_size)
+        penalty = game.penalty(self.discriminator, batch.images, mended, batch.uniform("penalty"))
         reported = {"penalty": penalty, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return {"loss": loss + penalty, **{name: value.detach() for name, value in reported.items()}}
 

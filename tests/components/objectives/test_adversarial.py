@@ -49,6 +49,16 @@ def test_one_pass_gives_what_separate_passes_give(cls, config, weights):
 
 
 @pytest.mark.parametrize("cls", LOSSES)
+def test_penalties_on_every_third_step_weigh_as_much_over_three_steps_as_penalties_on_each(cls):
+    network = DcganDiscriminatorConfig(width=4).build(8)
+    weights = {"r1": 0.1, "r2": 0.2, "gradient_penalty": 0.3}
+    always, lazy = cls(**weights), cls(**weights, penalty_every=3)
+    lazy_penalties = [lazy.at(step).discriminator_terms(network, *images()).penalty.item() for step in (6, 7, 8)]
+    assert lazy_penalties[1:] == [0, 0]
+    assert lazy_penalties[0] == pytest.approx(3 * always.at(7).penalty(network, *images()).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("cls", LOSSES)
 def test_each_player_gains_by_moving_logits_its_own_way(cls):
     real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
     up, down = torch.autograd.grad(cls().discriminator_loss(real, fake), [real, fake])
