@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from components import seeding
 from components.baselines import GenerationBaseline, RestorationBaseline
 from components.baselines.biharmonic import Biharmonic
 from components.baselines.filling import MeanFill, NavierStokes, Telea
@@ -17,14 +18,17 @@ from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 from components.data import FrozenImages, PixelSource, ShardReader, ShardSet
 from components.evaluation.extractors import FidelityConfig
+from components.evaluation.likelihood import likelihood_scores
 from components.evaluation.protocol import MODEL_ROW, Score
 from components.evaluation.restoration import reconstruction_scores, restoration_scores
-from components.recipes.recipe import Images, Reconstructor
+from components.recipes.recipe import Images, LatentModel, Reconstructor
 from components.report import figures
 from components.section import Section
 
 _SHOWN = 36
 _ROWS = 10
+_STEPS = 7
+_CALIBRATION_IMAGES = 4096
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,9 @@ class GenerationEvaluation(Section):
             scores += reconstruction_scores(again, evidence.test, evidence.test_digest, evidence.seed)
             views = [("image", evidence.test[:_ROWS]), ("reconstruction", again[:_ROWS])]
             pictures["reconstructions"] = figures.panels(views)
+        if isinstance(producer, LatentModel):
+            scores += _likelihood(producer, evidence)
+            pictures |= _ways(producer, evidence)
         return Measured({MODEL_ROW: scores}, pictures)
 
     def measure_baselines(self, evidence: Evidence) -> Measured:
@@ -167,6 +174,26 @@ class RestorationEvaluation(Section):
 
 
 EvaluationConfig = Annotated[GenerationEvaluation | RestorationEvaluation, Field(discriminator="kind")]
+
+
+def _likelihood(model: LatentModel, evidence: Evidence) -> tuple[Score, ...]:
+    count = min(_CALIBRATION_IMAGES, len(evidence.training))
+    rows = seeding.numpy_generator(evidence.seed, "calibration").permutation(len(evidence.training))[:count]
+    bound = model.bound(evidence.test, evidence.training.take(rows, axis=0), evidence.seed)
+    return likelihood_scores(bound, evidence.test[0].size, count, evidence.test_digest, evidence.seed)
+
+
+def _ways(model: LatentModel, evidence: Evidence) -> dict[str, NDArray[np.uint8]]:
+    """Return pictures of the ways between the first test images, and between the first samples, as neighbours."""
+    headings = [f"{place:.0%}" for place in np.linspace(0, 1, _STEPS)]
+    images = evidence.test[:_ROWS]
+    first, second = images[:-1:2], images[1::2]
+    codes = zip(headings, model.between(first, second, _STEPS), strict=True)
+    draws = zip(headings, model.between_draws(_ROWS // 2, _STEPS, evidence.seed), strict=True)
+    return {
+        "interpolations": figures.panels([("image", first), *codes, ("image ", second)]),
+        "interpolations_of_samples": figures.panels(list(draws)),
+    }
 
 
 def _frozen(evidence: Evidence) -> FrozenImages:

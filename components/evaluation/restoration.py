@@ -100,46 +100,6 @@ def reconstruction_scores(
     )
 
 
-def likelihood_scores(
-    nats: Float[NDArray[np.float64], " images"],
-    dimensions: int,
-    reference_digest: str,
-    *,
-    level_width: float = 1.0,
-    seed: int = 0,
-) -> tuple[Score, ...]:
-    """Return `nats_per_image` and `bits_per_dim` from a bound on the negative log-likelihood of each picture.
-
-    Args:
-        nats: Negative evidence lower bound of each picture, in nats.
-        dimensions: Numbers in one picture: height × width × 3.
-        reference_digest: What determined the pictures.
-        level_width: Distance of two neighbouring 8-bit levels in the units of the density: 1 where `nats` are already
-            of 8-bit values, 2 / 255 for a density over [-1, 1]; the density times the width is the probability.
-        seed: Of the resampling behind the intervals.
-
-    Raises:
-        ValueError: There are no pictures.
-    """
-    if len(nats) == 0:
-        raise ValueError("there are no pictures to score")
-    discrete = nats - dimensions * np.log(level_width)
-    columns = np.stack([discrete, discrete / (dimensions * np.log(2))], axis=1)
-    low, high = bootstrap_means(columns, seed)
-    protocol = Protocol(
-        metric="bound on the negative log-likelihood of 8-bit pictures",
-        implementation=_VERSION,
-        reference=reference_digest,
-        samples=len(nats),
-        seed=seed,
-        settings={"dimensions": dimensions, "level_width": level_width},
-    )
-    return tuple(
-        _score(name, columns[:, i], (low[i], high[i]), "lower", protocol)
-        for i, name in enumerate(("nats_per_image", "bits_per_dim"))
-    )
-
-
 def _regions(restored: Pictures, truth: Pictures, missing: Missing) -> dict[str, Values]:
     """Return each region's values per picture, a few pictures at a time; hole values of whole pictures are 0."""
     composite = np.where(missing[..., None], restored, truth)

@@ -13,6 +13,8 @@ LEAKY_SLOPE = 0.2
 RELU_GAIN = math.sqrt(2)
 LEAKY_GAIN = math.sqrt(2 / (1 + LEAKY_SLOPE**2))
 LINEAR_GAIN = 1.0
+SILU_GAIN = 1.677
+"""SiLU makes 0.3557 of a standard normal's second moment (measured, 4 million draws)."""
 GATED_GAIN = math.sqrt(5)
 """Where a and g are normal with variance 5, ELU(a) · sigmoid(g) has second moment 1.00 (measured, 4 million draws)."""
 

@@ -1,4 +1,4 @@
-"""A convolutional variational autoencoder's two networks (Kingma and Welling 2014, https://arxiv.org/abs/1312.6114)."""
+"""Vae: what every variational autoencoder is, and the plain convolutional one."""
 
 from itertools import pairwise
 from typing import Literal
@@ -16,49 +16,40 @@ from components.section import Section
 _LOG_VARIANCE_RANGE = (-30.0, 20.0)  # exp stays finite and above zero in float32 and bfloat16
 
 
-class ConvVaeConfig(Section):
-    """Halves the side by strided convolutions to 4 x 4, and doubles it back by transposed ones."""
+class Vae(nn.Module):
+    """Encoder to a diagonal Gaussian over the code, and decoder from a code to an image.
 
-    kind: Literal["conv"] = "conv"
-    latent: int = Field(default=128, ge=1, le=4096)
-    """Numbers that describe one image."""
-    width: int = Field(default=32, ge=4, le=1024)
-    """Channels next to the image; doubled at each smaller size, to at most 8 times."""
+    Kingma and Welling 2014, https://arxiv.org/abs/1312.6114. A code is a flat row of numbers to all who use it, however
+    the network arranges them inside, so prior, mixture, loss and export are the same for every network.
+    """
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
+    def __init__(
+        self,
+        latent: int,
+        *,
+        encoder: nn.Module,
+        posterior: nn.Module,
+        expand: nn.Module,
+        decoder: nn.Module,
+        last: nn.Module,
+    ) -> None:
+        """Join the parts in the order in which they act.
 
-    def build(self, size: int) -> "ConvVae":
-        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
-        return ConvVae(self, size)
-
-
-class ConvVae(nn.Module):
-    """Encoder to a diagonal Gaussian over the latent, and decoder from a latent to an image."""
-
-    def __init__(self, config: ConvVaeConfig, size: int) -> None:
+        Args:
+            latent: Numbers in a code.
+            encoder: Image in [-1, 1] to features.
+            posterior: Features to the means, then the log-variances, of the code.
+            expand: Code to features.
+            decoder: Features to features of the full size.
+            last: Those to an image, before tanh.
+        """
         super().__init__()
-        self.latent = config.latent
-        widths = pyramid(config.width, doublings(size))
-        coarsest = widths[-1]
-        encoder: list[nn.Module] = []
-        for fine, coarse in pairwise([3, *widths]):
-            encoder += [nn.Conv2d(fine, coarse, 4, stride=2, padding=1, bias=False), *_finish(coarse)]
-        self.encoder = nn.Sequential(*encoder, nn.Flatten())
-        self.posterior = nn.Linear(coarsest * 16, 2 * config.latent)
-        self.expand = nn.Sequential(
-            nn.Linear(config.latent, coarsest * 16, bias=False), nn.Unflatten(1, (coarsest, 4, 4)), *_finish(coarsest)
-        )
-        decoder: list[nn.Module] = []
-        upwards = [*widths[::-1], widths[0]]
-        for coarse, fine in pairwise(upwards):
-            decoder += [nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1, bias=False), *_finish(fine)]
-        self.decoder = nn.Sequential(*decoder)
-        self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
-        initialise(self, LEAKY_GAIN)
-        initialise(self.posterior, LINEAR_GAIN)
-        initialise(self.last, LINEAR_GAIN)
+        self.latent = latent
+        self.encoder = encoder
+        self.posterior = posterior
+        self.expand = expand
+        self.decoder = decoder
+        self.last = last
 
     def encode(
         self, image: Float[Tensor, "batch 3 size size"]
@@ -68,7 +59,7 @@ class ConvVae(nn.Module):
         return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
 
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
-        """Return the mean image of each latent, in [-1, 1]."""
+        """Return the mean image of each code, in [-1, 1]."""
         return torch.tanh(self.last(self.decoder(self.expand(latent))))
 
     def forward(
@@ -92,6 +83,47 @@ def reparameterise(
         noise: Standard normal.
     """
     return mean + torch.exp(0.5 * log_variance) * noise
+
+
+class ConvVaeConfig(Section):
+    """Halves the side by strided convolutions to 4 x 4, and doubles it back by transposed ones."""
+
+    kind: Literal["conv"] = "conv"
+    latent: int = Field(default=128, ge=1, le=4096)
+    """Numbers that describe one image."""
+    width: int = Field(default=32, ge=4, le=1024)
+    """Channels next to the image; doubled at each smaller size, to at most 8 times."""
+
+    def check(self, size: int) -> None:
+        """Raise ValueError unless the network can be built for images of `size` px."""
+        doublings(size)
+
+    def build(self, size: int) -> Vae:
+        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
+        widths = pyramid(self.width, doublings(size))
+        coarsest = widths[-1]
+        encoder: list[nn.Module] = []
+        for fine, coarse in pairwise([3, *widths]):
+            encoder += [nn.Conv2d(fine, coarse, 4, stride=2, padding=1, bias=False), *_finish(coarse)]
+        posterior = nn.Linear(coarsest * 16, 2 * self.latent)
+        expand = nn.Sequential(
+            nn.Linear(self.latent, coarsest * 16, bias=False), nn.Unflatten(1, (coarsest, 4, 4)), *_finish(coarsest)
+        )
+        decoder: list[nn.Module] = []
+        for coarse, fine in pairwise([*widths[::-1], widths[0]]):
+            decoder += [nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1, bias=False), *_finish(fine)]
+        network = Vae(
+            self.latent,
+            encoder=nn.Sequential(*encoder, nn.Flatten()),
+            posterior=posterior,
+            expand=expand,
+            decoder=nn.Sequential(*decoder),
+            last=nn.Conv2d(widths[0], 3, 3, padding=1),
+        )
+        initialise(network, LEAKY_GAIN)
+        initialise(network.posterior, LINEAR_GAIN)
+        initialise(network.last, LINEAR_GAIN)
+        return network
 
 
 def _finish(channels: int) -> list[nn.Module]:

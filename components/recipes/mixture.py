@@ -16,6 +16,7 @@ from components import seeding
 from components.section import Section
 
 _MOST_CODES = 20_000
+_MOST_NUMBERS = 2**25  # of all covariances: 134 MB in the export, and some gigabytes while they are fitted
 
 
 class MixtureConfig(Section):
@@ -26,9 +27,14 @@ class MixtureConfig(Section):
     least_variance: float = Field(default=1e-3, gt=0)
     """Added to every variance, so that no normal shrinks to a few codes."""
 
-    def check(self, codes: int) -> None:
-        """Raise ValueError unless there are ten codes for each normal."""
-        if codes < 10 * self.components:
+    def check(self, latent: int, codes: int | None = None) -> None:
+        """Raise ValueError unless the covariances fit into memory and `codes`, if known, are ten for each normal."""
+        if self.components * latent**2 > _MOST_NUMBERS:
+            raise ValueError(
+                f"recipe.mixture.components {self.components} for codes of {latent:,} numbers, expected at most "
+                f"{_MOST_NUMBERS // latent**2}, because each normal holds {latent:,} x {latent:,} covariances"
+            )
+        if codes is not None and codes < 10 * self.components:
             raise ValueError(
                 f"recipe.mixture.components {self.components} for {codes} training images, expected at least ten "
                 "images for each"
@@ -71,7 +77,7 @@ def fit_mixture(codes: Float[NDArray[np.float64], "codes latent"], config: Mixtu
     Raises:
         ValueError: There are too few codes for so many normals.
     """
-    config.check(len(codes))
+    config.check(codes.shape[1], len(codes))
     rng = seeding.numpy_generator(seed, "mixture")
     chosen = codes if len(codes) <= _MOST_CODES else codes[rng.choice(len(codes), _MOST_CODES, replace=False)]
     found = GaussianMixture(

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -47,6 +47,35 @@ class Reconstructor(Protocol):
 
     def reconstruct(self, images: Images) -> Images:
         """Return what is left of `images`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The negative evidence lower bound of pictures in its two halves, and the codes behind it."""
+
+    distortion: Float[np.ndarray, " images"]
+    """Nats to name each 8-bit picture once a draw of its code is known."""
+    rate: Float[np.ndarray, " images"]
+    """Divergence of each picture's code from the prior, in nats."""
+    means: Float[np.ndarray, "images latent"]
+    """Mean of each picture's code."""
+
+
+@runtime_checkable
+class LatentModel(Protocol):
+    """Has a code for every picture and a picture for every code."""
+
+    def bound(self, images: Images, calibration: Images, seed: int) -> Bound:
+        """Return the bound on the likelihood of `images`, pixels straying as far as on the images `calibration`."""
+        ...
+
+    def between(self, first: Images, second: Images, steps: int) -> Sequence[Images]:
+        """Return `steps` views of the ways from `first` to `second`, each with a picture per pair."""
+        ...
+
+    def between_draws(self, pairs: int, steps: int, seed: int) -> Sequence[Images]:
+        """Return `steps` views of the ways between the pictures 2n and 2n + 1 of the draw `seed`."""
         ...
 
 

@@ -1,5 +1,8 @@
 """VAE: an encoder and a decoder with a random bottleneck (Kingma and Welling 2014, https://arxiv.org/abs/1312.6114)."""
 
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
@@ -11,10 +14,22 @@ from components import seeding
 from components.data.batch import Batch
 from components.data.cache import PixelSource
 from components.models import VaeNetworkConfig
-from components.models.vae import ConvVae, ConvVaeConfig, reparameterise
-from components.objectives.variational import VariationalConfig
+from components.models.vae import ConvVaeConfig, Vae, reparameterise
+from components.objectives.reconstruction import LEVEL_WIDTH, level_nats
+from components.objectives.variational import VariationalConfig, divergence
+from components.recipes.interpolation import spherical, straight
 from components.recipes.mixture import Mixture, MixtureConfig, fit_mixture
-from components.recipes.recipe import PRODUCER, Images, Recipe, device_of, latents_of, row_blocks, to_pixels, to_tensor
+from components.recipes.recipe import (
+    PRODUCER,
+    Bound,
+    Images,
+    Recipe,
+    device_of,
+    latents_of,
+    row_blocks,
+    to_pixels,
+    to_tensor,
+)
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
@@ -41,8 +56,8 @@ class VaeConfig(Section):
     def check(self, size: int, images: int | None = None) -> None:
         """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
         self.network.check(size)
-        if self.mixture is not None and images is not None:
-            self.mixture.check(images)
+        if self.mixture is not None:
+            self.mixture.check(self.network.latent, images)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return the network with its initial weights, and the one phase."""
@@ -58,7 +73,7 @@ class VaeConfig(Section):
 
     def finished(self, network: nn.Module, training: PixelSource, seed: int) -> "CodedVae":
         """Return the trained network with what is fitted to it afterwards."""
-        vae = cast("ConvVae", network)
+        vae = cast("Vae", network)
         mixture = fit_mixture(_codes(vae, training, seed), self.mixture, seed) if self.mixture else None
         return CodedVae(vae, mixture)
 
@@ -68,13 +83,13 @@ class VaeConfig(Section):
 
     def producer(self, network: nn.Module) -> "VaeProducer":
         """Return the network, in training or finished, behind the interface that evaluation and serving use."""
-        return VaeProducer(network if isinstance(network, CodedVae) else CodedVae(cast("ConvVae", network), None))
+        return VaeProducer(network if isinstance(network, CodedVae) else CodedVae(cast("Vae", network), None))
 
 
 class CodedVae(nn.Module):
     """A VAE and what its new codes are drawn from: a mixture, or without one the prior."""
 
-    def __init__(self, vae: ConvVae, mixture: Mixture | None) -> None:
+    def __init__(self, vae: Vae, mixture: Mixture | None) -> None:
         super().__init__()
         self.vae = vae
         self.mixture = mixture
@@ -89,23 +104,37 @@ class CodedVae(nn.Module):
         return self.mixture.draw(samples, seed) if self.mixture else latents_of(samples, self.vae.latent, seed)
 
 
-@torch.inference_mode()
-def _codes(vae: ConvVae, training: PixelSource, seed: int) -> NDArray[np.float64]:
-    """Return one draw from each training image's posterior, (images, latent)."""
+@dataclass(frozen=True)
+class _Coded:
+    """A block of pictures and what the encoder makes of them, on the network's device."""
+
+    images: Tensor
+    mean: Tensor
+    log_variance: Tensor
+    code: Tensor
+    """One draw from each posterior."""
+
+
+def _coded(vae: Vae, pictures: PixelSource, seed: int, purpose: str) -> Iterator[_Coded]:
+    """Yield all pictures, block by block, with codes drawn from the stream `purpose`."""
     device = device_of(vae.eval())
-    blocks = []
-    for rows in row_blocks(len(training)):
-        images = training.take(np.arange(rows.start, rows.stop), axis=0)
-        mean, log_variance = (part.float().cpu() for part in vae.encode(to_tensor(images, device)))
-        noise = torch.randn(mean.shape, generator=seeding.torch_generator(seed, "posterior", rows.start))
-        blocks.append(reparameterise(mean, log_variance, noise).double().numpy())
-    return np.concatenate(blocks)
+    for rows in row_blocks(len(pictures)):
+        images = to_tensor(pictures.take(np.arange(rows.start, rows.stop), axis=0), device)
+        mean, log_variance = (part.float() for part in vae.encode(images))
+        noise = torch.randn(mean.shape, generator=seeding.torch_generator(seed, purpose, rows.start))
+        yield _Coded(images, mean, log_variance, reparameterise(mean, log_variance, noise.to(device)))
+
+
+@torch.inference_mode()
+def _codes(vae: Vae, training: PixelSource, seed: int) -> NDArray[np.float64]:
+    """Return one draw from each training image's posterior, (images, latent)."""
+    return np.concatenate([block.code.cpu().double().numpy() for block in _coded(vae, training, seed, "posterior")])
 
 
 class VaeObjective(nn.Module):
     """Negative evidence lower bound with a reparameterised sample."""
 
-    def __init__(self, network: ConvVae, loss: VariationalConfig) -> None:
+    def __init__(self, network: Vae, loss: VariationalConfig) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
@@ -135,3 +164,44 @@ class VaeProducer:
         blocks = [to_tensor(images[rows], device) for rows in row_blocks(len(images))]
         vae = self.network.vae
         return np.concatenate([to_pixels(vae.decode(vae.encode(block)[0])) for block in blocks])
+
+    @torch.inference_mode()
+    def bound(self, images: Images, calibration: Images, seed: int) -> Bound:
+        """Return the bound on the likelihood of `images` under the standard normal prior, with one draw per code.
+
+        Whatever sigma was trained with, the one that makes the images `calibration` likeliest is taken, so that models
+        are compared by what they decode.
+        """
+        vae = self.network.vae
+        sigma = self._sigma(calibration, seed)
+        distortion, rate, means = [], [], []
+        for block in _coded(vae, images, seed, "bound"):
+            distortion.append(level_nats(vae.decode(block.code), block.images, sigma))
+            rate.append(divergence(block.mean.double(), block.log_variance.double()).sum(1))
+            means.append(block.mean)
+        return Bound(*(torch.cat(blocks).cpu().numpy() for blocks in (distortion, rate, means)))
+
+    def _sigma(self, images: Images, seed: int) -> float:
+        """Return the root mean squared error of decoded draws, the likeliest width; no less than rounding's own."""
+        vae = self.network.vae
+        errors = [
+            (vae.decode(block.code).float() - block.images).square().flatten(1).mean(1)
+            for block in _coded(vae, images, seed, "calibration")
+        ]
+        return math.sqrt(max(torch.cat(errors).mean().item(), LEVEL_WIDTH**2 / 12))
+
+    @torch.inference_mode()
+    def between(self, first: Images, second: Images, steps: int) -> Sequence[Images]:
+        """Return `steps` views of the straight ways between the means of the codes of `first` and `second`."""
+        vae, device = self.network.vae, device_of(self.network)
+        start, end = (vae.encode(to_tensor(images, device))[0].float() for images in (first, second))
+        return self._seen(straight(start, end, steps))
+
+    @torch.inference_mode()
+    def between_draws(self, pairs: int, steps: int, seed: int) -> Sequence[Images]:
+        """Return `steps` views of the spherical ways between the pictures 2n and 2n + 1 of the draw `seed`."""
+        codes = self.network.draw(2 * pairs, seed).to(device_of(self.network))
+        return self._seen(spherical(codes[::2], codes[1::2], steps))
+
+    def _seen(self, ways: Tensor) -> Sequence[Images]:
+        return [to_pixels(self.network.vae.decode(codes)) for codes in ways]

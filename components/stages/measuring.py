@@ -18,7 +18,7 @@ from components.tracking import runs
 from components.tracking.metrics import MlflowTracker
 
 TABLE = "scores.json"
-_EVALUATION_CODE = 1
+_EVALUATION_CODE = 2
 """Version of what evaluation computes; raise it when equal models would get other scores."""
 
 

@@ -51,6 +51,8 @@ _SNAPSHOTS = 6
 _CAPTIONS = {
     "samples": "Drawn from the model with the evaluation seed; not chosen.",
     "reconstructions": "Test images and what is left of them after the bottleneck.",
+    "interpolations": "From one test image to the next by straight ways between the means of their codes.",
+    "interpolations_of_samples": "From one sample to the next by arcs between their codes, in even steps.",
     "random": "Baseline random: noise.",
     "template": "Baseline template: altered copies of training images.",
     "baselines": "What fills need no training, on the same damaged images.",
@@ -173,10 +175,16 @@ def _facts(chapter: Chapter) -> tuple[Fact, ...]:
 
 def _pictures(evaluated: Evaluated) -> Iterator[Picture]:
     for scores in (evaluated.scores, evaluated.baselines):
-        for path in sorted((scores.path / "pictures").glob("*.png")):
+        for path in sorted((scores.path / "pictures").glob("*.png"), key=_rank):
             if path.stem != "restorations":  # shown as panels
                 caption = _CAPTIONS.get(path.stem, path.stem)
                 yield Picture.of_file(path, alt=f"{path.stem}: {caption}", caption=caption)
+
+
+def _rank(path: Path) -> tuple[int, str]:
+    """Return a picture's place on the page: that of its caption above, and after all of these the others by name."""
+    captions = list(_CAPTIONS)
+    return (captions.index(path.stem) if path.stem in captions else len(captions), path.stem)
 
 
 def _panels(evaluated: Evaluated) -> Panels | None:

@@ -2,12 +2,22 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch import nn
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from components.objectives.reconstruction import CalibratedSigma, FixedSigma, bits_per_dimension, gaussian_nats
+from components.models.vae import Vae
+from components.objectives.reconstruction import (
+    CalibratedSigma,
+    FixedSigma,
+    bits_per_dimension,
+    gaussian_nats,
+    level_nats,
+)
 from components.objectives.variational import VariationalConfig, divergence
+from components.recipes.vae import CodedVae, VaeProducer
 
 
 def normal(*shape, seed=0):
@@ -78,3 +88,78 @@ def test_free_bits_charge_each_latent_number_at_least_their_price():
     with_free = free.losses(image, image, mean, log_variance, 0)["loss"].item()
     distortion = none.losses(image, image, torch.zeros(6, 4), log_variance, 0)["loss"].item()
     assert with_free - distortion == pytest.approx(charged, rel=1e-4)
+
+
+LEVELS = torch.arange(256).double() / 127.5 - 1
+
+
+@pytest.mark.parametrize("sigma", [1e-4, 1 / 255, 0.05, 2.0])
+@pytest.mark.parametrize("mean", [-1.0, -0.9985, 0.1234, 1.0])
+def test_the_probabilities_of_the_256_levels_sum_to_one(sigma, mean):
+    every = LEVELS.view(256, 1, 1, 1).expand(256, 3, 1, 1)
+    nats = level_nats(torch.full_like(every, mean), every, sigma) / 3
+    assert torch.exp(-nats).sum().item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("level", [0, 1, 100, 254, 255])
+def test_the_probability_of_a_level_is_the_mass_of_the_normal_around_it(level):
+    mean, sigma = 0.05, 0.7
+    low = -math.inf if level == 0 else LEVELS[level].item() - 1 / 255
+    high = math.inf if level == 255 else LEVELS[level].item() + 1 / 255
+    mass = 0.5 * (math.erf((high - mean) / sigma / math.sqrt(2)) - math.erf((low - mean) / sigma / math.sqrt(2)))
+    shape = (1, 3, 1, 1)
+    nats = level_nats(torch.full(shape, mean).double(), LEVELS[level].expand(shape), sigma)
+    assert nats.item() == pytest.approx(-3 * math.log(mass), rel=1e-9)
+
+
+def test_a_level_far_from_a_narrow_normal_is_unlikely_and_not_impossible():
+    nats = level_nats(torch.full((1, 3, 1, 1), -1.0), torch.full((1, 3, 1, 1), 0.5), 1e-3)
+    assert nats.item() == pytest.approx(3 * 0.5 * (1.5 / 1e-3) ** 2, rel=0.01)
+
+
+class Half(nn.Module):
+    """The exact posterior of x = s z + σ ε in one direction of the picture: means, then log-variances."""
+
+    def __init__(self, slope: float, sigma: float, values: int) -> None:
+        super().__init__()
+        precision = 1 + values * slope**2 / sigma**2
+        self.gain, self.log_variance = slope / sigma**2 / precision, -math.log(precision)
+
+    def forward(self, image):
+        mean = self.gain * image.flatten(1).sum(1, keepdim=True)
+        return torch.cat([mean, torch.full_like(mean, self.log_variance)], dim=1)
+
+
+class Spread(nn.Module):
+    """One number to all values of a 2 x 2 picture; undoes the tanh that follows."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(slope))
+
+    def forward(self, code):
+        return torch.atanh((self.slope * code).clamp(-0.999, 0.999)).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+
+
+def test_with_the_exact_posterior_the_bound_is_the_marginal_likelihood():
+    # Probabilistic principal component analysis, of which everything is known: x ~ N(0, s² 11ᵀ + σ² I).
+    slope, sigma, count = 0.2, 0.1, 4000
+    vae = Vae(
+        1,
+        encoder=nn.Identity(),
+        posterior=Half(slope, sigma, 12),
+        expand=nn.Identity(),
+        decoder=Spread(slope),
+        last=nn.Identity(),
+    )
+    pictures = (slope * normal(count, 1) + sigma * normal(count, 12, seed=1)).clamp(-1, 1)
+    pixels = ((pictures + 1) * 127.5).round().to(torch.uint8).view(count, 3, 2, 2).permute(0, 2, 3, 1).numpy()
+    bound = VaeProducer(CodedVae(vae, None)).bound(pixels, pixels, seed=0)
+    covariance = slope**2 * torch.ones(12, 12) + sigma**2 * torch.eye(12)
+    density = MultivariateNormal(torch.zeros(12), covariance).log_prob(pictures).double().numpy()
+    exact = -density - 12 * math.log(2 / 255)
+    found = bound.distortion + bound.rate
+    error = (found - exact).std() / math.sqrt(count)
+    assert error < 0.05
+    assert abs((found - exact).mean()) < 4 * error + 0.01
+    assert np.corrcoef(found, exact)[0, 1] > 0.7

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.evaluation.restoration import likelihood_scores, reconstruction_scores, restoration_scores
+from components.evaluation.restoration import reconstruction_scores, restoration_scores
 from components.seeding import numpy_generator
 
 
@@ -94,11 +94,3 @@ def test_reconstruction_scores_have_their_own_names(pictures):
     scores = named(reconstruction_scores(255 - truth, truth, "r"))
     assert set(scores) == {f"reconstruction_{m}" for m in ("psnr", "ssim", "mse", "rmse", "l1")}
     assert scores["reconstruction_psnr"].better == "higher"
-
-
-def test_uniform_density_needs_eight_bits_per_number():
-    dimensions = 48
-    nats = np.full(20, dimensions * np.log(2.0))
-    scores = named(likelihood_scores(nats, dimensions, "r", level_width=2 / 256))
-    assert scores["bits_per_dim"].value == pytest.approx(8)
-    assert scores["nats_per_image"].value == pytest.approx(48 * 8 * np.log(2))

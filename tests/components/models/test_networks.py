@@ -13,6 +13,7 @@ from components.models import (
 )
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.gated_unet import GatedUnetConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import reparameterise
 from components.section import kinds
@@ -81,10 +82,14 @@ def test_a_discriminator_gives_one_logit_per_image_and_all_of_it_learns(cls, siz
     assert_all_learn(network, logits.square().mean())
 
 
-@pytest.mark.parametrize("cls", kinds(VaeNetworkConfig))
-@pytest.mark.parametrize("size", [8, 32])
-def test_a_vae_encodes_to_a_normal_and_decodes_to_an_image(cls, size):
-    network = built(small(cls), size)
+VAES = [*(small(cls) for cls in kinds(VaeNetworkConfig)), ResidualVaeConfig(width=SMALL, latent=32, map_px=4)]
+
+
+@pytest.mark.parametrize("config", VAES)
+@pytest.mark.parametrize("size", [8, 32, 64])
+def test_a_vae_encodes_to_a_normal_and_decodes_to_an_image(config, size):
+    network = built(config, size)
+    assert network.latent == config.latent
     mean, log_variance = network.encode(picture(2, size))
     assert mean.shape == log_variance.shape == (2, network.latent)
     image, mean, log_variance = network(picture(2, size), normal(2, network.latent))
@@ -170,7 +175,7 @@ def test_a_dilation_under_one_pixel_is_refused():
     [
         *[(small(cls), (16,)) for cls in kinds(GeneratorConfig)],
         *[(cls(width=SMALL, normalisation="spectral"), (16,)) for cls in kinds(DiscriminatorConfig)],
-        *[(small(cls), (16,)) for cls in kinds(VaeNetworkConfig)],
+        *[(config, (16,)) for config in VAES],
         *[(small(cls), (16,)) for cls in kinds(InpainterNetworkConfig)],
         (PatchDiscriminatorConfig(width=SMALL), ()),
     ],
@@ -231,9 +236,9 @@ def test_an_inpainter_learns_a_tiny_batch(config):
     )
 
 
-@pytest.mark.parametrize("cls", kinds(VaeNetworkConfig))
-def test_a_vae_learns_a_tiny_batch(cls):
-    network = built(small(cls), 16)
+@pytest.mark.parametrize("config", VAES)
+def test_a_vae_learns_a_tiny_batch(config):
+    network = built(config, 16)
     target = picture(4, 8).repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert falls_by_half(
         lambda: (network.decode(network.encode(target)[0]) - target).square().mean(), network.parameters(), 60

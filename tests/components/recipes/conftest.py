@@ -10,6 +10,7 @@ from PIL import Image
 from components.data import ShapesSource
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.gated_unet import GatedUnetConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, write_export
@@ -27,6 +28,9 @@ RECIPES = {
     "vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4)),
     "vae with a mixture": VaeConfig(
         network=ConvVaeConfig(latent=8, width=4), mixture=MixtureConfig(components=1, least_variance=0.1)
+    ),
+    "vae of maps with a mixture": VaeConfig(
+        network=ResidualVaeConfig(latent=16, map_px=4, width=8), mixture=MixtureConfig(components=1, least_variance=0.1)
     ),
     "resnet": InpainterConfig(network=ResnetConfig(width=8, blocks=2)),
     "gated_unet": InpainterConfig(network=GatedUnetConfig(width=4)),

@@ -11,6 +11,7 @@ from components.data import Loader
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.patch import PatchDiscriminatorConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.objectives.adversarial import Relativistic
@@ -53,11 +54,25 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(float) - other.astype(float)).mean())
 
 
+def of_mean_picture(shapes: np.ndarray) -> float:
+    return distance(np.broadcast_to(shapes.mean(axis=0), shapes.shape), shapes)
+
+
 def test_a_vae_reconstructs_what_it_has_seen(learn, shapes):
     config = VaeConfig(network=ConvVaeConfig(latent=16, width=16), optimizer=QUICK)
     after = distance(learn(config, 150).reconstruct(shapes), shapes)
-    before = distance(np.broadcast_to(shapes.mean(axis=0), shapes.shape), shapes)  # the mean picture
-    assert after < 0.6 * before
+    assert after < 0.6 * of_mean_picture(shapes)
+
+
+@pytest.mark.parametrize("latent", [{"latent": 16}, {"latent": 64, "map_px": 4}], ids=["vector", "map"])
+def test_a_residual_vae_knows_sixteen_pictures_by_heart(latent, learn, shapes):
+    quick = QUICK.model_copy(update={"rate": 5e-3})
+    config = VaeConfig(network=ResidualVaeConfig(width=16, **latent), optimizer=quick)
+    producer = learn(config, 150)
+    assert distance(producer.reconstruct(shapes), shapes) < 0.25 * of_mean_picture(shapes)
+    known, strange = (producer.bound(images, shapes, seed=0) for images in (shapes, 255 - shapes))
+    assert (known.distortion + known.rate).mean() < 0.7 * shapes[0].size * np.log(256)
+    assert (known.distortion + known.rate).max() < (strange.distortion + strange.rate).min()
 
 
 ADVERSARY = AdversaryConfig(discriminator=PatchDiscriminatorConfig(width=8, layers=2))

@@ -8,16 +8,18 @@ from pydantic import TypeAdapter, ValidationError
 from components.corruption import CorruptionMix
 from components.data import Batch
 from components.models.dcgan import DcganGeneratorConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.objectives.adversarial import Relativistic, Wasserstein
 from components.recipes import RecipeConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.mixture import MixtureConfig
-from components.recipes.recipe import Generator, Reconstructor, Restorer, to_pixels, to_tensor
+from components.recipes.recipe import Generator, LatentModel, Reconstructor, Restorer, to_pixels, to_tensor
 from components.recipes.vae import VaeConfig
 from components.section import kinds
 
-GENERATORS = ("gan", "vae", "vae with a mixture")
+VAES = ("vae", "vae with a mixture", "vae of maps with a mixture")
+GENERATORS = ("gan", *VAES)
 INPAINTERS = ("resnet", "gated_unet")
 
 
@@ -61,12 +63,40 @@ def test_no_pictures_at_all_is_refused(name, producers):
 
 
 def test_only_the_vae_reconstructs(producers, shapes):
-    assert {name for name, producer in producers.items() if isinstance(producer, Reconstructor)} == {
-        "vae",
-        "vae with a mixture",
-    }
-    again = producers["vae"].reconstruct(shapes)
-    assert (again.shape, again.dtype) == (shapes.shape, np.uint8)
+    assert {name for name, producer in producers.items() if isinstance(producer, Reconstructor)} == set(VAES)
+    assert {name for name, producer in producers.items() if isinstance(producer, LatentModel)} == set(VAES)
+    for name in VAES:
+        again = producers[name].reconstruct(shapes)
+        assert (again.shape, again.dtype) == (shapes.shape, np.uint8)
+
+
+@pytest.mark.parametrize("name", VAES)
+def test_the_ways_between_pictures_start_and_end_at_their_reconstructions(name, producers, shapes):
+    views = producers[name].between(shapes[:3], shapes[3:6], 5)
+    ends = producers[name].reconstruct(shapes[:6])
+    assert [view.shape for view in views] == [(3, 16, 16, 3)] * 5
+    assert np.abs(views[0].astype(int) - ends[:3]).max() <= 1
+    assert np.abs(views[-1].astype(int) - ends[3:]).max() <= 1
+    assert not np.array_equal(views[1], views[2])
+
+
+@pytest.mark.parametrize("name", VAES)
+def test_the_ways_between_draws_join_neighbours_of_the_sample_grid(name, producers):
+    views, samples = producers[name].between_draws(2, 3, seed=7), producers[name].generate(4, 7)
+    assert np.abs(views[0].astype(int) - samples[::2]).max() <= 1
+    assert np.abs(views[-1].astype(int) - samples[1::2]).max() <= 1
+    again = producers[name].between_draws(2, 3, seed=7)
+    assert all(np.array_equal(view, same) for view, same in zip(views, again, strict=True))
+
+
+@pytest.mark.parametrize("name", VAES)
+def test_the_bound_follows_from_the_seed_and_its_divergence_needs_no_draw(name, producers, shapes):
+    one, same, other = (producers[name].bound(shapes, shapes, seed) for seed in (1, 1, 2))
+    assert one.distortion.shape == one.rate.shape == (16,)
+    assert len(one.means) == 16
+    assert np.array_equal(one.distortion, same.distortion)
+    assert not np.allclose(one.distortion, other.distortion, rtol=1e-6)
+    assert np.array_equal(one.rate, other.rate)
 
 
 @pytest.mark.parametrize("name", INPAINTERS)
@@ -114,6 +144,12 @@ def test_too_few_images_for_the_mixture_are_refused_before_training():
     config.check(16, 100)
     with pytest.raises(ValueError, match="components 10 for 99 training images, expected at least ten images for each"):
         config.check(16, 99)
+
+
+def test_a_mixture_whose_covariances_would_not_fit_into_memory_is_refused_before_training():
+    config = VaeConfig(network=ResidualVaeConfig(latent=4096, map_px=16), mixture=MixtureConfig(components=10))
+    with pytest.raises(ValueError, match=r"components 10 for codes of 4,096 numbers, expected at most 2, because each"):
+        config.check(64)
 
 
 @pytest.mark.parametrize("loss", [Relativistic(), Wasserstein()])

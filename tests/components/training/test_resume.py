@@ -5,10 +5,12 @@ import torch
 
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.patch import PatchDiscriminatorConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.objectives.adversarial import Relativistic
 from components.objectives.restoration import MaskAwareConfig
+from components.objectives.variational import VariationalConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.vae import VaeConfig
@@ -25,6 +27,10 @@ RECIPES = {
         discriminator_steps=2,
     ),
     "vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4), optimizer=AdamConfig(rate=1e-3, schedule=FADING)),
+    "residual vae": VaeConfig(
+        network=ResidualVaeConfig(latent=32, map_px=4, width=8),
+        loss=VariationalConfig(free_bits=0.1, warm_up_images=32),
+    ),
     "inpainter": InpainterConfig(
         network=ResnetConfig(width=8, blocks=2),
         adversary=AdversaryConfig(
