@@ -50,9 +50,11 @@ class Ranks:
             port = free.getsockname()[1]
         count = str(self.processes)
         world = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        # Gradients of unused parameters are looked for on purpose (components/distributed.py); torch warns of it.
+        environment = {**os.environ, **world, "TORCH_CPP_LOG_LEVEL": "ERROR"}
         command = [sys.executable, str(_HERE / "ranks.py"), str(int(self.units)), str(notes)]
         ranks = [
-            subprocess.Popen(command, env={**os.environ, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+            subprocess.Popen(command, env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)})
             for rank in range(self.processes)
         ]
         codes = [rank.wait() for rank in ranks]
