@@ -16,7 +16,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test unit lint format fields clean
+.PHONY: help demo install install-dev test unit lint format fields bench clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -50,6 +50,9 @@ fields: install ## Write configs/FIELDS.md, the table of every config field, fro
 	$(BIN)/python infra/field_table.py > $(VENV)/FIELDS.md
 	mv $(VENV)/FIELDS.md configs/FIELDS.md
 
+bench: $(VENV)/peers/.installed ## Measure speed against other libraries; best on an idle machine (BENCH="--only loading --rounds 9")
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run.py --peers $(VENV)/peers $(BENCH)
+
 clean: ## Remove the virtual environment and the tools' caches; results in workspace/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -70,4 +73,9 @@ $(VENV)/.installed: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests and linters need"
 	@$(call pip-install,-e '.[dev]')
+	@touch $@
+
+$(VENV)/peers/.installed: tests/benchmarks/peers.txt | $(VENV)/.installed
+	@echo "Installing the libraries that are measured against, apart from Kintsugi's own"
+	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/peers -r tests/benchmarks/peers.txt
 	@touch $@

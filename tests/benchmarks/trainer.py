@@ -21,7 +21,9 @@ from components.training.state import TrainingState
 SEED = 1
 
 
-def loader(images: NDArray[np.uint8], batch: int, *, flip: bool = False, corruption: CorruptionMix | None = None) -> Loader:
+def loader(
+    images: NDArray[np.uint8], batch: int, *, flip: bool = False, corruption: CorruptionMix | None = None
+) -> Loader:
     """Return this process's loader of images in memory."""
     return Loader(
         images,

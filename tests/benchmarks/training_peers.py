@@ -1,4 +1,4 @@
-"""Training loops to compare with, written anew from what their projects document; and the bare loop that is the limit."""
+"""Training loops to compare with, written anew from what their projects document, and the bare loop: the limit."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -61,11 +61,19 @@ def from_memory(images: Tensor, batch: int, latent: int, steps: int) -> Iterator
 
 def example_generator(latent: int = 100, width: int = 64) -> nn.Sequential:
     """Return the generator of the DCGAN tutorial of PyTorch's examples for 64 px; it takes (batch, latent)."""
-    layers: list[nn.Module] = [nn.Unflatten(1, (latent, 1, 1)), nn.ConvTranspose2d(latent, 8 * width, 4, 1, 0, bias=False)]
+    layers: list[nn.Module] = [
+        nn.Unflatten(1, (latent, 1, 1)),
+        nn.ConvTranspose2d(latent, 8 * width, 4, 1, 0, bias=False),
+    ]
     for coarse, fine in ((8, 4), (4, 2), (2, 1)):
         layers += [nn.BatchNorm2d(coarse * width), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose2d(coarse * width, fine * width, 4, 2, 1, bias=False)]
-    layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False), nn.Tanh()]
+    layers += [
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.ConvTranspose2d(width, 3, 4, 2, 1, bias=False),
+        nn.Tanh(),
+    ]
     return nn.Sequential(*layers).apply(_tutorial_weights)
 
 
@@ -78,7 +86,9 @@ def example_discriminator(width: int = 64) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(8 * width, 1, 4, 1, 0, bias=False), nn.Flatten(0)).apply(_tutorial_weights)
 
 
-def example_gan_loop(generator: nn.Module, discriminator: nn.Module, loader: Iterable[tuple[Tensor]], latent: int) -> None:
+def example_gan_loop(
+    generator: nn.Module, discriminator: nn.Module, loader: Iterable[tuple[Tensor]], latent: int
+) -> None:
     """Train as the tutorial's loop does, https://github.com/pytorch/examples/tree/main/dcgan.
 
     Binary cross-entropy of probabilities, two passes and two backwards of the discriminator, made images with their
@@ -129,7 +139,8 @@ def two_forward_loop(
     average = [parameter.detach().clone() for parameter in network.parameters()]
     game = config.adversary.loss
     for batch in batches:
-        assert batch.corrupted is not None and batch.missing is not None
+        assert batch.corrupted is not None
+        assert batch.missing is not None
         restored = network(batch.corrupted, batch.missing)
         losses = config.loss.losses(restored, batch.images, batch.missing)
         logits = discriminator(composite(restored, batch.images, batch.missing))
