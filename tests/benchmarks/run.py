@@ -28,7 +28,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     run: dict[str, Any] = {
-        "command": " ".join(["python", os.path.relpath(__file__), *sys.argv[1:]]),
+        "command": _command(arguments),
         "machine": machine.facts(),
         "roofline": machine.roofline(),
         "areas": {},
@@ -43,6 +43,14 @@ def main() -> None:
                 print(", ".join(ratios), "by CPU time")
                 _write(run, arguments.out)
     print(f"Written: {arguments.out / 'bench.md'}, {arguments.out / 'bench.json'}")
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return the command that measures the same again, without the folders of this machine."""
+    options = ["--only", *arguments.only] if arguments.only else []
+    options += ["--rounds", str(arguments.rounds)] if arguments.rounds else []
+    options += ["--quick"] if arguments.quick else []
+    return f'make bench BENCH="{" ".join(options)}"' if options else "make bench"
 
 
 def _write(run: dict[str, Any], out: Path) -> None:
