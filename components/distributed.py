@@ -98,11 +98,16 @@ def barrier() -> None:
 
 def any_rank(flag: bool) -> bool:  # noqa: FBT001 - the flag is the value, not an option
     """Return True in every process if `flag` is true in any: how all ranks take one decision, such as to stop."""
+    return bool(largest(int(flag)))
+
+
+def largest(value: int) -> int:
+    """Return the largest of the processes' whole numbers: how all of them learn what one knows."""
     if processes() == 1:
-        return flag
-    seen = torch.tensor(int(flag), device=_collective_device())
+        return value
+    seen = torch.tensor(value, dtype=torch.int64, device=_collective_device())
     dist.all_reduce(seen, dist.ReduceOp.MAX)
-    return bool(seen.item())
+    return int(seen.item())
 
 
 def average_scalars(values: Mapping[str, Tensor]) -> dict[str, float]:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import psutil
 
-from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, outcome
+from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, disk_is_full, outcome
 
-__all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "torchrun"]
+__all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "disk_is_full", "torchrun"]
 
 _GRACE_S = 20.0  # over torchrun's own 15 s for its ranks, under the 30 s that Prefect gives a cancelled flow
 _HUNG_GRACE_S = 5.0
@@ -148,7 +148,8 @@ class _Limits:
             self._stamp, self._last, self._beats = stamp, now, self._beats + 1
         limit_s = self.heartbeat_timeout_s if self._beats else max(_START_S, self.heartbeat_timeout_s)
         if now - self._last > limit_s:
-            raise _Hung(f"no progress for {limit_s:g} s: {self.heartbeat} was not touched, a rank may hang")
+            words = f"no progress for {limit_s:g} s: {self.heartbeat} was not touched, a rank may hang"
+            raise _Hung(words, lost=True)
 
     def _touched(self) -> int:
         with suppress(FileNotFoundError):

@@ -1,5 +1,6 @@
 """What became of the ranks of a launch: each rank writes its own words, the launcher reads who failed first."""
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any, Self
 EXIT_STOPPED = 3
 """Exit code of a rank that stopped on purpose and can be resumed."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LAST_WORDS = 8  # lines
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # torchrun sets it for each rank and reads it after a failure
 
@@ -22,13 +24,20 @@ _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # torchrun sets it for each rank and re
 class LaunchFailed(RuntimeError):  # noqa: N818 - says what happened
     """The launched processes failed; the message holds the failing rank's own words, `traceback` its call stack."""
 
-    def __init__(self, message: str, traceback: str = "") -> None:
+    def __init__(self, message: str, traceback: str = "", *, lost: bool = False) -> None:
         super().__init__(message)
         self.traceback = traceback
+        self.lost = lost
+        """Whether a process was killed or hung: another launch may pass where an error of ours would come again."""
 
 
 class Stopped(RuntimeError):  # noqa: N818 - nothing is wrong
     """The work stopped on purpose (SIGTERM, time budget) in a state that the same command resumes."""
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Return whether `error`, of Python, of shutil or of safetensors, says that nothing more can be written."""
+    return any(os.strerror(code) in str(error) for code in _FULL)
 
 
 class Reporting(ContextDecorator):
@@ -65,12 +74,12 @@ def outcome(folder: Path, code: int, first_rank: int, ranks: int) -> RuntimeErro
     failures = sorted(_failures(folder, first_rank), key=lambda one: (one.code == -signal.SIGTERM, one.at))
     if not failures:
         words = _tail(folder / "agent.log")
-        return LaunchFailed(f"torchrun ended with exit code {code}; its last words:\n{words}")
-    codes = {one.code for one in failures}
-    if EXIT_STOPPED in codes and codes <= {EXIT_STOPPED, -signal.SIGTERM}:
-        return Stopped(next(one.message for one in failures if one.code == EXIT_STOPPED))
+        return LaunchFailed(f"torchrun ended with exit code {code}; its last words:\n{words}", lost=code < 0)
     first = failures[0]
-    return LaunchFailed(f"rank {first.rank} of {ranks} failed: {first.message}\nLogs: {folder}", first.traceback)
+    if first.code == EXIT_STOPPED:  # what the others say of a closed connection is only its consequence
+        return Stopped(first.message)
+    message = f"rank {first.rank} of {ranks} failed: {first.message}\nLogs: {folder}"
+    return LaunchFailed(message, first.traceback, lost=first.code < 0)
 
 
 def _failures(folder: Path, first_rank: int) -> Iterator[_Failure]:

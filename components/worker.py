@@ -1,6 +1,5 @@
 """What torchrun starts on every rank: `python -m components.worker JOB.json` trains or evaluates."""
 
-import json
 import logging
 import shutil
 import sys
@@ -12,29 +11,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import TypeAdapter
+from safetensors import SafetensorError
 
 from components import distributed, launch
-from components.artifacts import write_atomically
 from components.data import Loader, ShardReader, ShardSet, decoded_pixels, read_corruption_set
 from components.data.frozen import CorruptionSet
 from components.evaluation.measure import Evidence
 from components.evaluation.protocol import ScoreTable
 from components.jobs import EvaluateJob, Job, TrainJob
-from components.preview import Preview
 from components.recipes.export import ModelCard, load_producer, write_export
 from components.recipes.recipe import PRODUCER
 from components.report import figures
-from components.tracking.metrics import MlflowTracker, NullTracker, Tracker
-from components.training.checkpoint import CheckpointWriter, load_newest
-from components.training.curve import Curve
-from components.training.guard import Guard
+from components.reporter import Reporter
+from components.training.checkpoint import load_newest
+from components.training.guard import DivergedError, Guard
 from components.training.loop import Ending, Interval, Surroundings, train
 from components.training.state import TrainingState
+from components.validation import Validation
 from components.workspace import exclusive
 
-PROGRESS = "progress "
-"""Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
-
+_log = logging.getLogger(__name__)
 _EVALUATION_CACHE_BYTES = 4 * 2**30
 _LET_GO_WITHIN_S = 60.0
 
@@ -48,7 +44,7 @@ def main() -> None:
         match job:
             case TrainJob():
                 stop_requested = distributed.install_stop_signal()  # at once, so that none is missed while starting
-                with distributed.process_group() as world, _folder_of_its_own(job):
+                with distributed.process_group() as world, _folder_of_its_own(job), _stopping_when_full():
                     _train(job, world, stop_requested)
             case EvaluateJob():
                 with distributed.process_group() as world:
@@ -66,7 +62,37 @@ def _folder_of_its_own(job: TrainJob) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _stopping_when_full() -> Iterator[None]:
+    """Stop in a resumable state where nothing more can be written, instead of failing."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not launch.disk_is_full(error):
+            raise
+        words = f"{error}; resumable from the last checkpoint: make room and run the same command again"
+        raise launch.Stopped(words) from error
+
+
 def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
+    """Train to the end. A run that diverges begins again from its last good checkpoint, at a lower rate.
+
+    Nothing of that is written down before the next checkpoint, which carries the count: a run that is killed in between
+    diverges again at the same step and goes back to the same checkpoint.
+    """
+    should_stop = _ticker(stop_requested, job.model.execution.time_budget_s)
+    rollbacks = 0
+    while True:
+        try:
+            return _attempt(job, world, should_stop, rollbacks)
+        except DivergedError as error:
+            rollbacks = error.rollbacks + 1
+            if rollbacks > job.model.training.guard.rollbacks:
+                raise
+            _log.warning("%s Going back to the last good checkpoint, with lower rates", error)
+
+
+def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], bool], rollbacks: int) -> None:
     shards = ShardSet.read(job.shards)
     training, execution = job.model.training, job.model.execution
     job.model.recipe.check(shards.size, shards.splits["train"].samples)
@@ -75,10 +101,12 @@ def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[],
     if training.channels_last:
         recipe.networks.to(memory_format=torch.channels_last)
     state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
-    resumed = load_newest(job.folder / "checkpoints", job.run, state)
+    distributed.barrier()  # after a rollback: the main rank has written what it was writing
+    resumed = load_newest(job.folder / "checkpoints", job.run, state, good=rollbacks > 0)
+    state.guard.rollbacks = max(state.guard.rollbacks, rollbacks)
     _check_agreement(state.images, job.folder)
     if resumed and distributed.is_main():
-        logging.getLogger(__name__).info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
+        _log.info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
     if execution.compile:
         for name in sorted(set(recipe.networks) - recipe.twice_differentiated):
             recipe.networks[name].compile()
@@ -86,24 +114,57 @@ def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[],
         batches = stack.enter_context(closing(_loader(job, shards, world).batches(state.images)))
         reporter = None
         if distributed.is_main():
-            reporter = stack.enter_context(closing(_Reporter(job, state, resumed=resumed)))
+            reporter = stack.enter_context(closing(Reporter(job, state, resumed=resumed)))
         around = Surroundings(
             device=world.device,
             seed=job.seed,
-            should_stop=_ticker(stop_requested, execution.time_budget_s),
+            should_stop=lambda: should_stop() or (reporter is not None and reporter.met_full_disk),
             report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
             report_every=execution.log_every,
-            intervals=reporter.intervals(shards) if reporter else (),
+            intervals=(*_validation(job, state, shards, reporter), *(reporter.intervals(shards) if reporter else ())),
         )
         ending = train(recipe.phases, state, batches, training, around)
-        if reporter:
-            reporter.checkpoints.save(state)
-            reporter.checkpoints.wait()
-        distributed.barrier()  # torchrun ends the others when the first one has ended
-    if ending is Ending.STOPPED:
-        raise launch.Stopped(f"resumable at {state.images:,} of {training.images:,} images; run the same command again")
+        _come_to_rest(ending, training.images, reporter)
     if distributed.is_main():
         _export(job, state, shards)
+
+
+def _come_to_rest(ending: Ending, images: int, reporter: Reporter | None) -> None:
+    """Write the last checkpoint and return if the training is finished. No rank goes on before it is written.
+
+    Raises:
+        Stopped: It is not finished, or the last checkpoint could not be written.
+    """
+    unwritten = distributed.any_rank(reporter is not None and not reporter.finish())
+    if ending is Ending.FINISHED and not unwritten:
+        return
+    full = distributed.any_rank(reporter is not None and reporter.met_full_disk)
+    place = distributed.largest((reporter.checkpoints.durable or 0) if reporter else 0)
+    why = "the disk is full; " if full else ""
+    raise launch.Stopped(f"{why}resumable at {place:,} of {images:,} images; run the same command again")
+
+
+def _validation(job: TrainJob, state: TrainingState, shards: ShardSet, reporter: Reporter | None) -> Iterator[Interval]:
+    """Yield the interval at which the main rank scores the average and all ranks learn whether it has collapsed."""
+    config = job.model.training.validation
+    if config is None:
+        return
+    validation = None
+    if reporter is not None:
+        producer = job.model.recipe.producer(state.averages[PRODUCER].network)
+        validation = Validation(producer, shards, job.corruption, job.seed, config)
+
+    def look() -> None:
+        collapsed = False
+        if validation is not None and reporter is not None:
+            finding = validation.look()
+            state.compare(finding.score, PRODUCER)
+            reporter.note(finding.values())
+            collapsed = finding.spread is not None and finding.spread <= config.collapse
+        words = f"made pictures differ by no more than training.validation.collapse, {config.collapse:g}"
+        state.guard.suspect("collapse", state.images, words, found=distributed.any_rank(collapsed))
+
+    yield Interval(config.every, look)
 
 
 def _check_agreement(images: int, folder: Path) -> None:
@@ -145,7 +206,11 @@ def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)
     draft.mkdir()
-    card = ModelCard(size=shards.size, recipe=job.model.recipe, images=state.images)
+    validation, images = job.model.training.validation, state.images
+    if validation is not None and validation.select == "best" and state.best is not None:
+        images = state.best.images
+        state.averages[PRODUCER].network.load_state_dict(state.best.tensors)
+    card = ModelCard(size=shards.size, recipe=job.model.recipe, images=images)
     pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
     network = job.model.recipe.finished(state.averages[PRODUCER].network, pixels, job.seed)
     write_export(draft, network, card)
@@ -161,13 +226,6 @@ def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Calla
         return stop_requested() or time.monotonic() > deadline
 
     return should_stop
-
-
-def _tracker(job: TrainJob) -> Tracker:
-    """Return where metrics go: nowhere unless a run was named, for a worker needs torch alone."""
-    if job.tracking_run is None:
-        return NullTracker()
-    return MlflowTracker(None, job.tracking_run, system_metrics=True)
 
 
 def _evaluate(job: EvaluateJob, world: distributed.World) -> None:
@@ -192,52 +250,6 @@ def _evaluate(job: EvaluateJob, world: distributed.World) -> None:
         (job.folder / "pictures" / f"{name}.png").write_bytes(figures.png(picture))
     if measured.panels:
         np.savez_compressed(job.folder / "panels.npz", allow_pickle=False, **dict(measured.panels))
-
-
-class _Reporter:
-    """The main rank's voice: curve, tracker, progress lines, pictures and checkpoints."""
-
-    def __init__(self, job: TrainJob, state: TrainingState, *, resumed: bool) -> None:
-        self.job = job
-        self.state = state
-        self.curve = Curve(job.folder / "curve.jsonl", state.images)
-        self.tracker = _tracker(job)
-        keep, whole = job.model.execution.keep, state.images if resumed else None
-        self.checkpoints = CheckpointWriter(job.folder / "checkpoints", job.run, keep, resumed_at=whole)
-
-    def report(self, values: dict[str, float]) -> None:
-        """Take one set of values averaged over ranks."""
-        images = self.state.images
-        self.curve.add(values, images)
-        self.tracker.log_metrics(values, images)
-        facts = {"images": images, "of": self.job.model.training.images, **values}
-        sys.stdout.write(f"{PROGRESS}{json.dumps(facts)}\n")
-        sys.stdout.flush()
-
-    def intervals(self, shards: ShardSet) -> tuple[Interval, ...]:
-        """Return what to do while training: show pictures, keep checkpoints."""
-        execution = self.job.model.execution
-        producer = self.job.model.recipe.producer(self.state.averages[PRODUCER].network)
-        preview = Preview(producer, shards, self.job.corruption, self.job.seed)
-
-        def show() -> None:
-            for name, picture in preview.draw().items():
-                path = self.job.folder / "pictures" / f"{name}-{self.state.images:012d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, figures.png(picture))
-                self.tracker.log_image(name, picture, self.state.images)
-
-        return (
-            Interval(execution.sample_every, show),
-            Interval(execution.checkpoint_every, lambda: self.checkpoints.save(self.state)),
-        )
-
-    def close(self) -> None:
-        """Finish writing, and let go of thread and tracker."""
-        try:
-            self.checkpoints.close()
-        finally:
-            self.tracker.close()
 
 
 if __name__ == "__main__":

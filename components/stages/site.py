@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from components import launch
 from components.artifacts import Store
 from components.jobs import Job
+from components.reporter import PROGRESS
 from components.section import digest_of
 from components.tracking import runs
 from components.training.config import ExecutionConfig
-from components.worker import PROGRESS
 from components.workspace import Workspace
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components import launch
+from components import launch, relaunch
 from components.artifacts import Artifact
 from components.config import CorruptionConfig, ModelConfig
 from components.data import ShardSet
@@ -15,6 +15,7 @@ from components.jobs import TrainJob
 from components.recipes.export import export_digest
 from components.stages.site import Host, Site, flatten, run_job, tracked
 from components.tracking import runs
+from components.training.checkpoint import newest_place
 
 _PUBLISHED_WITHIN_S = 300.0
 _TRAINING_CODE = 1
@@ -103,8 +104,13 @@ def _lend_processors(name: str, job: TrainJob, inputs: Mapping[str, Any], site: 
 
 def _run_training(name: str, job: TrainJob, site: Site, draft: Path) -> Mapping[str, Any]:
     job.folder.mkdir(parents=True, exist_ok=True)
-    heartbeat = job.folder / "heartbeat"
-    run_job(job, site, stage=f"train {name}", execution=job.model.execution, heartbeat=heartbeat)
+    execution = job.model.execution
+    with_heartbeat = partial(run_job, job, site, stage=f"train {name}", execution=execution)
+    relaunch.persist(
+        lambda: with_heartbeat(heartbeat=job.folder / "heartbeat"),
+        lambda: newest_place(job.folder / "checkpoints"),
+        relaunches=execution.relaunches if execution.nodes == 1 else 0,
+    )
     shutil.copytree(job.folder / "export", draft / "export")
     newest = max(path for path in (job.folder / "checkpoints").iterdir() if path.name.isdigit())
     shutil.copytree(newest, draft / "checkpoint")

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from components.artifacts import sha256_of, sync_folder
 from components.section import digest_of
+from components.training.retention import kept
 from components.training.state import TrainingState
 
-_SCHEMA = 1
+_SCHEMA = 2
 _PART = ".part"
 _TENSORS = "state.safetensors"
 _FACTS = "state.json"
@@ -33,10 +34,15 @@ class CheckpointWriter:
     There is one writer per folder, in the main process.
     """
 
-    def __init__(self, folder: Path, run: str, keep: int, resumed_at: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, run: str, keep: int, resumed_at: int | None = None, keep_every: int | None = None
+    ) -> None:
         self.folder = folder
         self.run = run
         self.keep = keep
+        self.keep_every = keep_every
+        self.durable = resumed_at
+        """Images seen at the newest checkpoint that is safely on disk; None if there is none."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         self._saved = resumed_at  # the checkpoint at this place is whole, there is no need to write it again
@@ -44,12 +50,17 @@ class CheckpointWriter:
         for draft in folder.glob(f".*{_PART}"):  # of a writer that was killed
             shutil.rmtree(draft)
 
-    def save(self, state: TrainingState) -> None:
-        """Begin to write `state`; raises what went wrong with the one before."""
+    def save(self, state: TrainingState, *, good: bool = True) -> None:
+        """Begin to write `state`; raises what went wrong with the one before.
+
+        Args:
+            state: It may go on changing at once.
+            good: Whether a run that diverges later may go back to it.
+        """
         self.wait()
         if state.images == self._saved:
             return
-        facts = {"schema": _SCHEMA, "run": self.run, "images": state.images, "skipped": state.guard.skipped}
+        facts = {"schema": _SCHEMA, "run": self.run, "good": good, **state.facts()}
         self._pending = self._thread.submit(self._write, state.tensors(), facts)
         self._saved = state.images
 
@@ -57,11 +68,14 @@ class CheckpointWriter:
         """Return when the last checkpoint is durable.
 
         Raises:
-            OSError: It could not be written, e.g. because the disk is full. Earlier checkpoints are untouched.
+            OSError: It could not be written. Earlier checkpoints are untouched.
+            SafetensorError: Likewise; what safetensors makes of a full disk.
         """
         if self._pending is not None:
             pending, self._pending = self._pending, None
+            saved, self._saved = self._saved, self.durable
             pending.result()
+            self.durable = self._saved = saved
 
     def close(self) -> None:
         """Wait and end the thread."""
@@ -87,10 +101,14 @@ class CheckpointWriter:
             sync_folder(self.folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        finished = _finished(self.folder)
-        place = finished.index(final)
-        for other in (*finished[:place], *finished[place + self.keep :]):  # newer ones were passed over as damaged
-            self._delete(other)
+        self._retain(facts["images"])
+
+    def _retain(self, newest: int) -> None:
+        places = {int(path.name): path for path in _finished(self.folder)}
+        older = [place for place in places if place <= newest]  # newer ones are damaged, or were gone back from
+        stay = kept(older, [place for place in older if _is_good(places[place])], self.keep, self.keep_every)
+        for place in places.keys() - stay:
+            self._delete(places[place])
 
     def _delete(self, checkpoint: Path) -> None:
         """Delete a checkpoint so that a kill on the way leaves a draft and not a torn checkpoint."""
@@ -103,8 +121,10 @@ class CheckpointWriter:
         return self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}{_PART}"
 
 
-def load_newest(folder: Path, run: str, state: TrainingState) -> bool:
+def load_newest(folder: Path, run: str, state: TrainingState, *, good: bool = False) -> bool:
     """Restore the newest whole checkpoint of `run` into `state`; return whether there was one.
+
+    With `good`, only one that was saved as good is taken.
 
     Raises:
         ValueError: A checkpoint is of another run, or does not fit these networks; resuming it would mix experiments.
@@ -117,8 +137,10 @@ def load_newest(folder: Path, run: str, state: TrainingState) -> bool:
             continue
         if facts["run"] != run:
             raise ValueError(f"{path}: belongs to run {facts['run']}, this is run {run}")
+        if good and not facts["good"]:
+            continue
         try:
-            state.restore(load_file(path / _TENSORS), facts["images"], facts["skipped"])
+            state.restore(load_file(path / _TENSORS), facts)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         return True
@@ -134,6 +156,19 @@ def _verified(path: Path) -> dict[str, Any]:
     if facts["sha256"] != sha256_of(path / _TENSORS):
         raise ValueError(f"the sha256 of {_TENSORS} is not the recorded one")
     return facts
+
+
+def _is_good(path: Path) -> bool:
+    """Return whether a checkpoint says that it may be gone back to; whether it is whole is asked when it is loaded."""
+    try:
+        return bool(json.loads((path / _FACTS).read_bytes())["good"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def newest_place(folder: Path) -> int | None:
+    """Return the images seen at the newest checkpoint in `folder`, None if there is none."""
+    return next((int(path.name) for path in _finished(folder)), None)
 
 
 def _finished(folder: Path) -> list[Path]:

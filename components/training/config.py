@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from components.section import Section
 from components.training.ema import EmaConfig
 from components.training.guard import GuardConfig
+from components.training.selection import ValidationConfig
 
 
 class TrainingConfig(Section):
@@ -30,7 +31,9 @@ class TrainingConfig(Section):
     ema: EmaConfig = EmaConfig()
     """Average of the weights that is evaluated and served."""
     guard: GuardConfig = GuardConfig()
-    """What happens when numbers stop being finite."""
+    """What happens when numbers stop being finite, or explode."""
+    validation: ValidationConfig | None = None
+    """Scores while training, and the choice of the average that is exported; None exports the last one."""
 
     @model_validator(mode="after")
     def _batch_divides(self) -> "TrainingConfig":
@@ -53,7 +56,9 @@ class ExecutionConfig(Section):
     checkpoint_every: int = Field(default=20_000, gt=0)
     """Images between checkpoints."""
     keep: int = Field(default=2, ge=1)
-    """Newest checkpoints kept while training."""
+    """Newest checkpoints kept while training, those of a stop not counted."""
+    keep_every: int | None = Field(default=None, gt=0)
+    """Also keep the first checkpoint of each so many images until the training is published; None keeps none."""
     time_budget_s: float | None = Field(default=None, gt=0)
     """Stop in a resumable state after this many seconds; None sets no limit."""
     compile: bool = False
@@ -62,6 +67,9 @@ class ExecutionConfig(Section):
     """Decoded images are kept in one shared file when they need no more than this; larger sets are read from shards."""
     heartbeat_timeout_s: float = Field(default=600.0, gt=0)
     """A run without a finished step for this long counts as hung and is stopped."""
+    relaunches: int = Field(default=5, ge=0)
+    """Times that a training on one host is started again by itself after a process was lost or hung. It stops at once
+    if two launches in a row end so without a new checkpoint between them."""
 
 
 def check_division(training: TrainingConfig, execution: ExecutionConfig) -> None:

@@ -54,22 +54,29 @@ def train(
     """Train until `training.images` images were seen or a stop is asked for; `state` is moved along.
 
     Raises:
-        DivergedError: Losses or gradients were not finite more often than `training.guard` allows.
+        DivergedError: Losses or gradients were not finite, or were much too large, more often than `training.guard`
+            allows.
     """
     running = [_Running(phase) for phase in phases]
     meter = _Meter(state.images)
+    look_every = training.guard.look_every
     while state.images < training.images:
         if distributed.any_rank(around.should_stop()):
             return Ending.STOPPED
         batch = next(batches).to(around.device, channels_last=training.channels_last)
         seeding.seed_step(around.seed, "step", state.images, distributed.rank())
         step = state.images // training.batch
+        values: dict[str, Tensor] = {}
         for one in running:
             if step % one.phase.every == 0:
-                meter.add(one.phase.name, _update(one, state, batch, training))
+                found = _update(one, state, batch, training)
+                values |= {f"{one.phase.name}/{name}": value for name, value in found.items()}
+        meter.add(values)
         before, state.images = state.images, state.images + training.batch
         for average in state.averages.values():
             average.update(state.images, training.batch)
+        if state.images // look_every > before // look_every:
+            state.guard.look(state.images, distributed.average_scalars(values))
         _observe(around, training, state, before, meter)
     return Ending.FINISHED
 
@@ -100,7 +107,7 @@ def _update(running: _Running, state: TrainingState, batch: Batch, training: Tra
     running.begin()
     phase, replica = running.phase, running.replica
     optimizer = state.optimizers[phase.name]
-    set_rate(optimizer, phase.optimizer, state.images, training.images)
+    set_rate(optimizer, phase.optimizer, state.images, training.images, state.guard.rate_factor)
     optimizer.zero_grad(set_to_none=True)
     totals: dict[str, Tensor] = {}
     autocast = torch.autocast(batch.images.device.type, torch.bfloat16, enabled=training.precision == "bf16")
@@ -159,9 +166,8 @@ class _Meter:
         self._images = images
         self._since = time.monotonic()
 
-    def add(self, phase: str, values: dict[str, Tensor]) -> None:
-        for name, value in values.items():
-            key = f"{phase}/{name}"
+    def add(self, values: dict[str, Tensor]) -> None:
+        for key, value in values.items():
             self._sums[key] = self._sums[key] + value if key in self._sums else value
             self._counts[key] = self._counts.get(key, 0) + 1
 

@@ -67,9 +67,11 @@ class RmspropConfig(Section):
 OptimizerConfig = Annotated[AdamConfig | RmspropConfig, Field(discriminator="kind")]
 
 
-def set_rate(optimizer: optim.Optimizer, config: OptimizerConfig, images: int, total_images: int) -> float:
-    """Set and return the learning rate for the step that begins after `images` images."""
-    rate = config.rate * config.schedule.factor(images, total_images)
+def set_rate(
+    optimizer: optim.Optimizer, config: OptimizerConfig, images: int, total_images: int, factor: float = 1.0
+) -> float:
+    """Set and return the learning rate for the step that begins after `images` images, `factor` times the planned."""
+    rate = factor * config.rate * config.schedule.factor(images, total_images)
     for group in optimizer.param_groups:
         group["lr"] = rate
     return rate

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
@@ -9,17 +10,20 @@ from torch import Tensor, nn, optim
 from components.training.ema import Ema, EmaConfig
 from components.training.guard import Guard
 from components.training.phase import Phase, focus
+from components.training.selection import Best
 
 
 @dataclass
 class TrainingState:
-    """Networks, optimizers, averages and two counters. Random streams are derived from `images`, so none is kept."""
+    """Networks, optimizers, averages and what was counted. Random streams are derived from `images`: none is kept."""
 
     networks: nn.ModuleDict
     optimizers: dict[str, optim.Optimizer]
     averages: dict[str, Ema]
     guard: Guard
     images: int = 0
+    best: Best | None = None
+    """The average with the best validation score; None before the first score, and where there are none."""
 
     @classmethod
     def start(
@@ -41,10 +45,22 @@ class TrainingState:
         for phase, optimizer in self.optimizers.items():
             for index, values in optimizer.state_dict()["state"].items():
                 named |= {f"optimizer/{phase}/{index}/{key}": value for key, value in values.items()}
-        return {name: _cpu_copy(tensor) for name, tensor in named.items()}
+        copies = {name: _cpu_copy(tensor) for name, tensor in named.items()}
+        return copies | {f"best/{key}": tensor for key, tensor in (self.best.tensors if self.best else {}).items()}
 
-    def restore(self, tensors: Mapping[str, Tensor], images: int, skipped: int) -> None:
-        """Take over what `tensors` returned.
+    def facts(self) -> dict[str, Any]:
+        """Return all that is no tensor, as JSON values."""
+        best = {"score": self.best.score, "images": self.best.images} if self.best else None
+        return {"images": self.images, "guard": self.guard.facts(), "best": best}
+
+    def compare(self, score: float, producer: str) -> None:
+        """Take the average of network `producer` as the best one if its `score`, of now, is lower than all before."""
+        if self.best is None or score < self.best.score:
+            average = self.averages[producer].network.state_dict()
+            self.best = Best(score, self.images, {name: _cpu_copy(tensor) for name, tensor in average.items()})
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Take over what `tensors` and `facts` returned.
 
         Raises:
             ValueError: The names or shapes are not those of these networks; the message names one that differs.
@@ -55,15 +71,17 @@ class TrainingState:
             average.network.load_state_dict(_under(tensors, f"average/{name}/"))
         for phase, optimizer in self.optimizers.items():
             _restore_optimizer(optimizer, _under(tensors, f"optimizer/{phase}/"))
-        self.images = images
-        self.guard.skipped = skipped
+        self.images = facts["images"]
+        self.guard.restore(facts["guard"])
+        if facts["best"] is not None:
+            self.best = Best(**facts["best"], tensors=dict(_under(tensors, "best/")))
 
     def _check(self, tensors: Mapping[str, Tensor]) -> None:
-        """Compare the networks' names and shapes. Optimizers have none before their first step, so they come along."""
+        """Compare the networks' names and shapes. What may not be there yet, as an optimizer's moments, comes along."""
         expected = {f"network/{name}": tensor.shape for name, tensor in self.networks.state_dict().items()}
         for name, average in self.averages.items():
             expected |= {f"average/{name}/{key}": tensor.shape for key, tensor in average.network.state_dict().items()}
-        found = {name: tensor.shape for name, tensor in tensors.items() if not name.startswith("optimizer/")}
+        found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith(("network/", "average/"))}
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(

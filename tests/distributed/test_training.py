@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from components import distributed, launch, worker
+from components import distributed, launch, reporter, worker
 from components.artifacts import Store
 from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
@@ -80,7 +80,7 @@ def run(job: TrainJob, processes: int, on_images: Callable[[int], None] = lambda
     """Train until it ends; `on_images` is told of each reported step."""
 
     def watch(line: str) -> None:
-        _, found, text = line.partition(worker.PROGRESS)
+        _, found, text = line.partition(reporter.PROGRESS)
         if found:
             on_images(json.loads(text)["images"])
 
