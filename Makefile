@@ -16,7 +16,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test unit lint format fields bench clean
+.PHONY: help demo install install-dev test unit drill lint format fields bench clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -35,6 +35,9 @@ test: install-dev lint ## Everything: lint, types, import rules, the whole test 
 
 unit: install-dev ## The fast tests only: no servers, no browser, no long runs
 	$(BIN)/python -m pytest -m "not slow and not distributed and not flow and not server and not browser and not smoke"
+
+drill: install-dev ## Kill trainings at a hundred random instants; each must end in the bytes of an untouched one
+	$(BIN)/python tests/distributed/drill.py --kills 100
 
 lint: install-dev ## Style, formatting, types and import rules
 	$(BIN)/ruff check .

@@ -18,6 +18,9 @@ from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.jobs import TrainJob
+from components.relaunch import persist
+from components.training.checkpoint import newest_place
+from components.training.guard import GuardConfig
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -221,3 +224,44 @@ def test_a_failing_rank_is_heard_and_its_words_kept(shards, tmp_path):
     job = job_of("gan", shards, tmp_path / "run").model_copy(update={"shards": tmp_path / "nowhere"})
     with pytest.raises(launch.LaunchFailed, match="nowhere"):
         run(job, 2)
+
+
+def test_two_processes_go_back_together_when_the_discriminator_has_won(shards, tmp_path):
+    job = job_of("gan", shards, tmp_path / "run")
+    guard = GuardConfig(look_every=BATCH, gap=0.01, patience=3, rollbacks=1)  # found at once, and again after that
+    training = job.model.training.model_copy(update={"guard": guard})
+    job = job.model_copy(update={"model": job.model.model_copy(update={"training": training})})
+    with pytest.raises(launch.LaunchFailed, match=r"DivergedError: discriminator tells .* gone back 1 times before"):
+        run(job, 2)
+
+
+def test_a_lost_rank_is_replaced_by_another_launch_from_the_last_checkpoint(shards, tmp_path, uninterrupted):
+    job = job_of("inpainter", shards, tmp_path / "run", LONG)
+    kill = once(7 * BATCH, lambda: random.choice(ranks()).kill())
+    launches = []
+
+    def attempt() -> None:
+        launches.append(newest_place(job.folder / "checkpoints"))
+        run(job, 2, kill)
+
+    persist(attempt, lambda: newest_place(job.folder / "checkpoints"), relaunches=1)
+    assert len(launches) == 2
+    assert launches[1] >= 4 * BATCH
+    assert final_bytes(job) == uninterrupted(2)
+
+
+def test_a_full_disk_stops_all_ranks_in_a_state_that_can_be_resumed(shards, tmp_path, uninterrupted):
+    job = job_of("inpainter", shards, tmp_path / "run", LONG)
+
+    def fill() -> None:
+        for rank in ranks():  # no file of theirs may grow beyond what their logs need
+            rank.rlimit(psutil.RLIMIT_FSIZE, (20_000, 20_000))
+
+    with pytest.raises(launch.Stopped, match=rf"the disk is full; resumable at [\d,]+ of {LONG * BATCH:,}") as stopped:
+        run(job, 2, once(5 * BATCH, fill))
+    place = max(int(path.name) for path in (job.folder / "checkpoints").iterdir())
+    assert f"resumable at {place:,} of" in str(stopped.value)
+    assert 4 * BATCH <= place < LONG * BATCH
+    assert not list((job.folder / "checkpoints").glob(".*"))  # no half of a checkpoint takes up the last room
+    run(job, 2)
+    assert final_bytes(job) == uninterrupted(2)

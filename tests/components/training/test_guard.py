@@ -1,9 +1,11 @@
 """Steps that are not finite are left out, counted, named and bounded."""
 
+import json
+
 import pytest
 import torch
 
-from components.training.guard import DivergedError
+from components.training.guard import DivergedError, Guard, GuardConfig
 
 
 def test_a_step_that_is_not_finite_changes_nothing_but_the_count(game):
@@ -53,3 +55,68 @@ def test_no_skip_may_be_allowed(game):
     played.objective.broken_at = {8}
     with pytest.raises(DivergedError, match="after 8 images; 1 steps"):
         played.train(80)
+
+
+def looked(guard: Guard, *values: float, name: str = "vae/loss") -> None:
+    for number, value in enumerate(values):
+        guard.look(1_000 * (number + 1), {name: value})
+
+
+@pytest.mark.parametrize("name", ["vae/loss", "generator/gradient_norm"])
+def test_what_explodes_in_so_many_looks_in_a_row_is_named_with_its_usual_size(name):
+    guard = Guard(GuardConfig(explosion=100, patience=2))
+    with pytest.raises(
+        DivergedError, match=rf"{name} is 501, usual is 5: it exploded, after 10,000 images and 2 looks"
+    ):
+        looked(guard, *[5.0] * 8, -501.0, 501.0, name=name)
+
+
+def test_a_peak_a_rise_and_small_losses_are_no_explosion():
+    guard = Guard(GuardConfig(explosion=100, patience=2))
+    looked(guard, *[5.0] * 8, 1e6, 5.0, 1e6, 5.0)
+    looked(guard, *[10.0 * 1.1**step for step in range(100)])  # the median follows
+    looked(Guard(GuardConfig(explosion=100, patience=1)), *[1e-6] * 8, 50.0)  # a millionth is no measure
+    looked(Guard(GuardConfig(explosion=100, patience=1)), 1e9, *[1.0] * 8)  # the first ones have no measure
+    assert guard.is_calm
+
+
+def test_a_discriminator_that_has_won_is_named():
+    guard = Guard(GuardConfig(gap=40, patience=2))
+    won = {"discriminator/real_logit": 30.0, "discriminator/fake_logit": -11.0}
+    guard.look(1_000, won)
+    assert not guard.is_calm
+    guard.look(2_000, won | {"discriminator/fake_logit": 11.0})
+    assert guard.is_calm
+    guard.look(3_000, won)
+    with pytest.raises(DivergedError, match=r"discriminator tells real from made by 41, .*gap allows 40, after 4,000"):
+        guard.look(4_000, won)
+
+
+def test_what_the_guard_remembers_survives_a_checkpoint():
+    config = GuardConfig(explosion=100, patience=2)
+    guard, other = Guard(config), Guard(config)
+    looked(guard, *[5.0] * 8, 501.0)
+    guard.rollbacks = 2
+    other.restore(json.loads(json.dumps(guard.facts())))
+    assert other.facts() == guard.facts()
+    assert other.rate_factor == 0.25
+    with pytest.raises(DivergedError, match=r"exploded, .* gone back 2 times before"):
+        looked(other, 501.0)
+
+
+def test_a_lower_rate_after_a_rollback_reaches_every_optimizer(game):
+    played = game()
+    played.train(8)
+    full = {name: optimizer.param_groups[0]["lr"] for name, optimizer in played.state.optimizers.items()}
+    played.state.guard.rollbacks = 1
+    played.train(16)
+    assert {name: one.param_groups[0]["lr"] for name, one in played.state.optimizers.items()} == {
+        name: rate / 2 for name, rate in full.items()
+    }
+
+
+def test_the_loop_looks_at_every_interval(game):
+    played, places = game(), []
+    played.state.guard.look = lambda images, values: places.append((images, sorted(values)[0]))
+    played.train(80, guard={"look_every": 20})
+    assert places == [(place, "first/first_image") for place in (24, 40, 64, 80)]
