@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.corruption.area import Allowed, allowed_pixels, fitted
 from components.corruption.degradation import Image, check_image
@@ -33,25 +33,29 @@ class Corrupted:
 
 
 class CorruptionMix(Section):
-    """What may happen to an image: one mask of one kind, and any of the listed degradations.
+    """What may happen to an image: one mask of one kind if there are any, and any of the listed degradations.
 
     The default is LaMa's family of masks in equal parts (Suvorov et al. 2021, https://arxiv.org/abs/2109.07161). All
     sizes are fractions of the side, so that the same settings hide the same share at 32 px and at 512 px.
     """
 
-    masks: Annotated[tuple[MaskConfig, ...], Field(min_length=1)] = (
+    masks: tuple[MaskConfig, ...] = (
         StrokesConfig(style="thin"),
         StrokesConfig(style="medium"),
         StrokesConfig(style="thick"),
         BoxesConfig(),
     )
-    """Kinds of masks; each image gets one, drawn by weight."""
+    """Kinds of masks; each image gets one, drawn by weight. None at all: nothing is missing but what defects hide."""
     area: tuple[float, float] = (0.0, 0.6)
-    """Share of the image that is missing: more than the first, at most the second."""
+    """Share of the image that is missing: more than the first, at most the second. Without masks the first is not
+    enforced."""
     degradations: tuple[DegradationConfig, ...] = ()
     """Applied to the whole image in this order, those that hide pixels last."""
     degrade_fraction: float = Field(default=0.5, ge=0, le=1)
     """Share of images that each listed degradation is applied to, independently of the others."""
+    mark_defects: bool = True
+    """Whether pixels that scratches and dead pixels hide count as missing. If not, they are shown as they are and a
+    model that restores everything has to find them itself."""
     fill: int = Field(default=127, ge=0, le=255)
     """Value shown in missing pixels, in all three channels."""
 
@@ -60,6 +64,12 @@ class CorruptionMix(Section):
     def _area_is_a_range(cls, area: tuple[float, float]) -> tuple[float, float]:
         allowed_pixels(area, 10**9)
         return area
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not self.masks and not self.degradations:
+            raise ValueError("found neither masks nor degradations, expected at least one of either")
+        return self
 
     def corrupt(self, image: Image, rng: np.random.Generator, area: tuple[float, float] | None = None) -> Corrupted:
         """Return the image with something missing.
@@ -71,7 +81,7 @@ class CorruptionMix(Section):
         Args:
             image: uint8 RGB, shape (side, side, 3), at least 8 px.
             rng: The only source of randomness.
-            area: (low, high] in fractions of the image; None for the mix's own.
+            area: (low, high] in fractions of the image; None for the mix's own. Without masks `low` is not enforced.
 
         Raises:
             ValueError: The image is not square uint8 RGB, is under 8 px, or no whole number of its pixels is in `area`.
@@ -129,7 +139,7 @@ class CorruptionMix(Section):
             if rng.random() >= self.degrade_fraction:
                 continue
             result = degradation.degrade(degraded, rng)
-            if result.missing is not None:
+            if result.missing is not None and self.mark_defects:
                 joined = defects | result.missing
                 if int(np.count_nonzero(joined)) > allowed.most:
                     steps.append({**result.recipe, "left_out": True})
@@ -142,6 +152,8 @@ class CorruptionMix(Section):
     def _missing(
         self, side: int, rng: np.random.Generator, defects: Mask, allowed: Allowed
     ) -> tuple[Mask, dict[str, Any]]:
+        if not self.masks:
+            return defects, {"kind": "none"}
         weights = np.cumsum([mask.weight for mask in self.masks])
         kind = self.masks[int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))]
         nearest = kind.draw(side, rng) | defects

@@ -33,7 +33,8 @@ class FrozenSetConfig(Section):
     images: int = Field(default=300, ge=1)
     """Number of test images, each used once; a multiple of the number of bins."""
     bins: tuple[float, ...] = Field(default=(0.01, 0.1, 0.2, 0.3, 0.4, 0.5), min_length=2)
-    """Edges of the bins of missing area, as fractions of the image; as many images fall into each (low, high]."""
+    """Edges of the bins of missing area, as fractions of the image; as many images fall into each (low, high]. Not
+    used by a mix without masks."""
 
     @model_validator(mode="after")
     def _even_bins(self) -> Self:
@@ -54,7 +55,7 @@ class CorruptionSet(Artifact):
     seed: int
     """Seed of the damage."""
     bins: tuple[float, ...]
-    """Edges of the bins of missing area, as fractions."""
+    """Edges of the bins of missing area, as fractions; empty where the mix has no masks."""
     counts: tuple[int, ...]
     """Images per bin."""
     shardset: str
@@ -110,12 +111,12 @@ def write_corruption_set(
 
     def write(draft: Path) -> Mapping[str, Any]:
         tars = write_tars(_damaged(shards, frozen, mix, seed), draft, "test", _SHARD_BYTES)
-        bins = len(frozen.bins) - 1
+        bins = len(_ranges(frozen, mix))
         return {
             "samples": frozen.images,
             "size": shards.size,
             "seed": seed,
-            "bins": frozen.bins,
+            "bins": frozen.bins if mix.masks else (),
             "counts": (frozen.images // bins,) * bins,
             "shardset": shards.digest,
             "shards": tars,
@@ -173,10 +174,15 @@ def read_corruption_set(corruptions: CorruptionSet) -> FrozenImages:
     )
 
 
+def _ranges(frozen: FrozenSetConfig, mix: CorruptionMix) -> list[tuple[float, float] | None]:
+    """Return the ranges of missing area that equally many images fall into: one that is the mix's own without masks."""
+    return [*pairwise(frozen.bins)] if mix.masks else [None]
+
+
 def _damaged(shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int) -> Iterator[Sample]:
     reader = ShardReader(shards, "test")
     drawn = sorted(range(len(reader)), key=lambda number: stream_key(seed, "frozen", reader.keys[number]))
-    edges = list(pairwise(frozen.bins))
+    edges = _ranges(frozen, mix)
     bin_of = {number: place % len(edges) for place, number in enumerate(drawn[: frozen.images])}
     for number in sorted(bin_of):
         key, image, place = reader.keys[number], reader.image(number), bin_of[number]

@@ -1,4 +1,4 @@
-"""Inpainter: a network that fills in missing pixels, alone or against a discriminator that judges patches."""
+"""Inpainter: a network that mends pictures, alone or against a discriminator that judges patches."""
 
 from typing import Literal, cast
 
@@ -11,16 +11,20 @@ from components import seeding
 from components.data.batch import Batch
 from components.data.cache import PixelSource
 from components.models import InpainterNetworkConfig
+from components.models.ffc import FfcInpainter
 from components.models.gated_unet import GatedUnet
 from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
+from components.models.pconv import PconvInpainter
 from components.models.resnet import ResnetConfig, ResnetInpainter
+from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
 from components.recipes.recipe import PRODUCER, Images, Missing, Recipe, device_of, row_blocks, to_pixels, to_tensor
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
-InpainterNetwork = ResnetInpainter | GatedUnet
+InpainterNetwork = ResnetInpainter | GatedUnet | FfcInpainter | PconvInpainter
+Restores = Literal["missing", "everything"]
 
 
 class AdversaryConfig(Section):
@@ -42,8 +46,13 @@ class InpainterConfig(Section):
     kind: Literal["inpainter"] = "inpainter"
     network: InpainterNetworkConfig = ResnetConfig()
     """The network that fills in."""
+    restores: Restores = "missing"
+    """What a mended picture takes from the network. Missing: missing pixels alone, all others stay as they came.
+    Everything: the whole picture, for damage that hides nothing, such as noise, blur and JPEG."""
     loss: RestorationConfig = RestorationConfig()
     """Distance between the mended and the true image."""
+    perceptual: PerceptualConfig | None = None
+    """Distance as a trained VGG-16 sees it, from a local file of its weights; None: off."""
     adversary: AdversaryConfig | None = None
     """A discriminator to play against; None trains on the distance alone."""
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
@@ -62,8 +71,9 @@ class InpainterConfig(Section):
         """Return networks with their initial weights and the phases: the discriminator's, if there is one, first."""
         with seeding.initialising(seed, "inpainter"):
             network = self.network.build(size)
+        distance = Distance(self.loss, self.restores, self.perceptual)
         if self.adversary is None:
-            objective = RestorationObjective(network, self.loss)
+            objective = RestorationObjective(network, distance)
             phase = Phase("inpainter", trains=network, objective=objective, optimizer=self.optimizer)
             return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
         with seeding.initialising(seed, "discriminator"):
@@ -71,13 +81,13 @@ class InpainterConfig(Section):
         critic = Phase(
             name="discriminator",
             trains=discriminator,
-            objective=PatchObjective(network, discriminator, self.adversary.loss),
+            objective=PatchObjective(network, discriminator, self.adversary.loss, self.restores),
             optimizer=self.adversary.optimizer,
         )
         mender = Phase(
             name="inpainter",
             trains=network,
-            objective=AdversarialRestorationObjective(network, discriminator, self.loss, self.adversary),
+            objective=AdversarialRestorationObjective(network, discriminator, distance, self.adversary),
             optimizer=self.optimizer,
         )
         networks = nn.ModuleDict({PRODUCER: network, "discriminator": discriminator})
@@ -98,7 +108,7 @@ class InpainterConfig(Section):
 
     def producer(self, network: nn.Module) -> "InpainterProducer":
         """Return the network behind the interface that evaluation and serving use."""
-        return InpainterProducer(cast("InpainterNetwork", network))
+        return InpainterProducer(cast("InpainterNetwork", network), self.restores)
 
 
 def damaged(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -112,38 +122,66 @@ def damaged(batch: Batch) -> tuple[Tensor, Tensor]:
     return batch.corrupted, batch.missing
 
 
+def replaced(missing: Tensor, restores: Restores) -> Tensor:
+    """Return 1 where a mended picture takes its pixels from the network, else 0."""
+    return torch.ones_like(missing) if restores == "everything" else missing
+
+
+class Distance:
+    """How far a mended picture is from the true one: the distance of pixels and, if asked for, of what VGG sees.
+
+    No module, so that a trained VGG-16 is neither replicated, nor written to checkpoints, nor exported.
+    """
+
+    def __init__(self, pixels: RestorationConfig, restores: Restores, perceptual: PerceptualConfig | None) -> None:
+        self.pixels = pixels
+        self.restores: Restores = restores
+        self.perceptual = PerceptualLoss(perceptual) if perceptual else None
+
+    def losses(self, restored: Tensor, delivered: Tensor, batch: Batch, missing: Tensor) -> dict[str, Tensor]:
+        """Return the loss and, detached, its parts, for the network's whole image and what is delivered of it."""
+        losses = self.pixels.losses(restored, batch.images, missing)
+        if self.perceptual is None:
+            return losses
+        seen = self.perceptual.losses(restored, delivered, batch.images)
+        return {**losses, **seen, "loss": losses["loss"] + seen["loss"]}
+
+
 class RestorationObjective(nn.Module):
     """Distance to the true image alone."""
 
-    def __init__(self, network: nn.Module, loss: RestorationConfig) -> None:
+    def __init__(self, network: nn.Module, distance: Distance) -> None:
         super().__init__()
         self.network = network
-        self.loss = loss
+        self.distance = distance
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
         """Return the loss and the errors it is made of."""
         corrupted, missing = damaged(batch)
-        return self.loss.losses(self.network(corrupted, missing).float(), batch.images, missing)
+        restored = self.network(corrupted, missing).float()
+        delivered = composite(restored, batch.images, replaced(missing, self.distance.restores))
+        return self.distance.losses(restored, delivered, batch, missing)
 
 
 class AdversarialRestorationObjective(nn.Module):
     """Distance to the true image, and what the discriminator makes of the mended one. One forward serves both."""
 
     def __init__(
-        self, network: nn.Module, discriminator: PatchDiscriminator, loss: RestorationConfig, adversary: AdversaryConfig
+        self, network: nn.Module, discriminator: PatchDiscriminator, distance: Distance, adversary: AdversaryConfig
     ) -> None:
         super().__init__()
         self.network = network
         self.discriminator = discriminator
-        self.loss = loss
+        self.distance = distance
         self.adversary = adversary
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
         """Return the loss and its parts."""
         corrupted, missing = damaged(batch)
         restored = self.network(corrupted, missing).float()
-        losses = self.loss.losses(restored, batch.images, missing)
-        logits, features = self.discriminator.with_features(composite(restored, batch.images, missing))
+        delivered = composite(restored, batch.images, replaced(missing, self.distance.restores))
+        losses = self.distance.losses(restored, delivered, batch, missing)
+        logits, features = self.discriminator.with_features(delivered)
         adversarial = self.adversary.loss.generator_loss(logits.float())
         loss = losses["loss"] + self.adversary.weight * adversarial
         if self.adversary.loss.feature_matching:
@@ -156,23 +194,27 @@ class AdversarialRestorationObjective(nn.Module):
 
 
 class PatchObjective(nn.Module):
-    """Loss of the discriminator, for which the known parts of a mended image are real, with its gradient penalty."""
+    """Loss of the discriminator, for which untouched parts of a mended image are real, with its gradient penalty."""
 
-    def __init__(self, network: nn.Module, discriminator: PatchDiscriminator, loss: MaskAwareConfig) -> None:
+    def __init__(
+        self, network: nn.Module, discriminator: PatchDiscriminator, loss: MaskAwareConfig, restores: Restores
+    ) -> None:
         super().__init__()
         self.network = network
         self.discriminator = discriminator
         self.loss = loss
+        self.restores: Restores = restores
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
         """Return the loss and, for the curves, the mean logits."""
         corrupted, missing = damaged(batch)
+        changed = replaced(missing, self.restores)
         with torch.no_grad():
-            mended = composite(self.network(corrupted, missing).float(), batch.images, missing)
+            mended = composite(self.network(corrupted, missing).float(), batch.images, changed)
         real_logits, fake_logits = self.discriminator(torch.cat([batch.images, mended])).float().chunk(2)
-        loss = self.loss.discriminator_loss(real_logits, fake_logits, missing)
         game = self.loss.game.at(images // batch.global_size)
         penalty = game.penalty(self.discriminator, batch.images, mended, batch.uniform("penalty"))
+        loss = self.loss.discriminator_loss(real_logits, fake_logits, changed)
         reported = {"penalty": penalty, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return {"loss": loss + penalty, **{name: value.detach() for name, value in reported.items()}}
 
@@ -180,16 +222,18 @@ class PatchObjective(nn.Module):
 class InpainterProducer:
     """Pictures mended by a trained network."""
 
-    def __init__(self, network: InpainterNetwork) -> None:
+    def __init__(self, network: InpainterNetwork, restores: Restores = "missing") -> None:
         self.network = network.eval()
         self.stride = network.stride
+        self.restores_known = restores == "everything"
 
     @torch.inference_mode()
     def restore(self, corrupted: Images, missing: Missing) -> Images:
-        """Return `corrupted` with missing pixels filled in; the others are returned untouched."""
+        """Return mended pictures; pixels that are not missing are untouched unless the model restores everything."""
         device = device_of(self.network)
         blocks = []
         for rows in row_blocks(len(corrupted)):
             holes = torch.from_numpy(np.array(missing[rows], order="C")).to(device).unsqueeze(1).float()
             blocks.append(to_pixels(self.network(to_tensor(corrupted[rows], device), holes)))
-        return np.where(missing[..., None], np.concatenate(blocks), corrupted)
+        restored = np.concatenate(blocks)
+        return restored if self.restores_known else np.where(missing[..., None], restored, corrupted)

@@ -81,13 +81,15 @@ class LatentModel(Protocol):
 
 @runtime_checkable
 class Restorer(Protocol):
-    """Fills in missing pixels."""
+    """Mends pictures."""
 
     stride: int
     """Height and width must be multiples of this."""
+    restores_known: bool
+    """Whether it changes pixels that are not missing too: it undoes noise, blur and other damage that hides nothing."""
 
     def restore(self, corrupted: Images, missing: Missing) -> Images:
-        """Return whole pictures; pixels that are not missing are returned untouched."""
+        """Return whole pictures; unless `restores_known`, pixels that are not missing are returned untouched."""
         ...
 
 

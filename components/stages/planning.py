@@ -35,7 +35,8 @@ def _steps(run: RunConfig, store: Store) -> Iterator[Step]:
     if run.corruption is not None:
         frozen = run.corruption.frozen
         found = find_corruption_set(shards, frozen, run.corruption.mix, run.seed, store) if shards else None
-        facts = f"{frozen.images:,} test images in {len(frozen.bins) - 1} bins of missing area"
+        bins = f" in {len(frozen.bins) - 1} bins of missing area" if run.corruption.mix.masks else ""
+        facts = f"{frozen.images:,} test images{bins}"
         yield Step(stage="corrupt", state="reuse" if found else "run", facts=facts)
     for name, model in run.models.items():
         inputs = training_inputs(model, run.corruption, run.seed, shards) if shards else None

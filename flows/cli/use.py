@@ -21,17 +21,21 @@ Version = Annotated[int | None, Parameter(help="A version instead of the champio
 def repair(
     image: Annotated[Path, Parameter(help="The picture, of any size.")],
     *,
-    mask: Annotated[Path, Parameter(help="A picture of the same size, white where pixels are missing.")],
+    mask: Annotated[
+        Path | None,
+        Parameter(help="A picture of the same size, white where pixels are missing; needed if the model only fills."),
+    ] = None,
     output: Output,
     model: Annotated[str, Parameter(help="Registered name, or its last part.")] = "inpainter",
     version: Version = None,
 ) -> None:
-    """Mend a picture with the champion. Pixels that are not missing are kept untouched."""
+    """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything."""
     from components.recipes.recipe import Restorer
     from components.recipes.repair import repair as mend
     from flows.cli import champions
 
-    picture, holes = _read(image), _read_mask(mask)
+    picture = _read(image)
+    holes = np.zeros(picture.shape[:2], np.bool_) if mask is None else _read_mask(mask)
     if holes.shape != picture.shape[:2]:
         raise ValueError(
             f"{mask}: {holes.shape[1]} x {holes.shape[0]} pixels, expected those of {image}, "
@@ -40,8 +44,11 @@ def repair(
     name, producer = champions.producer(model, version)
     if not isinstance(producer, Restorer):
         raise ValueError(f"{name} makes pictures and mends none; name an inpainter with --model")  # noqa: TRY004 - the user chose it
+    if mask is None and not producer.restores_known:
+        raise ValueError(f"{name} only fills missing pixels; say with --mask which of {image} are missing")
     _save(mend(producer, picture, holes), output)
-    say(f"{output}: {holes.mean():.1%} of the picture mended by {name}")
+    done = "whole picture restored" if producer.restores_known else f"{holes.mean():.1%} of the picture mended"
+    say(f"{output}: {done} by {name}")
 
 
 @app.command

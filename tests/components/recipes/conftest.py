@@ -9,8 +9,10 @@ from PIL import Image
 
 from components.data import ShapesSource
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.ffc import FfcConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.residual_vae import ResidualVaeConfig
+from components.models.pconv import PconvConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, write_export
@@ -34,6 +36,9 @@ RECIPES = {
     ),
     "resnet": InpainterConfig(network=ResnetConfig(width=8, blocks=2)),
     "gated_unet": InpainterConfig(network=GatedUnetConfig(width=4)),
+    "ffc": InpainterConfig(network=FfcConfig(width=4, blocks=1)),
+    "pconv": InpainterConfig(network=PconvConfig(width=4, halvings=2)),
+    "restorer": InpainterConfig(network=ResnetConfig(width=8, blocks=2), restores="everything"),
 }
 
 

@@ -20,7 +20,7 @@ from components.section import kinds
 
 VAES = ("vae", "vae with a mixture", "vae of maps with a mixture")
 GENERATORS = ("gan", *VAES)
-INPAINTERS = ("resnet", "gated_unet")
+INPAINTERS = ("resnet", "gated_unet", "ffc", "pconv")
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ RNG = np.random.default_rng(0)
 class Spy:
     """A restorer that fills with 1 and notes the sizes it was given."""
 
+    restores_known = False
+
     def __init__(self, stride: int = 4) -> None:
         self.stride = stride
         self.sizes: list[tuple[int, int]] = []
@@ -38,7 +40,7 @@ SIZES = [(1, 1), (1, 9), (3, 2), (5, 5), (16, 16), (17, 31), (33, 64), (100, 7)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("name", ["resnet", "gated_unet"])
+@pytest.mark.parametrize("name", ["resnet", "gated_unet", "ffc", "pconv"])
 def test_any_size_is_mended_and_known_pixels_are_untouched(name, size, producers):
     image, missing = picture(*size), RNG.random(size) < 0.3
     before = image.copy()
