@@ -6,13 +6,20 @@ from pydantic import Field
 
 from components.baselines.biharmonic import Biharmonic
 from components.baselines.filling import MeanFill, NavierStokes, Telea
+from components.baselines.filters import Bilateral, Median, Untouched
 from components.baselines.generation import Random, Template
 from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 
-RestorationBaseline = Annotated[
-    MeanFill | Interpolation | Harmonic | Biharmonic | Telea | NavierStokes,
-    Field(discriminator="kind"),
-]
+_Fill = MeanFill | Interpolation | Harmonic | Biharmonic | Telea | NavierStokes
+_Filter = Untouched | Median | Bilateral
+
+FillBaseline = Annotated[_Fill, Field(discriminator="kind")]
+"""They change missing pixels only."""
+
+FilterBaseline = Annotated[_Filter, Field(discriminator="kind")]
+"""They may change known pixels."""
+
+RestorationBaseline = Annotated[_Fill | _Filter, Field(discriminator="kind")]
 
 GenerationBaseline = Annotated[Random | Template, Field(discriminator="kind")]

@@ -1,4 +1,4 @@
-"""What every restoration baseline shares: it sees only known pixels and changes only missing ones."""
+"""What every baseline that fills holes shares: it sees only known pixels and changes only missing ones."""
 
 from abc import abstractmethod
 
@@ -35,7 +35,7 @@ class RestorationSection(Section):
         Raises:
             ValueError: Types or shapes are other than these.
         """
-        _check(images, missing)
+        check_pictures(images, missing)
         restored = images.copy()
         restored[missing] = UNKNOWN_LEVEL
         hidden = missing.any(axis=(1, 2))
@@ -56,7 +56,8 @@ def _to_bytes(levels: NDArray[np.generic]) -> Images:
     return np.rint(levels.astype(np.float32, copy=False)).clip(0, 255).astype(np.uint8)
 
 
-def _check(images: Images, missing: Masks) -> None:
+def check_pictures(images: Images, missing: Masks) -> None:
+    """Raise ValueError unless images are uint8 (n, height, width, 3) and masks bool (n, height, width)."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"found images of {images.dtype}, shape {images.shape}, expected uint8 (n, height, width, 3)")
     if missing.dtype != np.bool_ or missing.shape != images.shape[:3]:

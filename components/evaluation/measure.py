@@ -169,7 +169,13 @@ class RestorationEvaluation(Section):
     def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
         frozen = _frozen(evidence)
         return restoration_scores(
-            restored, frozen.images, frozen.missing, evidence.bins, evidence.frozen_digest, evidence.seed
+            restored,
+            frozen.images,
+            frozen.missing,
+            evidence.bins,
+            evidence.frozen_digest,
+            evidence.seed,
+            _degradations(frozen),
         )
 
 
@@ -200,6 +206,15 @@ def _frozen(evidence: Evidence) -> FrozenImages:
     if evidence.frozen is None:
         raise ValueError("restoration is measured on the frozen evaluation set, and there is none")
     return evidence.frozen
+
+
+def _degradations(frozen: FrozenImages) -> dict[str, NDArray[np.bool_]]:
+    """Return, for each kind of degradation, which images got it."""
+    applied = [
+        {step["kind"] for step in recipe["degradations"] if not step.get("left_out")} for recipe in frozen.recipes
+    ]
+    everything: set[str] = set().union(*applied)
+    return {kind: np.array([kind in kinds for kinds in applied]) for kind in sorted(everything)}
 
 
 def _spread(frozen: FrozenImages) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ range [0, 1].
 
 import itertools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -48,12 +49,19 @@ Values = dict[str, Float[NDArray[np.float64], " images"]]
 
 
 def restoration_scores(
-    restored: Pictures, truth: Pictures, missing: Missing, bins: Sequence[float], corruption_digest: str, seed: int = 0
+    restored: Pictures,
+    truth: Pictures,
+    missing: Missing,
+    bins: Sequence[float],
+    corruption_digest: str,
+    seed: int = 0,
+    degradations: Mapping[str, Bool[NDArray[np.bool_], " images"]] = MappingProxyType({}),
 ) -> tuple[Score, ...]:
     """Return PSNR, SSIM, MSE, RMSE and L1 inside the hole, of the composite, and of the picture as delivered.
 
-    Names are `psnr_hole`, `psnr_composite`, `psnr_full` and so on; those of one area bin end in `/area_0.1-0.2`.
-    Hole scores leave out pictures that miss nothing, composite scores count them.
+    Names are `psnr_hole`, `psnr_composite`, `psnr_full` and so on; those of one area bin end in `/area_0.1-0.2`, those
+    of the pictures with one kind of degradation in `/degradation_jpeg`. Hole scores leave out pictures that miss
+    nothing, composite scores count them; where no picture misses anything there are neither.
 
     Args:
         restored: What the model or baseline delivers.
@@ -62,6 +70,7 @@ def restoration_scores(
         bins: Increasing edges of the missing fraction; a bin holds fractions in (low, high]. Empty for no bins.
         corruption_digest: Of the frozen corruption set.
         seed: Of the resampling behind the intervals.
+        degradations: By kind, which pictures were degraded so; a picture may have several.
 
     Raises:
         ValueError: The arrays do not belong together, or there are no pictures.
@@ -73,13 +82,16 @@ def restoration_scores(
     holed: NDArray[np.bool_] = area > 0
     regions = _regions(restored, truth, missing)
     scores: list[Score] = []
+    counted = {"hole": holed, "composite": np.full_like(holed, holed.any()), "full": np.ones_like(holed)}
     for region, values in regions.items():
-        chosen = holed if region == "hole" else np.ones_like(holed)
-        scores += _scores(values, chosen, region, "", corruption_digest, seed)
+        scores += _scores(values, counted[region], region, {}, corruption_digest, seed)
     for low, high in itertools.pairwise(bins):
         chosen = holed & (area > low) & (area <= high)
         for region in ("hole", "composite"):
-            scores += _scores(regions[region], chosen, region, f"{low:g}-{high:g}", corruption_digest, seed)
+            part = {"area": f"{low:g}-{high:g}"}
+            scores += _scores(regions[region], chosen, region, part, corruption_digest, seed)
+    for kind, degraded in degradations.items():
+        scores += _scores(regions["full"], degraded, "full", {"degradation": kind}, corruption_digest, seed)
     return tuple(scores)
 
 
@@ -96,7 +108,7 @@ def reconstruction_scores(
     everything = np.ones(len(truth), dtype=np.bool_)
     return tuple(
         score.model_copy(update={"name": f"reconstruction_{score.name.removesuffix('_full')}"})
-        for score in _scores(values, everything, "full", "", reference_digest, seed)
+        for score in _scores(values, everything, "full", {}, reference_digest, seed)
     )
 
 
@@ -138,8 +150,14 @@ def _values(mse: NDArray[np.float64], l1: NDArray[np.float64], similarity: NDArr
 
 
 def _scores(
-    values: Values, chosen: Bool[NDArray[np.bool_], " images"], region: str, area: str, reference: str, seed: int
+    values: Values,
+    chosen: Bool[NDArray[np.bool_], " images"],
+    region: str,
+    part: Mapping[str, str],
+    reference: str,
+    seed: int,
 ) -> list[Score]:
+    """Return the scores of the chosen pictures; `part`, if not all are, says which: what it is called, and its value."""
     if not chosen.any():
         return []
     columns = np.stack([column[chosen] for column in values.values()], axis=1)
@@ -152,10 +170,11 @@ def _scores(
             reference=reference,
             samples=len(columns),
             seed=seed,
-            settings={"area": area} if area else {},
+            settings=dict(part),
         )
-        name = f"{metric}_{region}/area_{area}" if area else f"{metric}_{region}"
-        scores.append(_score(name, columns[:, i], (low[i], high[i]), _BETTER[metric], protocol, paired=not area))
+        suffix = "".join(f"/{what}_{value}" for what, value in part.items())
+        name = f"{metric}_{region}{suffix}"
+        scores.append(_score(name, columns[:, i], (low[i], high[i]), _BETTER[metric], protocol, paired=not part))
     return scores
 
 

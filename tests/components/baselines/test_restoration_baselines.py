@@ -8,15 +8,17 @@ from pydantic import TypeAdapter, ValidationError
 from skimage import data
 from skimage.transform import resize
 
-from components.baselines import RestorationBaseline
+from components.baselines import FillBaseline, FilterBaseline, RestorationBaseline
+from components.baselines.filters import Bilateral, Median, Untouched
 from components.baselines.filling import MeanFill
 from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 from components.corruption import CorruptionMix
+from components.corruption.noise import GaussianNoiseConfig, ImpulseNoiseConfig
 from components.corruption.strokes import StrokesConfig
 from components.section import kinds
 
-EVERY_KIND = [pytest.param(kind, id=kind.model_fields["kind"].default) for kind in kinds(RestorationBaseline)]
+EVERY_KIND = [pytest.param(kind, id=kind.model_fields["kind"].default) for kind in kinds(FillBaseline)]
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +160,30 @@ def test_other_types_and_shapes_are_refused(images, missing):
 def test_an_unknown_baseline_is_an_error_that_lists_the_known_ones():
     with pytest.raises(ValidationError, match="'mean_fill', 'interpolation', 'harmonic', 'biharmonic', 'telea'"):
         TypeAdapter(RestorationBaseline).validate_python({"kind": "magic"})
+
+
+@pytest.mark.parametrize("kind", kinds(FilterBaseline))
+def test_a_filter_reads_known_pixels_only_and_each_image_alone(kind, pictures, masks):
+    before = pictures.copy()
+    restored = kind().restore(pictures, masks)
+    assert (restored.dtype, restored.shape) == (np.uint8, pictures.shape)
+    assert np.array_equal(pictures, before)
+    assert not np.shares_memory(restored, pictures)
+    otherwise = np.where(masks[..., None], 255 - pictures, pictures)
+    assert np.array_equal(kind().restore(otherwise, masks), restored)
+    assert np.array_equal(kind().restore(pictures[2:3], masks[2:3]), restored[2:3])
+    assert (kind().restore(pictures, np.ones_like(masks)) == 127).all()
+    assert len(kind().restore(pictures[:0], masks[:0])) == 0
+    with pytest.raises(ValueError, match="expected"):
+        kind().restore(pictures, masks[:2])
+
+
+@pytest.mark.parametrize(
+    ("baseline", "damage"), [(Median(), ImpulseNoiseConfig(severity=5)), (Bilateral(), GaussianNoiseConfig(severity=5))]
+)
+def test_a_filter_undoes_some_of_the_damage_it_is_for(baseline, damage, pictures):
+    known = np.zeros(pictures.shape[:3], dtype=bool)
+    noisy = np.stack([damage.degrade(one, np.random.default_rng(place)).image for place, one in enumerate(pictures)])
+    everywhere = ~known
+    floor = decibels(Untouched().restore(noisy, known), pictures, everywhere)
+    assert decibels(baseline.restore(noisy, known), pictures, everywhere) > floor + 1

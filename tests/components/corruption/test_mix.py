@@ -159,9 +159,33 @@ def test_an_oblong_image_is_refused():
         CorruptionMix().corrupt(np.zeros((8, 9, 3), np.uint8), np.random.default_rng(0))
 
 
-def test_a_mix_without_masks_is_refused():
-    with pytest.raises(ValidationError):
+def test_a_mix_with_neither_masks_nor_degradations_is_refused():
+    with pytest.raises(ValidationError, match="found neither masks nor degradations"):
         CorruptionMix(masks=())
+
+
+def test_without_masks_nothing_is_missing_but_what_defects_hide():
+    image = pictures(1, 64)[0]
+    noisy = CorruptionMix(masks=(), degradations=(GaussianNoiseConfig(),), degrade_fraction=1)
+    result = noisy.corrupt(image, np.random.default_rng(0))
+    assert not result.missing.any()
+    assert not np.array_equal(result.image, image)
+    assert result.recipe["mask"] == {"kind": "none"}
+    scratched = CorruptionMix(masks=(), degradations=(ScratchesConfig(),), degrade_fraction=1)
+    result = scratched.corrupt(image, np.random.default_rng(0))
+    assert result.missing.any()
+    assert (result.image[result.missing] == 127).all()
+    assert np.array_equal(result.image[~result.missing], image[~result.missing])
+
+
+@pytest.mark.parametrize("defect", [ScratchesConfig(severity=5), DeadPixelsConfig(severity=5)])
+def test_defects_that_are_not_marked_are_shown_and_not_missing(defect):
+    image = pictures(1, 64)[0]
+    mix = CorruptionMix(masks=(), degradations=(defect,), degrade_fraction=1, mark_defects=False, area=(0.0, 0.01))
+    result = mix.corrupt(image, np.random.default_rng(0))
+    assert not result.missing.any()
+    assert not np.array_equal(result.image, image)
+    assert "left_out" not in result.recipe["degradations"][0]
 
 
 def test_a_mix_is_the_same_after_a_trip_through_json():

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from components.artifacts import ArtifactError, Store
 from components.corruption import CorruptionMix
+from components.corruption.quality import JpegConfig
 from components.data import (
     CorruptionSet,
     DatasetConfig,
@@ -105,3 +106,12 @@ def test_too_small_a_test_split_and_odd_bins_are_refused_with_the_numbers(store:
 def test_a_set_that_lost_samples_is_not_read(written: CorruptionSet) -> None:
     with pytest.raises(ArtifactError, match="12 images, the manifest says 13"):
         read_corruption_set(written.model_copy(update={"samples": 13}))
+
+
+def test_a_mix_without_masks_has_no_bins_and_misses_nothing(store: Store) -> None:
+    mix = CorruptionMix(masks=(), degradations=(JpegConfig(),), degrade_fraction=1)
+    corruptions = write_corruption_set(shardset(store), FROZEN, mix, 1, store)
+    assert (corruptions.bins, corruptions.counts, corruptions.samples) == ((), (12,), 12)
+    read = read_corruption_set(corruptions)
+    assert not read.missing.any()
+    assert (read.corrupted != read.images).any(axis=(1, 2, 3)).all()

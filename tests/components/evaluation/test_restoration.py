@@ -94,3 +94,21 @@ def test_reconstruction_scores_have_their_own_names(pictures):
     scores = named(reconstruction_scores(255 - truth, truth, "r"))
     assert set(scores) == {f"reconstruction_{m}" for m in ("psnr", "ssim", "mse", "rmse", "l1")}
     assert scores["reconstruction_psnr"].better == "higher"
+
+
+def test_pictures_of_one_degradation_are_scored_apart_as_delivered(pictures):
+    truth, missing = pictures
+    restored = np.where(np.arange(12)[:, None, None, None] < 3, 255 - truth, truth).astype(np.uint8)
+    kinds = {"jpeg": np.arange(12) < 3, "gaussian_noise": np.arange(12) >= 3, "dead_pixels": np.zeros(12, bool)}
+    scores = named(restoration_scores(restored, truth, missing, (), "c", degradations=kinds))
+    spoilt, whole = scores["psnr_full/degradation_jpeg"], scores["psnr_full/degradation_gaussian_noise"]
+    assert (spoilt.protocol.samples, whole.protocol.samples) == (3, 9)
+    assert spoilt.protocol.settings == {"degradation": "jpeg"}
+    assert spoilt.value < 10 < 50 < whole.value
+    assert not any("dead_pixels" in name for name in scores)
+
+
+def test_pictures_of_which_nothing_is_missing_are_scored_as_delivered_only(pictures):
+    truth, missing = pictures
+    scores = named(restoration_scores(truth, truth, np.zeros_like(missing), (0.0, 0.5), "c"))
+    assert set(scores) == {"psnr_full", "ssim_full", "mse_full", "rmse_full", "l1_full"}

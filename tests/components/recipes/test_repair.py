@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.models.gated_unet import GatedUnetConfig
+from components.models.resnet import ResnetConfig
+from components.recipes.inpainter import InpainterConfig
+from components.recipes.recipe import PRODUCER
 from components.recipes.repair import _windows, repair
 
 RNG = np.random.default_rng(0)
@@ -138,3 +143,60 @@ def test_a_seam_between_tiles_does_not_show(producers):
 def test_a_mask_of_another_size_is_refused(producers):
     with pytest.raises(ValueError, match="the mask has 8x9 pixels, the image 16x17"):
         repair(producers["resnet"], picture(17, 16), np.ones((9, 8), bool))
+
+
+class Whitener(Spy):
+    """A restorer of whole pictures that adds 1 to known pixels, and 100 to those near the tile's edge."""
+
+    restores_known = True
+
+    def restore(self, corrupted: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        self.sizes.append(missing.shape[1:])
+        told = corrupted + np.uint8(1)
+        rim = np.ones(missing.shape, bool)
+        rim[:, 40:-40, 40:-40] = False
+        told[rim] = np.minimum(corrupted[rim], 155) + 100
+        return np.where(missing[..., None], np.uint8(7), told)
+
+
+def test_a_model_that_restores_everything_changes_known_pixels_and_still_fills_holes():
+    image, missing = picture(60, 90) // 2, hole(60, 90, slice(20, 25), slice(30, 60))
+    mended = repair(Whitener(), image, missing)
+    assert (mended[missing] == 7).all()
+    assert (mended[~missing] > image[~missing]).all()
+
+
+def test_what_a_network_makes_of_a_tiles_edge_does_not_reach_the_picture():
+    image = picture(1300, 700) // 2
+    spy = Whitener()
+    mended = repair(spy, image, np.zeros((1300, 700), bool))
+    assert len(spy.sizes) == 8
+    assert max(max(size) for size in spy.sizes) == 512
+    inner = slice(40, -40), slice(40, -40)
+    assert np.array_equal(mended[inner], image[inner] + 1)
+
+
+def lively_restorer(network):
+    """A restorer whose last layer, which starts at zero, does something."""
+    config = InpainterConfig(network=network, restores="everything")
+    producing = config.build(32, 1).networks[PRODUCER]
+    generator = torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(producing.last.weight, std=0.02, generator=generator)
+    return config.producer(producing)
+
+
+@pytest.mark.parametrize("network", [ResnetConfig(), GatedUnetConfig(width=8)], ids=["resnet", "gated_unet"])
+def test_a_picture_restored_in_tiles_equals_one_restored_at_once(network):
+    rows, columns = np.mgrid[0:144, 0:840]
+    image = np.stack([(np.sin(rows / 9 + k) * np.cos(columns / 13) * 90 + 128) for k in range(3)], -1).astype(np.uint8)
+    restorer, missing = lively_restorer(network), np.zeros((144, 840), bool)
+    at_once = restorer.restore(image[None], missing[None])[0]
+    assert np.abs(at_once.astype(int) - image).mean() > 1
+    in_tiles = repair(restorer, image, missing)
+    assert np.abs(in_tiles.astype(int) - at_once).max() <= 1
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_whole_picture_of_any_size_is_restored(size, producers):
+    mended = repair(producers["restorer"], picture(*size), RNG.random(size) < 0.1)
+    assert (mended.shape, mended.dtype) == ((*size, 3), np.uint8)
