@@ -18,7 +18,8 @@ GeneratorConfig = Annotated[DcganGeneratorConfig, Field(description="The network
 DiscriminatorConfig = Annotated[DcganDiscriminatorConfig, Field(description="The network that judges whole images.")]
 VaeNetworkConfig = Annotated[ConvVaeConfig | ResidualVaeConfig, Field(discriminator="kind")]
 InpainterNetworkConfig = Annotated[
-    ResnetConfig | GatedUnetConfig | FfcConfig | PconvConfig, Field(discriminator="kind")]
+    ResnetConfig | GatedUnetConfig | FfcConfig | PconvConfig, Field(discriminator="kind")
+]
 
 __all__ = [
     "DiscriminatorConfig",

@@ -66,9 +66,7 @@ class FfcInpainter(nn.Module):
         self.blocks = nn.ModuleList(_Block(widths[-1]) for _ in range(config.blocks))
         self.ups = nn.Sequential(
             *(
-                _normalised(
-                    nn.ConvTranspose2d(2 * fine, fine, 3, stride=2, padding=1, output_padding=1, bias=False)
-                )
+                _normalised(nn.ConvTranspose2d(2 * fine, fine, 3, stride=2, padding=1, output_padding=1, bias=False))
                 for fine in widths[-2::-1]
             )
         )

@@ -55,6 +55,16 @@ MODELS = {
             "adversary": {"discriminator": {"width": 8, "layers": 2}, "loss": {"feature_matching": 1.0}},
         }
     },
+    "ffc": RESTORATION
+    | {
+        "recipe": {
+            "kind": "inpainter",
+            "network": {"kind": "ffc", "width": 4, "blocks": 1},
+            "restores": "everything",
+            "adversary": {"discriminator": {"width": 8, "layers": 2}},
+        }
+    },
+    "pconv": RESTORATION | {"recipe": {"kind": "inpainter", "network": {"kind": "pconv", "width": 4, "halvings": 2}}},
 }
 
 

@@ -46,9 +46,7 @@ def state(vgg):
 def test_a_file_of_torchvisions_weights_gives_torchvisions_features(suffix, vgg, state, tmp_path):
     network = written(tmp_path / f"vgg.{suffix}", state).read()
     image = picture(size=24)
-    mean, deviation = (
-        torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    )
+    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     seen = ((image + 1) / 2 - mean) / deviation
     for found, pooling in zip(network(image), (5, 10, 17), strict=True):
         torch.testing.assert_close(found, vgg.features[:pooling](seen))
@@ -90,7 +88,9 @@ def test_under_bfloat16_autocast_grams_stay_in_single_precision(state, tmp_path)
 
 def test_a_missing_file_is_named_with_what_was_expected(tmp_path):
     config = PerceptualConfig(weights=tmp_path / "none.pth", sha256="ab" * 32)
-    with pytest.raises(ValueError, match=r"none.pth: there is no such file; expected .* vgg16, sha256 abababababababab"):
+    with pytest.raises(
+        ValueError, match=r"none.pth: there is no such file; expected .* vgg16, sha256 abababababababab"
+    ):
         config.read()
 
 

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.ffc import FfcConfig
 from components.models.patch import PatchDiscriminatorConfig
 from components.models.residual_vae import ResidualVaeConfig
+from components.models.pconv import PconvConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.objectives.adversarial import Relativistic
@@ -37,6 +39,8 @@ RECIPES = {
             discriminator=PatchDiscriminatorConfig(width=8, layers=2), loss=MaskAwareConfig(feature_matching=1.0)
         ),
     ),
+    "ffc": InpainterConfig(network=FfcConfig(width=4, blocks=1), restores="everything"),
+    "pconv": InpainterConfig(network=PconvConfig(width=4, halvings=2)),
 }
 STEPS, BATCH = 10, 8
 
