@@ -157,7 +157,7 @@ def _scores(
     reference: str,
     seed: int,
 ) -> list[Score]:
-    """Return the scores of the chosen pictures; `part`, if not all are, says which: what it is called, and its value."""
+    """Return the scores of the chosen pictures; `part` says which they are if not all: a name and its value."""
     if not chosen.any():
         return []
     columns = np.stack([column[chosen] for column in values.values()], axis=1)

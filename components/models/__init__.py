@@ -8,8 +8,8 @@ from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConf
 from components.models.ffc import FfcConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.patch import PatchDiscriminatorConfig
-from components.models.residual_vae import ResidualVaeConfig
 from components.models.pconv import PconvConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 

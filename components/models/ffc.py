@@ -151,7 +151,7 @@ class FourierUnit(nn.Module):
             spectrum = torch.fft.rfft2(wide, norm="ortho")
             mixed = self.mix(torch.cat([spectrum.real, spectrum.imag], dim=1))
             real, imaginary = mixed.chunk(2, dim=1)
-            back = torch.fft.irfft2(torch.complex(real, imaginary), s=x.shape[-2:], norm="ortho")
+            back: Tensor = torch.fft.irfft2(torch.complex(real, imaginary), s=x.shape[-2:], norm="ortho")
         return back.to(x.dtype)
 
 

@@ -97,7 +97,7 @@ def _restored(restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.
 def _fading(window: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a tile's share in each of its pixels: 1, but for a ramp to 0 on the way to edges inside the picture."""
     down, across = (_ramp(part, length) for part, length in zip(window, shape, strict=True))
-    return np.maximum(down[:, None] * across[None, :], 1e-6).astype(np.float32)
+    return np.asarray(np.maximum(down[:, None] * across[None, :], 1e-6), np.float32)
 
 
 def _ramp(part: slice, length: int) -> NDArray[np.float32]:
@@ -106,7 +106,7 @@ def _ramp(part: slice, length: int) -> NDArray[np.float32]:
     ends += [part.stop - 1 - place] if part.stop < length else []
     fade = _BLENDED_OVERLAP_PX - 2 * _UNTRUSTED_PX
     ramps = [((end - _UNTRUSTED_PX + 0.5) / fade).clip(0, 1) for end in ends]
-    return np.minimum.reduce([np.ones(len(place)), *ramps]).astype(np.float32)
+    return np.asarray(np.minimum.reduce([np.ones(len(place)), *ramps]), np.float32)
 
 
 def _windows(shape: tuple[int, ...], overlap_px: int = _OVERLAP_PX) -> Iterator[tuple[slice, slice]]:

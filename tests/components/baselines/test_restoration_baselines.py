@@ -9,8 +9,8 @@ from skimage import data
 from skimage.transform import resize
 
 from components.baselines import FillBaseline, FilterBaseline, RestorationBaseline
-from components.baselines.filters import Bilateral, Median, Untouched
 from components.baselines.filling import MeanFill
+from components.baselines.filters import Bilateral, Median, Untouched
 from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 from components.corruption import CorruptionMix

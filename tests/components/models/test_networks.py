@@ -12,9 +12,11 @@ from components.models import (
     VaeNetworkConfig,
 )
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.ffc import FfcConfig
 from components.models.gated_unet import GatedUnetConfig
-from components.models.residual_vae import ResidualVaeConfig
 from components.models.norm import BatchNorm2d
+from components.models.pconv import PconvConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import reparameterise
 from components.section import kinds
@@ -237,6 +239,20 @@ def test_an_inpainter_learns_a_tiny_batch(config):
     missing = hole(2, 16)
     assert falls_by_half(
         lambda: ((network(target * (1 - missing), missing) - target) * missing).abs().mean(), network.parameters(), 60
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [FfcConfig(width=12, blocks=1), PconvConfig(width=24, halvings=2)])
+def test_a_network_with_batch_statistics_learns_sixteen_images_by_heart(config):
+    network = built(config, 16)
+    target = picture(16, 8).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    missing = hole(16, 16)
+    assert falls_by_half(
+        lambda: ((network(target * (1 - missing), missing) - target) * missing).abs().mean(),
+        network.parameters(),
+        60,
+        rate=1e-2,
     )
 
 

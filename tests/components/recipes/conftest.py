@@ -11,8 +11,8 @@ from components.data import ShapesSource
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.ffc import FfcConfig
 from components.models.gated_unet import GatedUnetConfig
-from components.models.residual_vae import ResidualVaeConfig
 from components.models.pconv import PconvConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, write_export

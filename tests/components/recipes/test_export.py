@@ -10,7 +10,17 @@ import torch
 from components.recipes.export import CARD, WEIGHTS, export_digest, load_producer, read_card
 from components.recipes.recipe import Restorer
 
-NAMES = ["gan", "vae", "vae with a mixture", "vae of maps with a mixture", "resnet", "gated_unet", "ffc", "pconv", "restorer"]
+NAMES = [
+    "gan",
+    "vae",
+    "vae with a mixture",
+    "vae of maps with a mixture",
+    "resnet",
+    "gated_unet",
+    "ffc",
+    "pconv",
+    "restorer",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

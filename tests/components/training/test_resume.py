@@ -6,8 +6,8 @@ import torch
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.ffc import FfcConfig
 from components.models.patch import PatchDiscriminatorConfig
-from components.models.residual_vae import ResidualVaeConfig
 from components.models.pconv import PconvConfig
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.objectives.adversarial import Relativistic
