@@ -61,12 +61,13 @@ class Reporter:
         execution = self.job.model.execution
         producer = self.job.model.recipe.producer(self.state.averages[PRODUCER].network)
         preview = Preview(producer, shards, self.job.corruption, self.job.seed)
+        pictures = self.job.folder / "pictures"
+        pictures.mkdir(exist_ok=True)  # also where there will be none, for want of validation images
 
         def show() -> None:
             for name, picture in preview.draw().items():
-                path = self.job.folder / "pictures" / f"{name}-{self.state.images:012d}.png"
+                path = pictures / f"{name}-{self.state.images:012d}.png"
                 with self._noticing_a_full_disk():
-                    path.parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(path, figures.png(picture))
                 self.tracker.log_image(name, picture, self.state.images)
 

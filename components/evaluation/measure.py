@@ -214,7 +214,7 @@ def _degradations(frozen: FrozenImages) -> dict[str, NDArray[np.bool_]]:
         {step["kind"] for step in recipe["degradations"] if not step.get("left_out")} for recipe in frozen.recipes
     ]
     everything: set[str] = set().union(*applied)
-    return {kind: np.array([kind in kinds for kinds in applied]) for kind in sorted(everything)}
+    return {kind: np.array([{kind} <= one for one in applied]) for kind in sorted(everything)}
 
 
 def _spread(frozen: FrozenImages) -> NDArray[np.int64]:

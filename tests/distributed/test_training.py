@@ -180,6 +180,14 @@ def test_two_processes_in_bfloat16_learn_as_one_does(shards, tmp_path):
     assert curves[0][-1] < curves[0][0] - 0.1
 
 
+def test_without_validation_images_a_restorer_leaves_an_empty_folder_of_pictures(tmp_path):
+    split = {"validation": 0.0, "test": 0.2}
+    dataset = DatasetConfig(source=ShapesSource(images=60, raster_px=16), size=16, split=split)
+    job = job_of("pconv", write_shards(dataset, Store(tmp_path / "store")), tmp_path / "run", sample_every=BATCH)
+    train_here(job)
+    assert list((job.folder / "pictures").iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(shards, tmp_path_factory) -> Callable[[int], bytes]:
     """Return the last checkpoint's bytes of an inpainter's training by so many processes."""
