@@ -18,7 +18,7 @@ class GenerationSection(Section):
 
     kind: str
 
-    def generate(self, samples: int, size: int, training_images: Images, seed: int) -> Images:
+    def generate(self, samples: int, size: int, training_images: Images, seed: int, first: int = 0) -> Images:
         """Return `samples` images; each depends on the seed and its own number alone, not on how many are made.
 
         Args:
@@ -26,6 +26,7 @@ class GenerationSection(Section):
             size: Side in pixels, at least 8.
             training_images: uint8 RGB, shape (n, size, size, 3).
             seed: The run's seed.
+            first: Number of the first image.
 
         Returns:
             uint8 RGB, shape (samples, size, size, 3).
@@ -40,8 +41,9 @@ class GenerationSection(Section):
             found = f"{training_images.dtype}, shape {training_images.shape}"
             raise ValueError(f"found training images of {found}, expected uint8 (at least 1, {size}, {size}, 3)")
         generated = np.empty((samples, *expected), dtype=np.uint8)
-        for number in range(samples):
-            generated[number] = self._generate(training_images, numpy_generator(seed, "baseline", self.kind, number))
+        for place in range(samples):
+            rng = numpy_generator(seed, "baseline", self.kind, first + place)
+            generated[place] = self._generate(training_images, rng)
         return generated
 
     @abstractmethod

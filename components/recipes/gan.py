@@ -163,8 +163,8 @@ class GanProducer:
         self.scale = scale
 
     @torch.inference_mode()
-    def generate(self, samples: int, seed: int) -> Images:
-        """Return `samples` pictures drawn from the stream `seed`."""
+    def generate(self, samples: int, seed: int, first: int = 0) -> Images:
+        """Return the pictures numbered `first` and on of the draw `seed`."""
         device = device_of(self.network)
-        latents = self.scale * latents_of(samples, self.latent, seed)
+        latents = self.scale * latents_of(samples, self.latent, seed, first)
         return np.concatenate([to_pixels(self.network(latents[rows].to(device))) for rows in row_blocks(samples)])

@@ -54,16 +54,16 @@ class Mixture(nn.Module):
         self.register_buffer("means", torch.zeros(components, latent))
         self.register_buffer("factors", torch.eye(latent).repeat(components, 1, 1))
 
-    def draw(self, samples: int, seed: int) -> Float[Tensor, "samples latent"]:
-        """Return codes on the CPU, one random stream each, so that more samples extend fewer.
+    def draw(self, samples: int, seed: int, first: int = 0) -> Float[Tensor, "samples latent"]:
+        """Return the codes numbered `first` and on, on the CPU; one stream each, so that more samples extend fewer.
 
         Raises:
             ValueError: No samples are asked for.
         """
         if samples < 1:
             raise ValueError(f"{samples} pictures were asked for, expected at least 1")
-        rows = [self._one(seeding.torch_generator(seed, "code", number)) for number in range(samples)]
-        return torch.stack(rows)
+        numbers = range(first, first + samples)
+        return torch.stack([self._one(seeding.torch_generator(seed, "code", number)) for number in numbers])
 
     def _one(self, generator: torch.Generator) -> Tensor:
         normal = int(torch.multinomial(self.weights.cpu(), 1, generator=generator))

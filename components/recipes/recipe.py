@@ -36,8 +36,11 @@ class Recipe:
 class Generator(Protocol):
     """Makes pictures from nothing but a seed."""
 
-    def generate(self, samples: int, seed: int) -> Images:
-        """Return `samples` pictures; the first n of a longer draw equal a draw of n, to the rounding of a pixel."""
+    def generate(self, samples: int, seed: int, first: int = 0) -> Images:
+        """Return the pictures numbered `first` and on of the draw `seed`.
+
+        Each is the same, to the rounding of a pixel, whatever others are made with it.
+        """
         ...
 
 
@@ -117,13 +120,15 @@ def device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
-def latents_of(samples: int, latent: int, seed: int) -> Tensor:
-    """Return standard normal latents (samples, latent); one stream per sample, so that more samples extend fewer.
+def latents_of(samples: int, latent: int, seed: int, first: int = 0) -> Tensor:
+    """Return standard normal latents (samples, latent), numbered `first` and on.
+
+    Each has a stream of its own, so that more samples extend fewer.
 
     Raises:
         ValueError: No samples are asked for.
     """
     if samples < 1:
         raise ValueError(f"{samples} pictures were asked for, expected at least 1")
-    rows = [torch.randn(latent, generator=seeding.torch_generator(seed, "sample", index)) for index in range(samples)]
-    return torch.stack(rows)
+    numbers = range(first, first + samples)
+    return torch.stack([torch.randn(latent, generator=seeding.torch_generator(seed, "sample", n)) for n in numbers])

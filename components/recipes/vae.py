@@ -99,9 +99,11 @@ class CodedVae(nn.Module):
         decoded, mean, log_variance = self.vae(image, noise)
         return decoded, mean, log_variance
 
-    def draw(self, samples: int, seed: int) -> Tensor:
-        """Return new codes (samples, latent) on the CPU."""
-        return self.mixture.draw(samples, seed) if self.mixture else latents_of(samples, self.vae.latent, seed)
+    def draw(self, samples: int, seed: int, first: int = 0) -> Tensor:
+        """Return the new codes (samples, latent) numbered `first` and on, on the CPU."""
+        if self.mixture:
+            return self.mixture.draw(samples, seed, first)
+        return latents_of(samples, self.vae.latent, seed, first)
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,9 @@ class VaeProducer:
         self.network = network.eval()
 
     @torch.inference_mode()
-    def generate(self, samples: int, seed: int) -> Images:
-        """Return `samples` pictures decoded from new codes drawn from the stream `seed`."""
-        codes = self.network.draw(samples, seed).to(device_of(self.network))
+    def generate(self, samples: int, seed: int, first: int = 0) -> Images:
+        """Return pictures decoded from the new codes numbered `first` and on of the draw `seed`."""
+        codes = self.network.draw(samples, seed, first).to(device_of(self.network))
         return np.concatenate([to_pixels(self.network.vae.decode(codes[rows])) for rows in row_blocks(samples)])
 
     @torch.inference_mode()

@@ -31,6 +31,12 @@ def test_equal_seeds_give_equal_images_and_more_samples_change_no_earlier_one(ki
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
+def test_images_can_be_made_from_any_number_on(kind, training_images):
+    everyone = kind().generate(6, 16, training_images, 1)
+    assert np.array_equal(kind().generate(2, 16, training_images, 1, first=3), everyone[3:5])
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_training_images_are_left_alone(kind, training_images):
     before = training_images.copy()
     kind().generate(10, 16, training_images, seed=0)

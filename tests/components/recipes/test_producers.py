@@ -57,6 +57,13 @@ def test_fewer_pictures_are_the_first_of_more_and_seeds_differ(name, producers):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
+def test_pictures_can_be_made_from_any_number_on(name, producers):
+    everyone = producers[name].generate(9, 7).astype(int)
+    assert np.abs(producers[name].generate(3, 7, first=4) - everyone[4:7]).max() <= 1
+    assert np.abs(producers[name].generate(3, 7, first=5) - everyone[4:7]).max() > 1
+
+
+@pytest.mark.parametrize("name", GENERATORS)
 def test_no_pictures_at_all_is_refused(name, producers):
     with pytest.raises(ValueError, match="0 pictures were asked for"):
         producers[name].generate(0, 7)
