@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components import seeding
 from components.config import CorruptionConfig
 from components.data import ShardReader, ShardSet
-from components.evaluation.extractors import EfficientNetLite0Config, FeatureNetwork
+from components.evaluation.extractors import EfficientNetLite0Config
 from components.recipes.recipe import Generator, Images, Reconstructor, Restorer
 from components.training.selection import ValidationConfig
 
@@ -119,7 +119,7 @@ class _Features:
     """Features of the extractor that is installed with the package."""
 
     def __init__(self) -> None:
-        self._network = cast("FeatureNetwork", EfficientNetLite0Config(resolution=_RESOLUTION_PX).network())
+        self._network = EfficientNetLite0Config(resolution=_RESOLUTION_PX).network()
 
     @torch.inference_mode()
     def of(self, images: Images) -> NDArray[np.float64]:

@@ -239,11 +239,14 @@ def _evaluate(job: EvaluateJob, world: distributed.World) -> None:
         bins=frozen_set.bins if frozen_set else (),
         seed=job.seed,
         device=world.device,
+        cache=job.cache,
     )
     if job.export is None:
         measured = job.evaluation.measure_baselines(evidence)
     else:
         measured = job.evaluation.measure(load_producer(job.export, world.device), evidence)
+    if not distributed.is_main():
+        return
     ScoreTable(subject=job.subject, rows=measured.rows).write(job.folder / "scores.json")
     (job.folder / "pictures").mkdir()
     for name, picture in measured.pictures.items():

