@@ -9,16 +9,21 @@ from components.models.ffc import FfcConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.patch import PatchDiscriminatorConfig
 from components.models.pconv import PconvConfig
+from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
+from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.vae import ConvVaeConfig
 
-# Pydantic has no discriminator for one member; a second one makes it Annotated[A | B, Field(discriminator="kind")].
-GeneratorConfig = Annotated[DcganGeneratorConfig, Field(description="The network that turns noise into images.")]
-DiscriminatorConfig = Annotated[DcganDiscriminatorConfig, Field(description="The network that judges whole images.")]
 VaeNetworkConfig = Annotated[ConvVaeConfig | ResidualVaeConfig, Field(discriminator="kind")]
 InpainterNetworkConfig = Annotated[
     ResnetConfig | GatedUnetConfig | FfcConfig | PconvConfig, Field(discriminator="kind")
+]
+GeneratorConfig = Annotated[
+    DcganGeneratorConfig | R3GeneratorConfig | SnganGeneratorConfig, Field(discriminator="kind")
+]
+DiscriminatorConfig = Annotated[
+    DcganDiscriminatorConfig | R3DiscriminatorConfig | SnganDiscriminatorConfig, Field(discriminator="kind")
 ]
 
 __all__ = [

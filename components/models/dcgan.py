@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from components.models.condition import ClassCode, Labels, Projection
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.models.norm import BatchNorm2d
 from components.section import Section
@@ -50,21 +51,25 @@ class DcganGeneratorConfig(Section):
         """Raise ValueError unless the network can be built for images of `size` px."""
         doublings(size)
 
-    def build(self, size: int) -> "DcganGenerator":
-        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
-        return DcganGenerator(self, size)
+    def build(self, size: int, classes: int = 0) -> "DcganGenerator":
+        """Return the network for images of `size` px and of `classes` classes, if any.
+
+        Weights are drawn from torch's global stream.
+        """
+        return DcganGenerator(self, size, classes)
 
 
 class DcganGenerator(nn.Module):
     """Noise to image."""
 
-    def __init__(self, config: DcganGeneratorConfig, size: int) -> None:
+    def __init__(self, config: DcganGeneratorConfig, size: int, classes: int) -> None:
         super().__init__()
         self.latent = config.latent
         channels = pyramid(config.width, doublings(size) + 1)[::-1]
         has_norm = config.normalisation == "batch"
+        self.code = ClassCode(classes)
         self.first = nn.Sequential(
-            nn.Linear(config.latent, channels[0] * 16, bias=not has_norm),
+            nn.Linear(config.latent + self.code.features, channels[0] * 16, bias=not has_norm),
             nn.Unflatten(1, (channels[0], 4, 4)),
             *_finish(channels[0], has_norm),
         )
@@ -79,9 +84,11 @@ class DcganGenerator(nn.Module):
         initialise(self)
         initialise(self.last, LINEAR_GAIN)
 
-    def forward(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
-        """Return images in [-1, 1]."""
-        return torch.tanh(self.last(self.stages(self.first(latent))))
+    def forward(
+        self, latent: Float[Tensor, "batch latent"], labels: Labels | None = None
+    ) -> Float[Tensor, "batch 3 size size"]:
+        """Return images in [-1, 1]; `labels` are the numbers of their classes, for a conditional network."""
+        return torch.tanh(self.last(self.stages(self.first(self.code(latent, labels)))))
 
 
 class DcganDiscriminatorConfig(Section):
@@ -98,19 +105,27 @@ class DcganDiscriminatorConfig(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of activations dropped after each halving while training. Each process drops its own."""
 
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether an image's logit depends on the rest of its batch."""
+        return self.normalisation == "batch"
+
     def check(self, size: int) -> None:
         """Raise ValueError unless the network can be built for images of `size` px."""
         doublings(size)
 
-    def build(self, size: int) -> "DcganDiscriminator":
-        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
-        return DcganDiscriminator(self, size)
+    def build(self, size: int, classes: int = 0) -> "DcganDiscriminator":
+        """Return the network for images of `size` px and of `classes` classes, if any.
+
+        Weights are drawn from torch's global stream.
+        """
+        return DcganDiscriminator(self, size, classes)
 
 
 class DcganDiscriminator(nn.Module):
     """Image to one logit: above zero means real."""
 
-    def __init__(self, config: DcganDiscriminatorConfig, size: int) -> None:
+    def __init__(self, config: DcganDiscriminatorConfig, size: int, classes: int) -> None:
         super().__init__()
         channels = [3, *pyramid(config.width, doublings(size))]
         stages: list[nn.Module] = []
@@ -122,23 +137,27 @@ class DcganDiscriminator(nn.Module):
             stages += [nn.Dropout(config.dropout)] if config.dropout else []
         self.stages = nn.Sequential(*stages)
         self.last = nn.Linear(channels[-1] * 16, 1)
+        self.projection = Projection(classes, channels[-1] * 16)
         initialise(self, LEAKY_GAIN)
         initialise(self.last, LINEAR_GAIN)
         if config.normalisation == "spectral":
             normalise_spectrally(self)
 
-    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, " batch"]:
-        """Return one logit per image in [-1, 1]."""
-        logits: Tensor = self.last(self.stages(image).flatten(1))
-        return logits.squeeze(1)
+    def forward(
+        self, image: Float[Tensor, "batch 3 size size"], labels: Labels | None = None
+    ) -> Float[Tensor, " batch"]:
+        """Return one logit per image in [-1, 1]; `labels` are the numbers of their classes, if conditional."""
+        features = self.stages(image).flatten(1)
+        logits: Tensor = self.last(features).squeeze(1) + self.projection(features, labels)
+        return logits
 
 
 def normalise_spectrally(module: nn.Module) -> None:
-    """Divide the weight of every convolution and linear layer in `module` by its largest singular value, from now on.
+    """Divide each weight of convolutions, linear layers and embeddings in `module` by its largest singular value.
 
     Miyato et al. 2018, algorithm 1, https://arxiv.org/abs/1802.05957: one power iteration per forward in training.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
     for layer in layers:
         spectral_norm(layer)
 

@@ -44,7 +44,7 @@ class GanConfig(Section):
 
     @model_validator(mode="after")
     def _penalty_needs_independent_samples(self) -> Self:
-        if self.loss.needs_penalty and self.discriminator.normalisation == "batch":
+        if self.loss.needs_penalty and self.discriminator.mixes_samples:
             raise ValueError(
                 f"discriminator.normalisation 'batch' cannot be combined with the gradient penalty of loss "
                 f"'{self.loss.kind}': BatchNorm mixes the samples of a batch, so the gradient with respect to one "

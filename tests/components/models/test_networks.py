@@ -1,5 +1,7 @@
 """Every network of every union: shapes, ranges, gradients, determinism and a little learning."""
 
+import copy
+
 import pytest
 import torch
 
@@ -19,9 +21,15 @@ from components.models.pconv import PconvConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import reparameterise
+from components.objectives.penalty import slope_of
 from components.section import kinds
 
 SMALL = 8  # channels
+DISCRIMINATORS = [
+    DcganDiscriminatorConfig(width=SMALL, normalisation=normalisation, activation=activation)
+    for normalisation in ("none", "batch", "spectral")
+    for activation in ("leaky_relu", "prelu")
+] + [cls(width=SMALL) for cls in kinds(DiscriminatorConfig)[1:]]
 
 
 def normal(*shape, seed=0):
@@ -41,6 +49,14 @@ def hole(batch, height, width=None):
 def built(config, *size, seed=0):
     with seeding.initialising(seed, "network"):
         return config.build(*size)
+
+
+def stir(network):
+    """Move every weight, for some start at zero."""
+    generator = seeding.torch_generator(0, "stir")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
 
 
 def small(cls):
@@ -74,15 +90,50 @@ def test_a_generator_makes_images_of_the_size_asked_for_and_all_of_it_learns(cls
     assert_all_learn(network, image.square().mean())
 
 
-@pytest.mark.parametrize("cls", kinds(DiscriminatorConfig))
+@pytest.mark.parametrize("config", DISCRIMINATORS)
 @pytest.mark.parametrize("size", [8, 32, 64])
-@pytest.mark.parametrize("normalisation", ["none", "batch", "spectral"])
-@pytest.mark.parametrize("activation", ["leaky_relu", "prelu"])
-def test_a_discriminator_gives_one_logit_per_image_and_all_of_it_learns(cls, size, normalisation, activation):
-    network = built(cls(width=SMALL, normalisation=normalisation, activation=activation), size)
+def test_a_discriminator_gives_one_logit_per_image_and_all_of_it_learns(config, size):
+    network = built(config, size)
     logits = network(picture(3, size))
     assert logits.shape == (3,)
     assert_all_learn(network, logits.square().mean())
+
+
+@pytest.mark.parametrize("config", DISCRIMINATORS)
+def test_a_discriminator_says_whether_it_judges_each_image_by_itself(config):
+    network, images = built(config, 16), picture(3, 16)
+    network(images)  # spectral norms and running statistics move
+    both = copy.deepcopy(network)(images)[:1], copy.deepcopy(network)(images[:1])
+    assert torch.allclose(*both, atol=1e-5) is not config.mixes_samples
+
+
+@pytest.mark.parametrize("cls", kinds(DiscriminatorConfig))
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_all_of_a_discriminator_learns_from_the_penalty_on_its_slope(cls, precision):
+    network, images = built(small(cls), 16), picture(2, 16).requires_grad_()
+    stir(network)
+    with torch.autocast("cpu", precision, enabled=precision is torch.bfloat16):
+        penalty = slope_of(network(images), images).square().sum()
+    penalty.backward()
+    # What is added to the logits whatever the image has no part in the slope.
+    felt = [name for name, value in network.named_parameters() if value.grad is not None and value.grad.any()]
+    assert {name for name, _ in network.named_parameters() if "weight" in name} <= set(felt)
+    assert all(torch.isfinite(value.grad).all() for value in network.parameters() if value.grad is not None)
+
+
+@pytest.mark.parametrize("cls", [*kinds(GeneratorConfig), *kinds(DiscriminatorConfig)])
+def test_a_conditional_network_needs_classes_and_tells_them_apart(cls):
+    config = small(cls)
+    network = built(config, 16, 3)
+    stir(network)
+    given = normal(1, network.latent) if hasattr(network, "latent") else picture(1, 16)
+    network.eval()
+    one, other = (network(given, torch.tensor([number])) for number in (0, 2))
+    assert one.shape == other.shape
+    assert not torch.allclose(one, other)
+    with pytest.raises(ValueError, match="found images without classes"):
+        network(given)
+    assert_all_learn(network.train(), network(given.repeat_interleave(2, 0), torch.tensor([0, 2])).square().mean())
 
 
 VAES = [*(small(cls) for cls in kinds(VaeNetworkConfig)), ResidualVaeConfig(width=SMALL, latent=32, map_px=4)]
@@ -180,8 +231,8 @@ def test_a_dilation_under_one_pixel_is_refused():
     ("config", "size"),
     [
         *[(small(cls), (16,)) for cls in kinds(GeneratorConfig)],
-        *[(cls(width=SMALL, normalisation="spectral"), (16,)) for cls in kinds(DiscriminatorConfig)],
         *[(config, (16,)) for config in VAES],
+        *[(config, (16,)) for config in DISCRIMINATORS],
         *[(small(cls), (16,)) for cls in kinds(InpainterNetworkConfig)],
         (PatchDiscriminatorConfig(width=SMALL), ()),
     ],
@@ -272,9 +323,9 @@ def test_a_generator_learns_a_tiny_batch(cls):
     assert falls_by_half(lambda: (network(latent) - target).square().mean(), network.parameters(), 60)
 
 
-@pytest.mark.parametrize("normalisation", ["none", "spectral"])
-def test_a_discriminator_learns_to_tell_two_batches_apart(normalisation):
-    network = built(DcganDiscriminatorConfig(width=SMALL, normalisation=normalisation), 16)
+@pytest.mark.parametrize("config", [config for config in DISCRIMINATORS if not config.mixes_samples])
+def test_a_discriminator_learns_to_tell_two_batches_apart(config):
+    network = built(config, 16)
     images = torch.cat([picture(4, 16), picture(4, 16, seed=1)])
     sign = torch.tensor([1.0] * 4 + [-1.0] * 4)
     assert falls_by_half(lambda: torch.nn.functional.softplus(-sign * network(images)).mean(), network.parameters(), 60)
