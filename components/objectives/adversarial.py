@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from components.objectives.penalty import Discriminator, slope_beside_one, slope_of, squared_slope
+from components.ramp import half_cosine
 from components.section import Section
 
 
@@ -24,6 +25,19 @@ class DiscriminatorTerms(NamedTuple):
     fake_logits: Tensor
 
 
+class FadeConfig(Section):
+    """How penalties shrink while training goes on, along half a cosine."""
+
+    images: int = Field(gt=0)
+    """Images over which they shrink, after which they stay."""
+    final_fraction: float = Field(default=0.1, ge=0, le=1)
+    """Fraction that is left; a tenth in R3GAN."""
+
+    def factor(self, images: int) -> float:
+        """Return the factor on the penalties after `images` images."""
+        return half_cosine(1.0, self.final_fraction, images / self.images)
+
+
 class Adversarial(Section, ABC):
     """The part that all adversarial losses share: three gradient penalties, each off at weight 0."""
 
@@ -36,6 +50,8 @@ class Adversarial(Section, ABC):
     penalty_every: int = Field(default=1, ge=1)
     """Take the penalties on each n-th discriminator step only, n times as heavy: they cost about as much as the rest
     of the step. Lazy regularisation, Karras et al. 2020, section 3.1, https://arxiv.org/abs/1912.04958."""
+    penalty_fade: FadeConfig | None = None
+    """How the penalties shrink; None: they do not."""
 
     needs_real_for_generator: ClassVar[bool] = False
     """Whether `generator_loss` compares with the logits of real images."""
@@ -45,11 +61,16 @@ class Adversarial(Section, ABC):
         """Whether `penalty` can be other than 0."""
         return self.r1 > 0 or self.r2 > 0 or self.gradient_penalty > 0
 
-    def at(self, step: int) -> "Adversarial":
-        """Return the loss of discriminator step `step`, counted from 0: with the penalties that are due, or none."""
-        if self.penalty_every == 1:
+    def at(self, images: int, batch: int) -> "Adversarial":
+        """Return the loss of the step that begins after `images` images, in batches of `batch`.
+
+        It has the penalties that are due, as heavy as they are by then, or none.
+        """
+        if self.penalty_every == 1 and self.penalty_fade is None:
             return self
-        weight = 0 if step % self.penalty_every else self.penalty_every
+        weight = 0.0 if images // batch % self.penalty_every else float(self.penalty_every)
+        if self.penalty_fade is not None:
+            weight *= self.penalty_fade.factor(images)
         penalties = {name: weight * getattr(self, name) for name in ("r1", "r2", "gradient_penalty")}
         return self.model_copy(update=penalties)
 

@@ -117,7 +117,7 @@ class DiscriminatorObjective(nn.Module):
             fake = self.generator(batch.noise("latent/discriminator", self.game.generator.latent))
         real = _seen(batch.images, batch, "real", self.game)
         fake = _seen(fake, batch, "fake", self.game)
-        loss = self.game.loss.at(images // batch.global_size)
+        loss = self.game.loss.at(images, batch.global_size)
         terms = loss.discriminator_terms(self.discriminator, real, fake, batch.uniform("penalty"))
         reported = {
             "penalty": terms.penalty,

@@ -212,7 +212,7 @@ class PatchObjective(nn.Module):
         with torch.no_grad():
             mended = composite(self.network(corrupted, missing).float(), batch.images, changed)
         real_logits, fake_logits = self.discriminator(torch.cat([batch.images, mended])).float().chunk(2)
-        game = self.loss.game.at(images // batch.global_size)
+        game = self.loss.game.at(images, batch.global_size)
         penalty = game.penalty(self.discriminator, batch.images, mended, batch.uniform("penalty"))
         loss = self.loss.discriminator_loss(real_logits, fake_logits, changed)
         reported = {"penalty": penalty, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}

@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from components.ramp import half_cosine
 from components.section import Section
 
 
@@ -16,6 +17,17 @@ class EmaConfig(Section):
     """Images after which a weight's influence on the average has halved."""
     ramp_fraction: float = Field(default=0.05, ge=0, le=1)
     """The half-life is at most this fraction of the images seen so far, so that early averages are fresh; 0: off."""
+    ramp_images: int = Field(default=0, ge=0)
+    """Images over which the half-life rises from 0 to its full value along half a cosine, as in R3GAN; 0: at once."""
+
+    def half_life(self, images: int) -> float:
+        """Return the half-life after `images` images, in images; above 0."""
+        half_life = float(self.half_life_images)
+        if self.ramp_fraction:
+            half_life = min(half_life, images * self.ramp_fraction)
+        if self.ramp_images:
+            half_life = min(half_life, half_cosine(0.0, self.half_life_images, images / self.ramp_images))
+        return max(half_life, 1e-8)
 
 
 class Ema:
@@ -33,10 +45,7 @@ class Ema:
     @torch.no_grad()
     def update(self, images: int, batch: int) -> None:
         """Move the average one step of `batch` images; parameters are averaged, buffers copied."""
-        half_life = float(self.config.half_life_images)
-        if self.config.ramp_fraction:
-            half_life = min(half_life, max(images * self.config.ramp_fraction, 1e-8))
-        towards = 1 - 0.5 ** (batch / half_life)
+        towards = 1 - 0.5 ** (batch / self.config.half_life(images))
         torch._foreach_lerp_(list(self.network.parameters()), [p.detach() for p in self.source.parameters()], towards)
         for average, current in zip(self.network.buffers(), self.source.buffers(), strict=True):
             average.copy_(current)

@@ -1,33 +1,40 @@
 """Optimizers and learning-rate schedules, as functions of images seen."""
 
-import math
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import nn, optim
 
+from components.ramp import half_cosine, straight
 from components.section import Section
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ScheduleConfig(Section):
-    """Learning rate as a fraction of its full value: linear warm-up, then cosine decay."""
+    """Learning rate as a fraction of its full value: linear warm-up, then decay."""
 
     warmup_images: int = Field(default=0, ge=0)
     """Images over which the rate rises linearly from 0."""
     final_fraction: float = Field(default=1.0, ge=0, le=1)
-    """Fraction of the full rate reached by cosine decay at the end of training; 1 keeps it constant."""
+    """Fraction of the full rate that is left after decay; 1 keeps it constant."""
+    shape: Literal["cosine", "linear"] = "cosine"
+    """Way of the decay."""
+    decay_images: int | None = Field(default=None, ge=1)
+    """Images over which the rate decays, after which it stays; None: all of the training."""
 
     def factor(self, images: int, total_images: int) -> float:
-        """Return the factor on the learning rate after `images` of `total_images`.
-
-        Cosine decay after Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts.
-        """
+        """Return the factor on the learning rate after `images` of `total_images`."""
         warm = min(1.0, (images + 1) / self.warmup_images) if self.warmup_images else 1.0
-        done = min(1.0, images / total_images)
-        return warm * (self.final_fraction + (1 - self.final_fraction) * 0.5 * (1 + math.cos(math.pi * done)))
+        return warm * self.moved(1.0, self.final_fraction, images, total_images)
+
+    def moved(self, start: float, end: float, images: int, total_images: int) -> float:
+        """Return a value that moves from `start` to `end` as the rate decays."""
+        return _SHAPES[self.shape](start, end, images / (self.decay_images or total_images))
+
+
+_SHAPES = {"cosine": half_cosine, "linear": straight}
 
 
 class AdamConfig(Section):
@@ -38,6 +45,9 @@ class AdamConfig(Section):
     """Full learning rate."""
     betas: tuple[_Decay, _Decay] = (0.5, 0.999)
     """Decay rates of the first and second moment."""
+    final_beta2: _Decay | None = None
+    """Decay rate of the second moment that is reached as the learning rate decays; None keeps it. R3GAN goes from 0.9
+    to 0.99."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay per step, as a fraction of the rate."""
     schedule: ScheduleConfig = ScheduleConfig()
@@ -46,6 +56,14 @@ class AdamConfig(Section):
     def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
         """Return the optimizer; fused kernels, one launch for all parameters."""
         return optim.AdamW(parameters, lr=self.rate, betas=self.betas, weight_decay=self.weight_decay, fused=True)
+
+    def settings(self, images: int, total_images: int) -> dict[str, Any]:
+        """Return what the schedule asks of the optimizer after `images` of `total_images`."""
+        settings: dict[str, Any] = {"lr": self.rate * self.schedule.factor(images, total_images)}
+        if self.final_beta2 is not None:
+            first, second = self.betas
+            settings["betas"] = (first, self.schedule.moved(second, self.final_beta2, images, total_images))
+        return settings
 
 
 class RmspropConfig(Section):
@@ -63,6 +81,10 @@ class RmspropConfig(Section):
         """Return the optimizer; one fused loop over all parameters."""
         return optim.RMSprop(parameters, lr=self.rate, alpha=self.smoothing, foreach=True)
 
+    def settings(self, images: int, total_images: int) -> dict[str, Any]:
+        """Return what the schedule asks of the optimizer after `images` of `total_images`."""
+        return {"lr": self.rate * self.schedule.factor(images, total_images)}
+
 
 OptimizerConfig = Annotated[AdamConfig | RmspropConfig, Field(discriminator="kind")]
 
@@ -70,8 +92,13 @@ OptimizerConfig = Annotated[AdamConfig | RmspropConfig, Field(discriminator="kin
 def set_rate(
     optimizer: optim.Optimizer, config: OptimizerConfig, images: int, total_images: int, factor: float = 1.0
 ) -> float:
-    """Set and return the learning rate for the step that begins after `images` images, `factor` times the planned."""
-    rate = factor * config.rate * config.schedule.factor(images, total_images)
+    """Set all that is scheduled for the step that begins after `images` images; return the learning rate.
+
+    The rate is `factor` times the planned one.
+    """
+    settings = config.settings(images, total_images)
+    settings["lr"] *= factor
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group.update(settings)
+    rate: float = settings["lr"]
     return rate

@@ -6,7 +6,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.models.dcgan import DcganDiscriminatorConfig
 from components.models.patch import PatchDiscriminatorConfig
-from components.objectives.adversarial import AdversarialConfig, Minimax, NonSaturating, Relativistic, Wasserstein
+from components.objectives.adversarial import (
+    AdversarialConfig,
+    FadeConfig,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    Wasserstein,
+)
 from components.section import kinds
 
 LOSSES = kinds(AdversarialConfig)
@@ -53,9 +60,17 @@ def test_penalties_on_every_third_step_weigh_as_much_over_three_steps_as_penalti
     network = DcganDiscriminatorConfig(width=4).build(8)
     weights = {"r1": 0.1, "r2": 0.2, "gradient_penalty": 0.3}
     always, lazy = cls(**weights), cls(**weights, penalty_every=3)
-    lazy_penalties = [lazy.at(step).discriminator_terms(network, *images()).penalty.item() for step in (6, 7, 8)]
+    lazy_penalties = [lazy.at(4 * step, 4).discriminator_terms(network, *images()).penalty.item() for step in (6, 7, 8)]
     assert lazy_penalties[1:] == [0, 0]
-    assert lazy_penalties[0] == pytest.approx(3 * always.at(7).penalty(network, *images()).item(), rel=1e-5)
+    assert lazy_penalties[0] == pytest.approx(3 * always.at(28, 4).penalty(network, *images()).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("images", "left"), [(0, 1), (250, 0.1 + 0.9 * 0.853553), (500, 0.55), (1000, 0.1), (5000, 0.1)]
+)
+def test_fading_penalties_shrink_along_half_a_cosine_and_stay_at_the_end(images, left):
+    faded = Relativistic(r1=2.0, r2=1.0, penalty_fade=FadeConfig(images=1000)).at(images, 10)
+    assert (faded.r1, faded.r2) == pytest.approx((2 * left, left))
 
 
 @pytest.mark.parametrize("cls", LOSSES)

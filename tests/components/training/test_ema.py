@@ -40,6 +40,12 @@ def test_the_ramp_keeps_early_averages_fresh():
     torch.testing.assert_close(ema.network.weight, torch.full((1, 2), 1 - 0.5 ** (1 / 0.05)))
 
 
+@pytest.mark.parametrize(("images", "expected"), [(0, 1e-8), (500, 32), (1000, 64), (2000, 64)])
+def test_a_half_life_may_rise_along_half_a_cosine(images, expected):
+    config = EmaConfig(half_life_images=64, ramp_fraction=0, ramp_images=1000)
+    assert config.half_life(images) == pytest.approx(expected)
+
+
 def test_running_statistics_are_copied_and_the_average_never_trains():
     network = nn.BatchNorm2d(3)
     ema = Ema(network, EmaConfig())

@@ -27,6 +27,26 @@ def test_cosine_decay_takes_its_known_values_and_stays_at_the_end(images, expect
     assert ScheduleConfig(final_fraction=0.1).factor(images, 1000) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("images", "expected"), [(0, 1), (250, 0.75), (1000, 0), (2000, 0)])
+def test_linear_decay_falls_along_a_line(images, expected):
+    assert ScheduleConfig(shape="linear", final_fraction=0).factor(images, 1000) == pytest.approx(expected)
+
+
+def test_decay_over_fewer_images_than_the_training_ends_early():
+    schedule = ScheduleConfig(final_fraction=0.2, decay_images=100)
+    assert [schedule.factor(images, 10**6) for images in (50, 100, 5000)] == pytest.approx([0.6, 0.2, 0.2])
+
+
+def test_the_decay_of_the_second_moment_moves_with_the_rate_and_reaches_the_optimizer():
+    config = AdamConfig(betas=(0.0, 0.9), final_beta2=0.99, schedule=ScheduleConfig(decay_images=100))
+    optimizer = config.build([torch.nn.Parameter(torch.ones(2))])
+    reached = []
+    for images in (0, 50, 100):
+        set_rate(optimizer, config, images, 1000)
+        reached.append(optimizer.param_groups[0]["betas"])
+    assert reached == [(0.0, pytest.approx(beta)) for beta in (0.9, 0.945, 0.99)]
+
+
 def test_the_rate_of_a_step_reaches_the_optimizer():
     config = AdamConfig(rate=0.5, schedule=ScheduleConfig(final_fraction=0))
     optimizer = config.build([torch.nn.Parameter(torch.ones(2))])
