@@ -188,9 +188,11 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
         decoded_pixels(shards, "train", job.cache, budget)
     distributed.barrier()
     mix = job.corruption.mix if job.corruption is not None and job.model.recipe.needs_corruption else None
+    reader = ShardReader(shards, "train")
     return Loader(
         decoded_pixels(shards, "train", job.cache, budget),
-        keys=ShardReader(shards, "train").keys,
+        keys=reader.keys,
+        labels=reader.labels,
         batch=job.model.training.batch,
         rank=world.rank,
         processes=world.processes,

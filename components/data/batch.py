@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from components.seeding import torch_generator
@@ -27,6 +27,8 @@ class Batch:
     """Place of this rank's first row in the global batch."""
     global_size: int
     """Rows of the global batch, over all ranks."""
+    labels: Int64[Tensor, " batch"] | None = None
+    """Numbers of the images' classes; None where there are no classes."""
 
     def __len__(self) -> int:
         """Return the number of this rank's rows."""
@@ -53,7 +55,8 @@ class Batch:
             name: None if value is None else value.to(device, non_blocking=True, memory_format=layout)
             for name, value in (("images", self.images), ("corrupted", self.corrupted), ("missing", self.missing))
         }
-        return replace(self, **moved)  # type: ignore[arg-type]
+        labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
+        return replace(self, labels=labels, **moved)  # type: ignore[arg-type]
 
     def _own(self, drawn: Tensor) -> Tensor:
         return drawn[self.offset : self.offset + len(self)].to(self.images.device)

@@ -147,6 +147,8 @@ def _prepare(item: RawItem, dataset: DatasetConfig) -> _Accepted | Refusal:
     if isinstance(picture, Problem):
         return Refusal(item.name, picture)
     facts = {"name": item.name, "format": picture.original_format, "size": picture.original_size}
+    if item.label is not None:
+        facts["class"] = item.label
     return _Accepted(
         key_of(picture.image).encode(),
         dataset.encoding.encode(picture.image),

@@ -34,6 +34,7 @@ class Loader:
         flip: bool = False,
         corruption: CorruptionMix | None = None,
         keys: Sequence[str],
+        labels: NDArray[np.int64] | None = None,
     ) -> None:
         """Prepare one rank's share of every global batch.
 
@@ -47,6 +48,7 @@ class Loader:
             flip: Mirror every other image, drawn anew in each pass.
             corruption: What to show the model instead of the images; None: nothing.
             keys: The images' keys, by number.
+            labels: The numbers of the images' classes, by number of the image; None where there are no classes.
 
         Raises:
             ValueError: There are no images, keys and images differ in number, or the batch does not divide evenly.
@@ -63,6 +65,7 @@ class Loader:
         self._batch, self._rows, self._offset = batch, batch // processes, rank * (batch // processes)
         self._seed, self._digest = seed, dataset_digest
         self._corruption = corruption
+        self._labels = labels
         self._words = np.array([int(key[:16], 16) for key in keys], np.uint64) if flip else None
         self._orders: dict[int, NDArray[np.int64]] = {}
 
@@ -105,6 +108,7 @@ class Loader:
             first_image=first_image,
             offset=self._offset,
             global_size=self._batch,
+            labels=None if self._labels is None else torch.from_numpy(self._labels[numbers]),
         )
 
     def _numbers(self, passes: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -40,6 +40,7 @@ class ShardReader:
         if split not in shards.splits:
             raise ValueError(f"split {split!r}: expected one of {', '.join(shards.splits)}")
         self.size = shards.size
+        self._labels = shards.path / f"{split}.labels.npy" if shards.splits[split].classes else None
         facts = shards.splits[split].shards
         self._paths = [shards.path / shard.name for shard in facts]
         for path, shard in zip(self._paths, facts, strict=True):
@@ -61,6 +62,11 @@ class ShardReader:
     def keys(self) -> list[str]:
         """The images' keys, in the order of their numbers."""
         return [key.decode() for key in self._index["key"]]
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The numbers of the images' classes, in the order of the images; None where there are no classes."""
+        return None if self._labels is None else np.load(self._labels, allow_pickle=False).astype(np.int64)
 
     def image(self, number: int) -> NDArray[np.uint8]:
         """Return image `number` as uint8 RGB (H, W, 3)."""

@@ -112,20 +112,41 @@ def _without_duplicates(rows: NDArray[np.void], file: BinaryIO) -> NDArray[np.vo
 
 
 def _write_splits(draft: Path, rows: NDArray[np.void], file: BinaryIO, dataset: DatasetConfig) -> dict[str, SplitFacts]:
+    classes, labels = _classes(rows, file, dataset.source.describe()) if dataset.source.has_classes else ([], None)
     names = np.array([SPLITS.index(dataset.split.split_of(key.decode())) for key in rows["key"]], np.uint8)
     splits = {}
     for number, split in enumerate(SPLITS):
-        samples = _samples(rows[names == number], file, dataset.encoding.suffix)
+        here = names == number
+        own = None if labels is None else labels[here]
+        samples = _samples(rows[here], file, dataset.encoding.suffix, own)
         shards = write_tars(samples, draft, split, int(dataset.shard_bytes))
         count = _write_index(draft, split, shards)
-        splits[split] = SplitFacts(samples=count, shards=shards)
+        counts: dict[str, int] = {}
+        if own is not None:
+            np.save(draft / f"{split}.labels.npy", own, allow_pickle=False)
+            counts = dict(zip(classes, np.bincount(own, minlength=len(classes)).tolist(), strict=True))
+        splits[split] = SplitFacts(samples=count, shards=shards, classes=counts)
     return splits
 
 
-def _samples(rows: NDArray[np.void], file: BinaryIO, suffix: str) -> Iterator[Sample]:
-    for row in rows:
+def _classes(rows: NDArray[np.void], file: BinaryIO, source: str) -> tuple[list[str], NDArray[np.uint16]]:
+    """Return the names of all classes in order, and each row's number among them."""
+    found = np.array([json.loads(_read_row(row, file)[1])["class"] for row in rows])
+    names, labels = np.unique(found, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            f"{source}: all {len(rows)} images are of the class '{names[0]}', expected two classes or more"
+        )
+    return names.tolist(), labels.astype(np.uint16)
+
+
+def _samples(
+    rows: NDArray[np.void], file: BinaryIO, suffix: str, labels: NDArray[np.uint16] | None
+) -> Iterator[Sample]:
+    for place, row in enumerate(rows):
         image, facts = _read_row(row, file)
-        yield Sample(row["key"].decode(), {suffix: image, "json": facts})
+        label = {} if labels is None else {"cls": str(labels[place]).encode()}
+        yield Sample(row["key"].decode(), {suffix: image, "json": facts, **label})
 
 
 def _write_index(draft: Path, split: str, shards: tuple[ShardFacts, ...]) -> int:
@@ -135,7 +156,7 @@ def _write_index(draft: Path, split: str, shards: tuple[ShardFacts, ...]) -> int
         found = [
             (member.name.partition(".")[0].encode(), number, member.offset, member.bytes)
             for member in members(draft / shard.name)
-            if not member.name.endswith(".json")
+            if not member.name.endswith((".json", ".cls"))
         ]
         blocks.append(np.array(found, INDEX))
     index = np.concatenate(blocks)

@@ -28,13 +28,16 @@ class SplitFacts(Section):
     """Number of images."""
     shards: tuple[ShardFacts, ...]
     """Its tar files, in order; empty where no image fell into the split."""
+    classes: dict[str, int] = Field(default_factory=dict)
+    """Images by name of their class, all names of the ShardSet in order; empty where the source has no classes."""
 
 
 class ShardSet(Artifact):
     """Checked images of one size as WebDataset tars, split by content.
 
     Files: `SPLIT-000000.tar` with members KEY.png (or .jpg, .webp) and KEY.json, sorted by key; `SPLIT.index.npy`;
-    `rejected.jsonl`; `examples.png`.
+    `rejected.jsonl`; `examples.png`. Where images have classes, also KEY.cls, which holds the number of the class, and
+    all these numbers in the order of the index in `SPLIT.labels.npy`.
     """
 
     size: int

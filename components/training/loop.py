@@ -138,6 +138,7 @@ def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
             images=batch.images[row],
             corrupted=None if batch.corrupted is None else batch.corrupted[row],
             missing=None if batch.missing is None else batch.missing[row],
+            labels=None if batch.labels is None else batch.labels[row],
             offset=batch.offset + row.start,
         )
         for row in rows

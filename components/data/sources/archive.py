@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.artifacts import sha256_of
-from components.data.sources.item import MAX_FILE_BYTES, Problem, RawItem, Source, printable
+from components.data.sources.item import MAX_FILE_BYTES, Problem, RawItem, Source, labelled, printable
 from components.section import digest_of
 
 _ENCRYPTED = 0x1
@@ -29,6 +29,8 @@ class ZipSource(Source):
     """The archive. What macOS adds under `__MACOSX/` is no part of the source."""
     patterns: tuple[str, ...] = Field(default=("*",), min_length=1)
     """File names to take, as shell patterns without regard to case; others are no part of the source."""
+    labels: bool = False
+    """Take the first folder that a file lies in as its class, for conditional models; files in none are refused."""
     terms: str | None = None
     """Licence of the images and whom to name, in words; none: not known."""
 
@@ -40,10 +42,15 @@ class ZipSource(Source):
         """Return what the user said about it."""
         return self.terms
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether folders are taken as classes."""
+        return self.labels
+
     def fingerprint(self) -> str:
-        """Return a digest of the archive's bytes and of the patterns."""
+        """Return a digest of the archive's bytes, of the patterns and of whether there are classes."""
         self._open().close()
-        return digest_of([sha256_of(self.path), self.patterns])
+        return digest_of([sha256_of(self.path), self.patterns, *(["labels"] if self.labels else [])])
 
     def count(self) -> int:
         """Return the number of files taken from the archive's directory."""
@@ -58,7 +65,8 @@ class ZipSource(Source):
         """
         with self._open() as archive:
             for member in self._members(archive):
-                yield _read(archive, member)
+                item = _read(archive, member)
+                yield labelled(item) if self.labels else item
 
     def _open(self) -> zipfile.ZipFile:
         try:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, NoReturn
 
 from pydantic import Field
 
-from components.data.sources.item import MAX_FILE_BYTES, ContentDigest, Problem, RawItem, Source, printable
+from components.data.sources.item import MAX_FILE_BYTES, ContentDigest, Problem, RawItem, Source, labelled, printable
 
 # O_NONBLOCK: opening a FIFO would otherwise wait for a writer that may never come.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,6 +24,8 @@ class FolderSource(Source):
     """The folder. Links that lead out of it are refused, linked folders are not entered."""
     patterns: tuple[str, ...] = Field(default=("*",), min_length=1)
     """File names to take, as shell patterns without regard to case; others are no part of the source."""
+    labels: bool = False
+    """Take the first folder that a file lies in as its class, for conditional models; files in none are refused."""
     terms: str | None = None
     """Licence of the images and whom to name, in words; none: not known."""
 
@@ -36,6 +38,11 @@ class FolderSource(Source):
     def licence(self) -> str | None:
         """Return what the user said about it."""
         return self.terms
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether folders are taken as classes."""
+        return self.labels
 
     def fingerprint(self) -> str:
         """Return a digest of all names and bytes; every file is read."""
@@ -56,7 +63,8 @@ class FolderSource(Source):
         """
         root = self._root()
         for path in self._files(root):
-            yield _read(path, root)
+            item = _read(path, root)
+            yield labelled(item) if self.labels else item
 
     def _root(self) -> Path:
         root = self.path.resolve()

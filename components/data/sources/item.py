@@ -4,7 +4,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from components.section import Section
@@ -22,6 +22,7 @@ Reason = Literal[
     "unreadable",
     "not_regular",
     "link_outside",
+    "no_class",
 ]
 
 
@@ -40,6 +41,17 @@ class RawItem:
     name: str
     content: bytes
     problem: Problem | None = None
+    label: str | None = None
+    """Name of its class, where the source was asked for classes."""
+
+
+def labelled(item: RawItem) -> RawItem:
+    """Return the item with its first folder as its class; one that lies in none is refused."""
+    folder, slash, _ = item.name.partition("/")
+    if slash:
+        return replace(item, label=folder)
+    beside = Problem("no_class", "a file beside the folders that name the classes")
+    return replace(item, content=b"", problem=item.problem or beside)
 
 
 class Source(Section, ABC):
@@ -60,6 +72,11 @@ class Source(Section, ABC):
     def items(self) -> Iterator[RawItem]:
         """Yield every file in the same order each time, reading one at a time."""
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether every item that is not refused has a class."""
+        return False
+
     def count(self) -> int | None:
         """Return the number of items, or None where only reading tells."""
         return None
@@ -74,7 +91,7 @@ class Source(Section, ABC):
 
 
 class ContentDigest:
-    """A running sha256 over the names, the bytes and the problems of items."""
+    """A running sha256 over the names, the bytes, the problems and the classes of items."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -82,7 +99,8 @@ class ContentDigest:
     def add(self, item: RawItem) -> None:
         """Take in one more item; the order of items counts."""
         reason = item.problem.reason if item.problem else None
-        self._hash.update(json.dumps([item.name, hashlib.sha256(item.content).hexdigest(), reason]).encode())
+        label = [] if item.label is None else [item.label]
+        self._hash.update(json.dumps([item.name, hashlib.sha256(item.content).hexdigest(), reason, *label]).encode())
 
     def hexdigest(self) -> str:
         """Return 32 hexadecimal digits for the items taken in so far."""

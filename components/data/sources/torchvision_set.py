@@ -41,6 +41,8 @@ class TorchvisionSource(Source):
     """A well-known dataset by name."""
     name: SetName
     """The dataset, by the name of its class in `torchvision.datasets`."""
+    labels: bool = False
+    """Keep the classes, for conditional models; images that have none are left out."""
     root: Path = Field(default=Path("workspace/torchvision"))
     """Folder in which torchvision keeps its downloads; files already there are used without a network."""
 
@@ -48,9 +50,14 @@ class TorchvisionSource(Source):
         """Return the dataset's name."""
         return f"{self.name} from torchvision"
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether classes are kept."""
+        return self.labels
+
     def fingerprint(self) -> str:
-        """Return a digest of the name: torchvision pins the files of these datasets."""
-        return digest_of([self.kind, self.name])
+        """Return a digest of the name and of whether there are classes: torchvision pins these datasets' files."""
+        return digest_of([self.kind, self.name, *(["labels"] if self.labels else [])])
 
     def items(self) -> Iterator[RawItem]:
         """Yield every image as a PNG, part by part.
@@ -59,11 +66,16 @@ class TorchvisionSource(Source):
             ValueError: The files are neither under `root` nor can they be downloaded.
         """
         for part in _PARTS[self.name]:
-            label = next(iter(part.values()))
-            folder = {True: "train", False: "test"}.get(label, label) if isinstance(label, bool) else label
+            value = next(iter(part.values()))
+            folder = {True: "train", False: "test"}.get(value, value) if isinstance(value, bool) else value
             images = self._part(part)
+            names = getattr(images, "classes", None)
             for number in range(len(images)):
-                yield RawItem(f"{folder}/{number:06d}", _png(images[number][0]))
+                image, target = images[number]
+                label = _class(target, names) if self.labels else None
+                if self.labels and label is None:
+                    continue
+                yield RawItem(f"{folder}/{number:06d}", _png(image), label=label)
 
     def _part(self, part: Mapping[str, bool | str]) -> Any:  # noqa: ANN401 - torchvision has no types
         # Imported here: it takes more than a second, and only this source needs it.
@@ -76,6 +88,13 @@ class TorchvisionSource(Source):
                 f"source: {self.name} is not complete in {self.root} and could not be downloaded ({error}); "
                 "put its files there or choose a source that needs no network, such as openmoji"
             ) from error
+
+
+def _class(target: int, names: Sequence[str] | None) -> str | None:
+    """Return the name of a class, its number where torchvision knows no names, or None for a number below 0."""
+    if target < 0:
+        return None
+    return f"{target:03d}" if names is None else names[target]
 
 
 def _png(image: "Image") -> bytes:
