@@ -94,6 +94,16 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _classes_are_there(self) -> Self:
+        needing = [name for name, model in self.models.items() if model.recipe.needs_classes]
+        if needing and not self.dataset.source.has_classes:
+            raise ValueError(
+                f"model '{needing[0]}' is conditional, but dataset.source has no classes: set dataset.source.labels, "
+                "which folders, zip archives and torchvision's sets have"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _corruption_is_there(self) -> Self:
         needing = [name for name, model in self.models.items() if model.recipe.needs_corruption]
         if needing and self.corruption is None:

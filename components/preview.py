@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from components import seeding
 from components.config import CorruptionConfig
 from components.data import ShardReader, ShardSet
-from components.recipes.recipe import Generator, Images, Reconstructor, Restorer
+from components.recipes.recipe import ClassGenerator, Generator, Images, Reconstructor, Restorer
 from components.report import figures
 
 _SAMPLES = 36
+_COLUMNS = 12
 _ROWS = 8
 
 Pictures = Mapping[str, NDArray[np.uint8]]
@@ -40,7 +41,10 @@ class Preview:
         """Return pictures by name, each uint8 (height, width, 3)."""
         pictures: dict[str, NDArray[np.uint8]] = {}
         if isinstance(self.producer, Generator):
-            pictures["samples"] = figures.grid(self.producer.generate(_SAMPLES, self.seed), columns=12)
+            pictures["samples"] = figures.grid(self.producer.generate(_SAMPLES, self.seed), columns=_COLUMNS)
+        if isinstance(self.producer, ClassGenerator):
+            rows = [self.producer.generate_class(name, _COLUMNS, self.seed) for name in self.producer.classes[:_ROWS]]
+            pictures["classes"] = figures.grid(np.concatenate(rows), columns=_COLUMNS)
         if isinstance(self.producer, Reconstructor) and self.truth is not None:
             views = [("image", self.truth), ("reconstruction", self.producer.reconstruct(self.truth))]
             pictures["reconstructions"] = figures.panels(views)

@@ -94,6 +94,7 @@ def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[],
 
 def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], bool], rollbacks: int) -> None:
     shards = ShardSet.read(job.shards)
+    job = _settled(job, shards)
     training, execution = job.model.training, job.model.execution
     job.model.recipe.check(shards.size, shards.splits["train"].samples)
     recipe = job.model.recipe.build(shards.size, job.seed)
@@ -165,6 +166,12 @@ def _validation(job: TrainJob, state: TrainingState, shards: ShardSet, reporter:
         state.guard.suspect("collapse", state.images, words, found=distributed.any_rank(collapsed))
 
     yield Interval(config.every, look)
+
+
+def _settled(job: TrainJob, shards: ShardSet) -> TrainJob:
+    """Return the job with all filled in that its recipe leaves to the training images."""
+    recipe = job.model.recipe.settled(shards.splits["train"])
+    return job.model_copy(update={"model": job.model.model_copy(update={"recipe": recipe})})
 
 
 def _check_agreement(images: int, folder: Path) -> None:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from components.section import Section
 
+FEW_IMAGES = 20_000
+"""Training images below which a discriminator is shown changed images unless told otherwise."""
+
 NUMBERS = 5
 """Uniform numbers that one image takes."""
 

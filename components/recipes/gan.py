@@ -1,5 +1,6 @@
 """GAN: a generator against a discriminator (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661)."""
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
@@ -10,17 +11,27 @@ from torch import Tensor, nn
 from components import seeding
 from components.data.batch import Batch
 from components.data.cache import PixelSource
+from components.data.shardset import SplitFacts
 from components.models import DiscriminatorConfig, GeneratorConfig
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.objectives.adversarial import AdversarialConfig, NonSaturating
-from components.objectives.augmentation import NUMBERS, AugmentationConfig
-from components.recipes.recipe import PRODUCER, Images, Recipe, device_of, latents_of, row_blocks, to_pixels
-from components.section import Section
+from components.objectives.augmentation import FEW_IMAGES, NUMBERS, AugmentationConfig
+from components.objectives.penalty import Discriminator
+from components.recipes.recipe import (
+    PRODUCER,
+    Images,
+    Recipe,
+    RecipeSection,
+    device_of,
+    latents_of,
+    row_blocks,
+    to_pixels,
+)
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
 
-class GanConfig(Section):
+class GanConfig(RecipeSection):
     """An adversarial game of two networks."""
 
     kind: Literal["gan"] = "gan"
@@ -34,8 +45,14 @@ class GanConfig(Section):
     """Steps of the generator."""
     discriminator_optimizer: OptimizerConfig = AdamConfig()
     """Steps of the discriminator."""
-    augmentation: AugmentationConfig | None = None
-    """Random changes to all that the discriminator sees; helps below about 20,000 images. None changes nothing."""
+    augmentation: AugmentationConfig | Literal[False] | None = None
+    """Random changes to all that the discriminator sees. None: those of the paper for fewer than 20,000 training
+    images, none for more; false (`off` in YAML): none."""
+    conditional: bool = False
+    """Make images by class; needs a source with classes."""
+    classes: dict[str, int] = Field(default_factory=dict)
+    """How often each class is drawn after training, for pictures of no class in particular. Empty: as often as among
+    the training images, whose classes are filled in when training begins."""
     sampling_scale: float = Field(default=1.0, gt=0, le=1)
     """Standard deviation of the noise that pictures are made from after training; below 1 they are more typical and
     less varied, as with the truncation trick of Brock et al. 2019, https://arxiv.org/abs/1809.11096."""
@@ -52,6 +69,46 @@ class GanConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _classes_are_of_use(self) -> Self:
+        if self.classes and not self.conditional:
+            raise ValueError("classes are given, but conditional is false: set it, or leave the classes out")
+        return self
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether training needs the classes of images."""
+        return self.conditional
+
+    def settled(self, training: SplitFacts) -> Self:
+        """Return the section with the augmentation decided and the classes filled in.
+
+        Raises:
+            ValueError: It is conditional, and the training images have no classes or not those that are named.
+        """
+        decided: dict[str, object] = {}
+        if self.augmentation is None:
+            decided["augmentation"] = AugmentationConfig() if training.samples < FEW_IMAGES else False
+        if self.conditional:
+            decided["classes"] = self._classes_among(training)
+        return self.model_copy(update=decided)
+
+    def decisions(self, images: int) -> tuple[str, ...]:
+        """Return whether the discriminator sees changed images, if that is left to the number of images."""
+        if self.augmentation is not None:
+            return ()
+        choice = f"on, below {FEW_IMAGES:,}" if images < FEW_IMAGES else f"off, from {FEW_IMAGES:,} on"
+        return (f"augmentation {choice} training images ({images:,})",)
+
+    def _classes_among(self, training: SplitFacts) -> dict[str, int]:
+        if not training.classes:
+            raise ValueError("recipe.conditional: the training images have no classes; set source.labels")
+        if self.classes and self.classes.keys() != training.classes.keys():
+            differ = sorted(self.classes.keys() ^ training.classes.keys())
+            raise ValueError(f"recipe.classes: {', '.join(differ)} not both there and among the training images")
+        # In the order of their numbers, which is that of the training images' manifest.
+        return {name: self.classes.get(name, count) for name, count in training.classes.items()}
+
     @property
     def needs_corruption(self) -> bool:
         """Whether training draws masks and degradations."""
@@ -65,9 +122,9 @@ class GanConfig(Section):
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights, and the two phases: discriminator first."""
         with seeding.initialising(seed, "generator"):
-            generator = self.generator.build(size)
+            generator = self.generator.build(size, len(self.classes))
         with seeding.initialising(seed, "discriminator"):
-            discriminator = self.discriminator.build(size)
+            discriminator = self.discriminator.build(size, len(self.classes))
         critic = Phase(
             name="discriminator",
             trains=discriminator,
@@ -87,7 +144,7 @@ class GanConfig(Section):
 
     def serving_network(self, size: int) -> nn.Module:
         """Return the network that makes images, for weights to be loaded into."""
-        return self.generator.build(size)
+        return self.generator.build(size, len(self.classes))
 
     def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
         """Return the trained network as it is: nothing is fitted to it afterwards."""
@@ -95,10 +152,13 @@ class GanConfig(Section):
 
     def example(self, size: int) -> tuple[Tensor, ...]:  # noqa: ARG002 - every recipe's signature
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
-        return (torch.zeros(1, self.generator.latent),)
+        latent = torch.zeros(1, self.generator.latent)
+        return (latent, torch.zeros(1, dtype=torch.long)) if self.classes else (latent,)
 
     def producer(self, network: nn.Module) -> "GanProducer":
         """Return the network behind the interface that evaluation and serving use."""
+        if self.classes:
+            return ClassGanProducer(network, self.generator.latent, self.sampling_scale, self.classes)
         return GanProducer(network, self.generator.latent, self.sampling_scale)
 
 
@@ -113,12 +173,15 @@ class DiscriminatorObjective(nn.Module):
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
         """Return the loss and, for the curves, the mean logits."""
+        labels = _labels(batch, self.game)
         with torch.no_grad():
-            fake = self.generator(batch.noise("latent/discriminator", self.game.generator.latent))
+            # Fake images take the classes of the real ones, which are drawn as often as they should be.
+            fake = self.generator(batch.noise("latent/discriminator", self.game.generator.latent), labels)
         real = _seen(batch.images, batch, "real", self.game)
         fake = _seen(fake, batch, "fake", self.game)
         loss = self.game.loss.at(images, batch.global_size)
-        terms = loss.discriminator_terms(self.discriminator, real, fake, batch.uniform("penalty"))
+        judge = _told(self.discriminator, labels)
+        terms = loss.discriminator_terms(judge, real, fake, batch.uniform("penalty"))
         reported = {
             "penalty": terms.penalty,
             "real_logit": terms.real_logits.mean(),
@@ -138,20 +201,33 @@ class GeneratorObjective(nn.Module):
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
         """Return the loss; real images are judged only where the loss compares with them."""
-        fake = self.generator(batch.noise("latent/generator", self.game.generator.latent))
+        labels = _labels(batch, self.game)
+        judge = _told(self.discriminator, labels)
+        fake = self.generator(batch.noise("latent/generator", self.game.generator.latent), labels)
         real_logits = None
         if self.game.loss.needs_real_for_generator:
             with torch.no_grad():
-                real_logits = self.discriminator(_seen(batch.images, batch, "real", self.game)).float()
-        fake_logits = self.discriminator(_seen(fake, batch, "made", self.game)).float()
+                real_logits = judge(_seen(batch.images, batch, "real", self.game)).float()
+        fake_logits = judge(_seen(fake, batch, "made", self.game)).float()
         return {"loss": self.game.loss.generator_loss(fake_logits, real_logits)}
 
 
 def _seen(images: Tensor, batch: Batch, purpose: str, game: GanConfig) -> Tensor:
     """Return what the discriminator sees of `images`."""
-    if game.augmentation is None:
+    if not game.augmentation:
         return images
     return game.augmentation.apply(images, batch.uniform(f"augmentation/{purpose}", NUMBERS))
+
+
+def _labels(batch: Batch, game: GanConfig) -> Tensor | None:
+    return batch.labels if game.conditional else None
+
+
+def _told(discriminator: nn.Module, labels: Tensor | None) -> Discriminator:
+    """Return a discriminator that is told the classes of its images, which are of `labels` once or several times."""
+    if labels is None:
+        return discriminator
+    return lambda images: discriminator(images, labels.repeat(len(images) // len(labels)))
 
 
 class GanProducer:
@@ -165,6 +241,38 @@ class GanProducer:
     @torch.inference_mode()
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return the pictures numbered `first` and on of the draw `seed`."""
-        device = device_of(self.network)
+        return self._made(self.scale * latents_of(samples, self.latent, seed, first))
+
+    def _made(self, *inputs: Tensor) -> Images:
+        device, samples = device_of(self.network), len(inputs[0])
+        blocks = [[one[rows].to(device) for one in inputs] for rows in row_blocks(samples)]
+        return np.concatenate([to_pixels(self.network(*block)) for block in blocks])
+
+
+class ClassGanProducer(GanProducer):
+    """Pictures of any or of a chosen class from a trained conditional generator."""
+
+    def __init__(self, network: nn.Module, latent: int, scale: float, frequencies: Mapping[str, int]) -> None:
+        super().__init__(network, latent, scale)
+        self.classes = tuple(frequencies)
+        self._weights = torch.tensor(list(frequencies.values()), dtype=torch.float64)
+
+    @torch.inference_mode()
+    def generate(self, samples: int, seed: int, first: int = 0) -> Images:
+        """Return the pictures numbered `first` and on of the draw `seed`, each class as often as it should be."""
         latents = self.scale * latents_of(samples, self.latent, seed, first)
-        return np.concatenate([to_pixels(self.network(latents[rows].to(device))) for rows in row_blocks(samples)])
+        generators = (seeding.torch_generator(seed, "class", first + place) for place in range(samples))
+        drawn = [torch.multinomial(self._weights, 1, generator=generator) for generator in generators]
+        return self._made(latents, torch.cat(drawn))
+
+    @torch.inference_mode()
+    def generate_class(self, name: str, samples: int, seed: int) -> Images:
+        """Return `samples` pictures of the class `name` drawn from the stream `seed`.
+
+        Raises:
+            ValueError: There is no such class.
+        """
+        if name not in self.classes:
+            raise ValueError(f"class {name!r}: expected one of {', '.join(self.classes)}")
+        latents = self.scale * latents_of(samples, self.latent, seed)
+        return self._made(latents, torch.full((samples,), self.classes.index(name)))

@@ -18,7 +18,17 @@ from components.models.pconv import PconvInpainter
 from components.models.resnet import ResnetConfig, ResnetInpainter
 from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
-from components.recipes.recipe import PRODUCER, Images, Missing, Recipe, device_of, row_blocks, to_pixels, to_tensor
+from components.recipes.recipe import (
+    PRODUCER,
+    Images,
+    Missing,
+    Recipe,
+    RecipeSection,
+    device_of,
+    row_blocks,
+    to_pixels,
+    to_tensor,
+)
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
@@ -40,7 +50,7 @@ class AdversaryConfig(Section):
     """Steps of the discriminator."""
 
 
-class InpainterConfig(Section):
+class InpainterConfig(RecipeSection):
     """A restoration network and what it is trained for."""
 
     kind: Literal["inpainter"] = "inpainter"

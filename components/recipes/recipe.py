@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components import seeding
+from components.data.shardset import SplitFacts
+from components.section import Section
 from components.training.phase import Phase
 
 PRODUCER = "producer"
@@ -32,6 +34,27 @@ class Recipe:
     """Networks whose gradient is itself trained on, by a penalty; torch.compile cannot do those."""
 
 
+class RecipeSection(Section):
+    """The config section of a family, with what most families leave as it is here."""
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether training needs the classes of images."""
+        return False
+
+    def settled(self, training: SplitFacts) -> Self:  # noqa: ARG002 - nothing to settle
+        """Return the section with all filled in that it leaves to the training images.
+
+        Raises:
+            ValueError: The training images lack what it needs.
+        """
+        return self
+
+    def decisions(self, images: int) -> tuple[str, ...]:  # noqa: ARG002
+        """Return what `settled` decides for `images` training images, in words, for people who plan a run."""
+        return ()
+
+
 @runtime_checkable
 class Generator(Protocol):
     """Makes pictures from nothing but a seed."""
@@ -41,6 +64,18 @@ class Generator(Protocol):
 
         Each is the same, to the rounding of a pixel, whatever others are made with it.
         """
+        ...
+
+
+@runtime_checkable
+class ClassGenerator(Protocol):
+    """A Generator that can be told the class of what it makes."""
+
+    classes: tuple[str, ...]
+    """The classes' names."""
+
+    def generate_class(self, name: str, samples: int, seed: int) -> Images:
+        """Return `samples` pictures of one class."""
         ...
 
 

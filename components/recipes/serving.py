@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.recipes.export import load_producer
-from components.recipes.recipe import Restorer
+from components.recipes.recipe import ClassGenerator, Generator, Restorer
 from components.recipes.repair import repair
 
 
@@ -21,14 +21,27 @@ def _load_pyfunc(path: str) -> "ServedGenerator | ServedRestorer":
 
 
 class ServedGenerator:
-    """Column `seed` in, column `image` out."""
+    """Columns `seed` and, for a conditional model, `class` in, column `image` out."""
 
-    def __init__(self, producer: Any) -> None:  # noqa: ANN401 - any Generator
+    def __init__(self, producer: Generator) -> None:
         self.producer = producer
 
     def predict(self, frame: Any) -> list[dict[str, str]]:  # noqa: ANN401 - a pandas DataFrame
-        """Return one picture per row, drawn from the row's seed."""
-        return [{"image": encode_png(self.producer.generate(1, int(seed))[0])} for seed in frame["seed"]]
+        """Return one picture per row, drawn from the row's seed, of the row's class or of any where it names none.
+
+        Raises:
+            ValueError: A class is named that the model does not know.
+        """
+        classes = frame["class"] if "class" in frame else [None] * len(frame)
+        rows = zip(frame["seed"], classes, strict=True)
+        return [{"image": encode_png(self._picture(int(seed), name))} for seed, name in rows]
+
+    def _picture(self, seed: int, name: object) -> NDArray[np.uint8]:
+        if not isinstance(name, str):
+            return np.asarray(self.producer.generate(1, seed)[0])
+        if not isinstance(self.producer, ClassGenerator):
+            raise ValueError(f"class {name!r}: this model was trained without classes")  # noqa: TRY004 - the user's mistake
+        return np.asarray(self.producer.generate_class(name, 1, seed)[0])
 
 
 class ServedRestorer:

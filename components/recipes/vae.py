@@ -24,18 +24,18 @@ from components.recipes.recipe import (
     Bound,
     Images,
     Recipe,
+    RecipeSection,
     device_of,
     latents_of,
     row_blocks,
     to_pixels,
     to_tensor,
 )
-from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
 
-class VaeConfig(Section):
+class VaeConfig(RecipeSection):
     """An autoencoder whose code is normally distributed, so that new codes can be drawn."""
 
     kind: Literal["vae"] = "vae"

@@ -41,7 +41,8 @@ def _steps(run: RunConfig, store: Store) -> Iterator[Step]:
     for name, model in run.models.items():
         inputs = training_inputs(model, run.corruption, run.seed, shards) if shards else None
         checkpoint = store.find(Checkpoint, inputs) if inputs else None
-        yield Step(stage=f"train {name}", state="reuse" if checkpoint else "run", facts=_training_facts(run, model))
+        facts = _facts(run, model, shards, files)
+        yield Step(stage=f"train {name}", state="reuse" if checkpoint else "run", facts=facts)
 
 
 def _shard_step(run: RunConfig, shards: ShardSet | None, files: int | None) -> Step:
@@ -56,12 +57,23 @@ def _shard_step(run: RunConfig, shards: ShardSet | None, files: int | None) -> S
     )
 
 
-def _training_facts(run: RunConfig, model: ModelConfig) -> str:
-    network = model.recipe.serving_network(run.dataset.size)
-    cost = multiply_adds(network, *model.recipe.example(run.dataset.size))
+def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None) -> str:
+    recipe = model.recipe.settled(shards.splits["train"]) if shards else model.recipe
+    network = recipe.serving_network(run.dataset.size)
+    cost = multiply_adds(network, *recipe.example(run.dataset.size))
     execution = model.execution
+    images = _training_images(run, shards, files)
+    decisions = () if images is None else model.recipe.decisions(images)
     return (
         f"{model.training.images:,} images, batch {model.training.batch}, {execution.processes} process(es) on "
         f"{execution.nodes} host(s); {count_parameters(network) / 1e6:.2f} M parameters, "
-        f"{cost / 1e6:.0f} M multiply-adds an image"
+        f"{cost / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
     )
+
+
+def _training_images(run: RunConfig, shards: ShardSet | None, files: int | None) -> int | None:
+    """Return how many images there are to train on: before the files are read, about as many as will be."""
+    if shards is not None:
+        return shards.splits["train"].samples
+    split = run.dataset.split
+    return None if files is None else round(files * (1 - split.validation - split.test))

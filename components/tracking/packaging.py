@@ -203,7 +203,10 @@ def _picture(hole: int) -> str:
 
 
 _GENERATE = _Interface(
-    ModelSignature(inputs=_columns("long", ["seed"]), outputs=_columns("string", ["image"])),
+    ModelSignature(
+        inputs=Schema([ColSpec("long", "seed"), ColSpec("string", "class", required=False)]),
+        outputs=_columns("string", ["image"]),
+    ),
     lambda: pd.DataFrame({"seed": [1, 2]}),
 )
 _MEND = _Interface(

@@ -60,10 +60,11 @@ def generate(
     model: Annotated[str, Parameter(help="Registered name, or its last part: gan, vae.")] = "gan",
     count: Annotated[int, Parameter(name=["-n", "--count"], help="How many pictures.")] = 16,
     seed: Annotated[int, Parameter(help="Equal seeds make equal pictures.")] = 0,
+    of: Annotated[str | None, Parameter(name="--class", help="Class, for a conditional gan; none: any.")] = None,
     version: Version = None,
 ) -> None:
     """Make pictures with the champion."""
-    from components.recipes.recipe import Generator
+    from components.recipes.recipe import ClassGenerator, Generator
     from components.report import figures
     from flows.cli import champions
 
@@ -72,7 +73,12 @@ def generate(
     name, producer = champions.producer(model, version)
     if not isinstance(producer, Generator):
         raise ValueError(f"{name} mends pictures and makes none; name a gan or vae with --model")  # noqa: TRY004
-    pictures = producer.generate(count, seed)
+    if of is None:
+        pictures = producer.generate(count, seed)
+    elif isinstance(producer, ClassGenerator):
+        pictures = producer.generate_class(of, count, seed)
+    else:
+        raise ValueError(f"{name} was trained without classes; leave --class out")
     if output.suffix:
         _save(pictures[0] if count == 1 else figures.grid(pictures, scale=1), output)
     else:

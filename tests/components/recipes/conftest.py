@@ -12,8 +12,10 @@ from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConf
 from components.models.ffc import FfcConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.pconv import PconvConfig
+from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
+from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, write_export
 from components.recipes.gan import GanConfig
@@ -26,6 +28,15 @@ SIZE = 16
 RECIPES = {
     "gan": GanConfig(
         generator=DcganGeneratorConfig(latent=8, width=4), discriminator=DcganDiscriminatorConfig(width=4)
+    ),
+    "r3net by class": GanConfig(
+        generator=R3GeneratorConfig(latent=8, width=8, blocks=1),
+        discriminator=R3DiscriminatorConfig(width=8, blocks=1),
+        conditional=True,
+        classes={"cat": 3, "dog": 1},
+    ),
+    "sngan_res": GanConfig(
+        generator=SnganGeneratorConfig(latent=8, width=8), discriminator=SnganDiscriminatorConfig(width=8)
     ),
     "vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4)),
     "vae with a mixture": VaeConfig(

@@ -12,6 +12,8 @@ from components.recipes.recipe import Restorer
 
 NAMES = [
     "gan",
+    "r3net by class",
+    "sngan_res",
     "vae",
     "vae with a mixture",
     "vae of maps with a mixture",
@@ -82,7 +84,9 @@ DAMAGE = {
         "model.safetensors: the weights do not fit model.json .*Missing key",
     ),
     "weights of another width": (
-        lambda one, other: changed(one, recipe={"kind": "gan", "generator": {"latent": 8, "width": 8}}),
+        lambda one, other: changed(
+            one, recipe={"kind": "gan", "generator": {"kind": "dcgan", "latent": 8, "width": 8}}
+        ),
         "model.safetensors: the weights do not fit model.json .*size mismatch",
     ),
 }

@@ -19,7 +19,7 @@ from components.recipes.vae import VaeConfig
 from components.section import kinds
 
 VAES = ("vae", "vae with a mixture", "vae of maps with a mixture")
-GENERATORS = ("gan", *VAES)
+GENERATORS = ("gan", "r3net by class", "sngan_res", *VAES)
 INPAINTERS = ("resnet", "gated_unet", "ffc", "pconv")
 
 
@@ -164,7 +164,7 @@ def test_batch_statistics_and_a_gradient_penalty_are_refused_together(loss):
     with pytest.raises(
         ValidationError, match=rf"'batch' cannot be combined with the gradient penalty of loss '{loss.kind}'"
     ):
-        GanConfig.model_validate({"discriminator": {"normalisation": "batch"}, "loss": loss})
+        GanConfig.model_validate({"discriminator": {"kind": "dcgan", "normalisation": "batch"}, "loss": loss})
 
 
 def test_a_penalised_discriminator_is_kept_from_the_compiler():
