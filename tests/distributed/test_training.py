@@ -16,7 +16,7 @@ from components import distributed, launch, reporter, worker
 from components.artifacts import Store
 from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
-from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
+from components.data import DatasetConfig, FolderSource, ShapesSource, ShardSet, write_shards
 from components.jobs import TrainJob
 from components.relaunch import persist
 from components.training.checkpoint import newest_place
@@ -35,6 +35,27 @@ MODELS = {
             "generator": {"kind": "dcgan", "latent": 8, "width": 4, "normalisation": "batch"},
             "discriminator": {"kind": "dcgan", "width": 4},
             "loss": {"kind": "non_saturating", "r1": 0.1, "r2": 0.1},
+        }
+    },
+    "r3net by class": GENERATION
+    | {
+        "recipe": {
+            "kind": "gan",
+            "conditional": True,
+            "generator": {"kind": "r3net", "latent": 8, "width": 8, "blocks": 1},
+            "discriminator": {"kind": "r3net", "width": 8, "blocks": 1},
+            "loss": {"kind": "relativistic", "r1": 0.1, "r2": 0.1},
+        }
+    },
+    "sngan_res by class": GENERATION
+    | {
+        "recipe": {
+            "kind": "gan",
+            "conditional": True,
+            "generator": {"kind": "sngan_res", "latent": 8, "width": 8},
+            "discriminator": {"kind": "sngan_res", "width": 8},
+            "loss": {"kind": "hinge"},
+            "discriminator_steps": 2,
         }
     },
     "vae": GENERATION | {"recipe": {"kind": "vae", "network": {"kind": "conv", "latent": 8, "width": 4}}},
@@ -70,7 +91,13 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> ShardSet:
-    dataset = DatasetConfig(source=ShapesSource(images=60, raster_px=16), size=16)
+    """Sixty drawn shapes of two classes."""
+    root = tmp_path_factory.mktemp("shapes")
+    for number, item in enumerate(ShapesSource(images=60, raster_px=16).items()):
+        path = root / ("odd" if number % 2 else "even") / item.name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(item.content)
+    dataset = DatasetConfig(source=FolderSource(path=root, labels=True), size=16)
     return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
 
 

@@ -11,10 +11,12 @@ from components.data import Loader
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.patch import PatchDiscriminatorConfig
+from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
+from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.vae import ConvVaeConfig
-from components.objectives.adversarial import Relativistic
+from components.objectives.adversarial import Hinge, Relativistic
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.recipe import PRODUCER
@@ -95,17 +97,40 @@ def test_an_inpainter_mends_better_than_the_fill_it_starts_from(network, adversa
     assert errors[1] < 0.9 * errors[0]
 
 
-def test_a_gan_makes_pictures_nearer_to_the_real_ones_than_noise(learn, shapes):
-    config = GanConfig(
+NO_MOMENTUM = QUICK.model_copy(update={"betas": (0.0, 0.99)})
+GANS = {
+    "dcgan": GanConfig(
         generator=DcganGeneratorConfig(latent=16, width=16),
         discriminator=DcganDiscriminatorConfig(width=16),
         loss=Relativistic(r1=0.5, r2=0.5),
-        optimizer=QUICK.model_copy(update={"betas": (0.0, 0.99)}),
-        discriminator_optimizer=QUICK.model_copy(update={"betas": (0.0, 0.99)}),
-    )
+        optimizer=NO_MOMENTUM,
+        discriminator_optimizer=NO_MOMENTUM,
+    ),
+    "r3net": GanConfig(
+        generator=R3GeneratorConfig(latent=16, width=16, blocks=1),
+        discriminator=R3DiscriminatorConfig(width=16, blocks=1),
+        loss=Relativistic(r1=0.5, r2=0.5),
+        optimizer=NO_MOMENTUM,
+        discriminator_optimizer=NO_MOMENTUM,
+    ),
+    "sngan_res": GanConfig(
+        generator=SnganGeneratorConfig(latent=16, width=16),
+        discriminator=SnganDiscriminatorConfig(width=16),
+        loss=Hinge(),
+        optimizer=NO_MOMENTUM,
+        discriminator_optimizer=NO_MOMENTUM,
+    ),
+}
+
+STEPS = {"dcgan": 200, "r3net": 100, "sngan_res": 100}
+
+
+@pytest.mark.parametrize("name", GANS)
+def test_a_gan_makes_pictures_nearer_to_the_real_ones_than_noise(name, learn, shapes):
+    config = GANS[name]
     untrained = config.producer(config.build(16, 0).networks[PRODUCER].eval()).generate(64, 1)
 
     def nearest(pictures: np.ndarray) -> float:
         return float(np.mean([min(distance(picture, real) for real in shapes) for picture in pictures]))
 
-    assert nearest(learn(config, 200).generate(64, 1)) < 0.7 * nearest(untrained)
+    assert nearest(learn(config, STEPS[name]).generate(64, 1)) < 0.7 * nearest(untrained)

@@ -7,10 +7,12 @@ from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConf
 from components.models.ffc import FfcConfig
 from components.models.patch import PatchDiscriminatorConfig
 from components.models.pconv import PconvConfig
+from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
+from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.vae import ConvVaeConfig
-from components.objectives.adversarial import Relativistic
+from components.objectives.adversarial import FadeConfig, Hinge, Relativistic
 from components.objectives.restoration import MaskAwareConfig
 from components.objectives.variational import VariationalConfig
 from components.recipes.gan import GanConfig
@@ -19,6 +21,8 @@ from components.recipes.vae import VaeConfig
 from components.training.optimizer import AdamConfig, RmspropConfig, ScheduleConfig
 
 FADING = ScheduleConfig(warmup_images=16, final_fraction=0.1)
+SHIFTING = AdamConfig(betas=(0.0, 0.9), final_beta2=0.99, schedule=ScheduleConfig(final_fraction=0.25, decay_images=64))
+LINEAR = AdamConfig(betas=(0.0, 0.9), schedule=ScheduleConfig(final_fraction=0, shape="linear"))
 RECIPES = {
     "gan": GanConfig(
         generator=DcganGeneratorConfig(latent=8, width=4, dropout=0.1),
@@ -27,6 +31,21 @@ RECIPES = {
         optimizer=AdamConfig(schedule=FADING),
         discriminator_optimizer=RmspropConfig(),
         discriminator_steps=2,
+    ),
+    "r3net": GanConfig(
+        generator=R3GeneratorConfig(latent=8, width=8, blocks=1),
+        discriminator=R3DiscriminatorConfig(width=8, blocks=1),
+        loss=Relativistic(r1=0.1, r2=0.1, penalty_fade=FadeConfig(images=64)),
+        optimizer=SHIFTING,
+        discriminator_optimizer=SHIFTING,
+    ),
+    "sngan_res": GanConfig(
+        generator=SnganGeneratorConfig(latent=8, width=8),
+        discriminator=SnganDiscriminatorConfig(width=8),
+        loss=Hinge(),
+        optimizer=LINEAR,
+        discriminator_optimizer=LINEAR,
+        discriminator_steps=5,
     ),
     "vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4), optimizer=AdamConfig(rate=1e-3, schedule=FADING)),
     "residual vae": VaeConfig(
@@ -63,7 +82,7 @@ def test_resume_equals_no_interruption(name, precision, trained, tmp_path):
 def test_training_moves_the_networks(name, trained):
     # Without this, the equality above could be that of networks that stand still.
     recipe = RECIPES[name]
-    short, longer = (trained(recipe, steps * BATCH).tensors() for steps in (2, 4))
+    short, longer = (trained(recipe, steps * BATCH).tensors() for steps in (2, 6))
     assert any(
         not torch.equal(tensor, longer[key]) for key, tensor in short.items() if key.startswith("network/producer")
     )
