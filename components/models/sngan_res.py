@@ -140,8 +140,11 @@ class _UpBlock(nn.Module):
     def __init__(self, coarse: int, fine: int, classes: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList([ClassNorm2d(classes, coarse), ClassNorm2d(classes, fine)])
-        self.convolutions = nn.ModuleList([_convolution(coarse, fine), _convolution(fine, fine)])
-        self.shortcut = nn.Conv2d(coarse, fine, 1)
+        # Without biases: what they add to a channel, the next normalisation on either way takes away again.
+        self.convolutions = nn.ModuleList(
+            [nn.Conv2d(given, fine, 3, padding=1, bias=False) for given in (coarse, fine)]
+        )
+        self.shortcut = nn.Conv2d(coarse, fine, 1, bias=False)
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         branch = _doubled(F.relu(self.norms[0](x, labels), inplace=True))

@@ -37,16 +37,6 @@ MODELS = {
             "loss": {"kind": "non_saturating", "r1": 0.1, "r2": 0.1},
         }
     },
-    "r3net by class": GENERATION
-    | {
-        "recipe": {
-            "kind": "gan",
-            "conditional": True,
-            "generator": {"kind": "r3net", "latent": 8, "width": 8, "blocks": 1},
-            "discriminator": {"kind": "r3net", "width": 8, "blocks": 1},
-            "loss": {"kind": "relativistic", "r1": 0.1, "r2": 0.1},
-        }
-    },
     "sngan_res by class": GENERATION
     | {
         "recipe": {
