@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from components import seeding
@@ -58,6 +58,12 @@ class GanConfig(RecipeSection):
     less varied, as with the truncation trick of Brock et al. 2019, https://arxiv.org/abs/1809.11096."""
     discriminator_steps: int = Field(default=1, ge=1)
     """Discriminator steps per generator step."""
+
+    @field_validator("generator", "discriminator", mode="before")
+    @classmethod
+    def _dcgan_unless_told(cls, network: object) -> object:
+        """Let files leave out the kind, as they could while there was one."""
+        return {"kind": "dcgan", **network} if isinstance(network, dict) else network
 
     @model_validator(mode="after")
     def _penalty_needs_independent_samples(self) -> Self:
