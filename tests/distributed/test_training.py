@@ -81,7 +81,13 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> ShardSet:
-    """Sixty drawn shapes of two classes."""
+    dataset = DatasetConfig(source=ShapesSource(images=60, raster_px=16), size=16)
+    return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="module")
+def shards_of_classes(tmp_path_factory) -> ShardSet:
+    """The same shapes, of two classes."""
     root = tmp_path_factory.mktemp("shapes")
     for number, item in enumerate(ShapesSource(images=60, raster_px=16).items()):
         path = root / ("odd" if number % 2 else "even") / item.name
@@ -171,8 +177,9 @@ def assert_equal_to_rounding(one: TrainJob, other: TrainJob) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_two_processes_equal_one_on_the_joined_batch(name, shards, tmp_path):
-    one, two = (job_of(name, shards, tmp_path / kind) for kind in ("one", "two"))
+def test_two_processes_equal_one_on_the_joined_batch(name, shards, shards_of_classes, tmp_path):
+    data = shards_of_classes if name.endswith("by class") else shards
+    one, two = (job_of(name, data, tmp_path / kind) for kind in ("one", "two"))
     train_here(one)
     run(two, 2)
     assert_equal_to_rounding(one, two)
