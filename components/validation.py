@@ -84,6 +84,8 @@ class Validation:
                 for row, image in enumerate(truth)
             ]
             corrupted, missing = np.stack([one.image for one in drawn]), np.stack([one.missing for one in drawn])
+            if producer.restores_known:
+                return "error", lambda made: _error(producer.restore(corrupted, missing), truth)  # noqa: ARG005
             return "hole_error", lambda made: hole_error(producer.restore(corrupted, missing), truth, missing)  # noqa: ARG005
         if isinstance(producer, Reconstructor):
             return "reconstruction_error", lambda made: _error(producer.reconstruct(truth), truth)  # noqa: ARG005

@@ -12,7 +12,7 @@ from components.section import Section
 class ValidationConfig(Section):
     """A cheap score of the averaged network on the validation split, while training.
 
-    The score depends on what the network does: error in the holes of damaged images where it mends, error of
+    The score depends on what the network does: error of mended pixels where it mends, error of
     reconstruction where it codes, kernel distance of features where it only makes pictures. Lower is better.
     """
 

@@ -28,8 +28,9 @@ class Mender:
 
     stride = 1
 
-    def __init__(self, grey: int) -> None:
+    def __init__(self, grey: int, *, restores_known: bool = False) -> None:
         self.grey = grey
+        self.restores_known = restores_known
 
     def restore(self, corrupted, missing):
         return np.where(missing[..., None], np.uint8(self.grey), corrupted)
@@ -83,6 +84,7 @@ def test_each_kind_of_producer_has_its_score_and_equal_networks_have_equal_ones(
     mender = validation(Mender(128), shards)
     assert mender.look() == mender.look() == validation(Mender(128), shards).look()
     assert mender.look().values().keys() == {"validation/hole_error"}
+    assert validation(Mender(128, restores_known=True), shards).look().score < mender.look().score  # spread over all
     found = validation(Coder(7), shards).look()
     assert 5 / 255 <= found.score <= 10 / 255
     assert found.values() == {"validation/reconstruction_error": found.score, "validation/spread": 0.0}
