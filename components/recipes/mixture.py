@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from pydantic import Field
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from components import seeding
@@ -77,6 +76,8 @@ def fit_mixture(codes: Float[NDArray[np.float64], "codes latent"], config: Mixtu
     Raises:
         ValueError: There are too few codes for so many normals.
     """
+    from sklearn.mixture import GaussianMixture  # here: it adds a second to the start of every process
+
     config.check(codes.shape[1], len(codes))
     rng = seeding.numpy_generator(seed, "mixture")
     chosen = codes if len(codes) <= _MOST_CODES else codes[rng.choice(len(codes), _MOST_CODES, replace=False)]
