@@ -48,6 +48,8 @@ class AdamConfig(Section):
     final_beta2: _Decay | None = None
     """Decay rate of the second moment that is reached as the learning rate decays; None keeps it. R3GAN goes from 0.9
     to 0.99."""
+    epsilon: float = Field(default=1e-8, gt=0)
+    """Added to the size of the gradient that steps are divided by; gradients much smaller than it make smaller steps."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay per step, as a fraction of the rate."""
     schedule: ScheduleConfig = ScheduleConfig()
@@ -55,7 +57,9 @@ class AdamConfig(Section):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
         """Return the optimizer; fused kernels, one launch for all parameters."""
-        return optim.AdamW(parameters, lr=self.rate, betas=self.betas, weight_decay=self.weight_decay, fused=True)
+        return optim.AdamW(
+            parameters, lr=self.rate, betas=self.betas, eps=self.epsilon, weight_decay=self.weight_decay, fused=True
+        )
 
     def settings(self, images: int, total_images: int) -> dict[str, Any]:
         """Return what the schedule asks of the optimizer after `images` of `total_images`."""
