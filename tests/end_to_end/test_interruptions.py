@@ -66,7 +66,7 @@ def troubled(call, start, served, vae_only, tmp_path_factory):
     """Interrupt one training in turn by its time budget, SIGTERM, a rank's death and everyone's, then let it finish."""
     home = tmp_path_factory.mktemp("troubled") / "home"
     said = {}
-    budget = "models.vae.execution.time_budget_s=1"
+    budget = "models.vae.execution.time_budget_s=4"
     said["budget"] = call("train", vae_only, "--set", budget, home=home, **served)
 
     process = start("train", vae_only, home=home, **served)
