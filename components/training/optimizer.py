@@ -49,7 +49,7 @@ class AdamConfig(Section):
     """Decay rate of the second moment that is reached as the learning rate decays; None keeps it. R3GAN goes from 0.9
     to 0.99."""
     epsilon: float = Field(default=1e-8, gt=0)
-    """Added to the size of the gradient that steps are divided by; gradients much smaller than it make smaller steps."""
+    """Added to the size of the gradient that steps are divided by; gradients much below it make smaller steps."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay per step, as a fraction of the rate."""
     schedule: ScheduleConfig = ScheduleConfig()
