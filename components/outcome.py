@@ -2,12 +2,13 @@
 
 import errno
 import json
+import logging
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ContextDecorator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,10 +41,12 @@ def disk_is_full(error: Exception) -> bool:
     return any(os.strerror(code) in str(error) for code in _FULL)
 
 
-class Reporting(ContextDecorator):
-    """In a rank, around its main function: hands an exception's words to the launcher.
+class Reporting:
+    """In a rank, around its main function: hands an exception's words to the launcher and ends the process.
 
-    `Stopped` ends the process with exit code 3, which the launcher raises again as `Stopped`.
+    `Stopped` ends it with exit code 3, which the launcher raises again as `Stopped`. The process leaves without
+    Python's finalisation, in which threads of torch's that still run now and then abort a rank whose work is done
+    (https://github.com/pytorch/pytorch/issues/190489).
     """
 
     def __enter__(self) -> Self:
@@ -52,12 +55,21 @@ class Reporting(ContextDecorator):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, SystemExit):
+            return
+        code = 0
         if isinstance(error, Stopped):
-            _report(str(error), "", EXIT_STOPPED)
-            raise SystemExit(EXIT_STOPPED) from error
-        if error is not None and not isinstance(error, SystemExit):
+            code = EXIT_STOPPED
+            _report(str(error), "", code)
+        elif error is not None:
+            code = 1
             words = "".join(traceback.format_exception(error))
-            _report(f"{type(error).__name__}: {error}", words, 1)
+            _report(f"{type(error).__name__}: {error}", words, code)
+            traceback.print_exception(error)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 @dataclass(frozen=True)

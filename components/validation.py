@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from components import seeding
 from components.config import CorruptionConfig
 from components.data import ShardReader, ShardSet
-from components.evaluation.extractors import EfficientNetLite0Config
+from components.evaluation.extractors import EfficientNetLite0Config, FidelityConfig
+from components.evaluation.features import Extractor
 from components.recipes.recipe import Generator, Images, Reconstructor, Restorer
 from components.training.selection import ValidationConfig
 
-_RESOLUTION_PX = 64  # a quarter of the time of 128, and the order of networks is what counts
-_IMAGES_AT_ONCE = 32
+# At 64 px, a quarter of the time of 128, for the order of networks is what counts.
+_FEATURES = FidelityConfig(extractor=EfficientNetLite0Config(resolution=64))
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Validation:
             return "hole_error", lambda made: hole_error(producer.restore(corrupted, missing), truth, missing)  # noqa: ARG005
         if isinstance(producer, Reconstructor):
             return "reconstruction_error", lambda made: _error(producer.reconstruct(truth), truth)  # noqa: ARG005
-        features = _Features()
-        real = features.of(truth)
-        return "kernel_distance", lambda made: kernel_distance(features.of(made), real)
+        extractor = Extractor(_FEATURES)
+        real = _features(extractor, truth)
+        return "kernel_distance", lambda made: kernel_distance(_features(extractor, made), real)
 
 
 def hole_error(restored: Images, truth: Images, missing: NDArray[np.bool_]) -> float:
@@ -117,20 +117,8 @@ def kernel_distance(made: NDArray[np.float64], real: NDArray[np.float64]) -> flo
     return within(made) + within(real) - 2 * float(kernel(made, real).mean())
 
 
-class _Features:
-    """Features of the extractor that is installed with the package."""
-
-    def __init__(self) -> None:
-        self._network = EfficientNetLite0Config(resolution=_RESOLUTION_PX).network()
-
-    @torch.inference_mode()
-    def of(self, images: Images) -> NDArray[np.float64]:
-        blocks = []
-        for start in range(0, len(images), _IMAGES_AT_ONCE):
-            block = np.array(images[start : start + _IMAGES_AT_ONCE], order="C")
-            features, _ = self._network(torch.from_numpy(block).permute(0, 3, 1, 2))
-            blocks.append(features.double().numpy())
-        return np.concatenate(blocks)
+def _features(extractor: Extractor, images: Images) -> NDArray[np.float64]:
+    return extractor.see(images).features.double().numpy()
 
 
 def _error(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:

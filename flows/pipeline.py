@@ -12,7 +12,6 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from components.data import CorruptionSet, ShardSet
-from components.launch import LaunchFailed
 from components.section import Section
 from components.stages import measuring, preparation, promotion, publishing, training
 from components.stages.measuring import Evaluated
@@ -31,11 +30,6 @@ class Prepared(Section):
     corruptions: CorruptionSet | None
 
 
-def _died(task_: "Task[..., object]", run: TaskRun, state: "State[object]") -> bool:  # noqa: ARG001 - Prefect's signature
-    """Retry training only after a process died: it resumes. A stop on request stays one."""
-    return isinstance(state.result(raise_on_failure=False), LaunchFailed)
-
-
 def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") -> bool:  # noqa: ARG001 - Prefect's signature
     """Retry what may go well next time. A mistake in the configuration stays one."""
     return not isinstance(state.result(raise_on_failure=False), ValueError)
@@ -47,9 +41,8 @@ shard = task(name="shard", retries=2, retry_delay_seconds=5, retry_condition_fn=
 corrupt = task(name="corrupt", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
     preparation.corrupt
 )
-train_model = task(
-    name="train", task_run_name="train {name}", retries=1, retry_condition_fn=_died, cache_policy=NO_CACHE
-)(training.train)
+# No retries: the stage itself launches lost processes again, and gives up for a reason.
+train_model = task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)(training.train)
 evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=1, cache_policy=NO_CACHE)(
     measuring.evaluate
 )

@@ -5,6 +5,7 @@ Nothing here imports torch_fidelity or torchvision, so that a config can be read
 
 import os
 import urllib.error
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -26,14 +27,14 @@ class WeightsError(ValueError):
     """The weights of a feature extractor are missing, altered or of another network."""
 
 
-class FeatureNetwork(nn.Module):
+class FeatureNetwork(nn.Module, ABC):
     """A network that returns pooled features and class logits of 8-bit images."""
 
+    @abstractmethod
     def forward(
         self, images: UInt8[Tensor, "batch 3 height width"]
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
         """Return features and logits in float32."""
-        raise NotImplementedError
 
 
 class EfficientNetLite0Config(Section):

@@ -13,7 +13,7 @@ from torch import Tensor
 from components import distributed
 from components.evaluation.extractors import FidelityConfig
 from components.evaluation.gaussian import Moments
-from components.evaluation.sharing import blocks_of
+from components.recipes.recipe import blocks_of
 
 Pictures = UInt8[NDArray[np.uint8], "images height width 3"]
 

@@ -1,13 +1,13 @@
 """Sharing: which images of an evaluation each process works on, and how the results come together."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from components import distributed
-from components.recipes.recipe import Images
+from components.recipes.recipe import Images, blocks_of
 
 
 def own_rows(count: int, block: int) -> slice:
@@ -19,12 +19,6 @@ def own_rows(count: int, block: int) -> slice:
     rank, processes = distributed.rank(), distributed.processes()
     first, last = (-(-place * blocks // processes) * block for place in (rank, rank + 1))
     return slice(min(first, count), min(last, count))
-
-
-def blocks_of(rows: slice, block: int) -> Iterator[slice]:
-    """Yield `rows` in blocks."""
-    for start in range(rows.start, rows.stop, block):
-        yield slice(start, min(start + block, rows.stop))
 
 
 def drawn(generate: Callable[[slice], Images], count: int, size: int, block: int) -> Images:

@@ -39,12 +39,14 @@ class Projection(nn.Module):
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(features))
 
-    def forward(self, features: Float[Tensor, "batch features"], labels: Labels | None) -> Float[Tensor, " batch"]:
-        """Return the inner product of each image's features with what is learnt of its class."""
+    def forward(
+        self, logits: Float[Tensor, " batch"], features: Float[Tensor, "batch features"], labels: Labels | None
+    ) -> Float[Tensor, " batch"]:
+        """Return `logits` plus the inner product of each image's features with what is learnt of its class."""
         if self.embedding is None:
-            return features.new_zeros(len(features))
+            return logits
         directions: Tensor = self.embedding(_demanded(labels))
-        return (directions * features).sum(1)
+        return logits + (directions * features).sum(1)
 
 
 class ClassNorm2d(nn.Module):

@@ -129,7 +129,7 @@ class R3Discriminator(nn.Module):
     ) -> Float[Tensor, " batch"]:
         """Return one logit per image in [-1, 1]; `labels` are the numbers of their classes, if conditional."""
         features = self.basis(self.stages(self.first(image))).flatten(1)
-        logits: Tensor = self.last(features).squeeze(1) + self.projection(features, labels)
+        logits: Tensor = self.projection(self.last(features).squeeze(1), features, labels)
         return logits
 
 

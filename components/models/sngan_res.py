@@ -132,7 +132,7 @@ class SnganDiscriminator(nn.Module):
     ) -> Float[Tensor, " batch"]:
         """Return one logit per image in [-1, 1]; `labels` are the numbers of their classes, if conditional."""
         features = F.relu(self.blocks(image)).float().sum((2, 3))
-        logits: Tensor = self.last(features).squeeze(1) + self.projection(features, labels)
+        logits: Tensor = self.projection(self.last(features).squeeze(1), features, labels)
         return logits
 
 

@@ -145,9 +145,14 @@ def to_pixels(images: Tensor) -> NDArray[np.uint8]:
 
 
 def row_blocks(rows: int) -> Iterator[slice]:
-    """Yield slices that cover `rows` rows in blocks small enough for memory."""
-    for start in range(0, rows, _ROWS_AT_ONCE):
-        yield slice(start, min(start + _ROWS_AT_ONCE, rows))
+    """Return slices that cover `rows` rows in blocks small enough for memory."""
+    return blocks_of(slice(0, rows), _ROWS_AT_ONCE)
+
+
+def blocks_of(rows: slice, block: int) -> Iterator[slice]:
+    """Yield `rows` in blocks of `block`, the last of which may be shorter."""
+    for start in range(rows.start, rows.stop, block):
+        yield slice(start, min(start + block, rows.stop))
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -10,6 +10,7 @@ import torch
 from components import distributed
 from components.evaluation.measure import Evidence, GenerationEvaluation
 from components.evaluation.protocol import ScoreTable
+from components.launch import Reporting
 from components.models.dcgan import DcganGeneratorConfig
 from components.models.vae import ConvVaeConfig
 from components.recipes.gan import GanProducer
@@ -53,7 +54,7 @@ def tables(cache):
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    with distributed.process_group():
+    with Reporting(), distributed.process_group():
         for name, measured in tables(folder / "cache").items():
             if distributed.is_main():
                 ScoreTable(subject=name, rows=measured.rows).write(folder / f"{name}.json")
