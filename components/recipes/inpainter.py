@@ -78,7 +78,7 @@ class InpainterConfig(RecipeSection):
         self.network.check(size)
 
     def build(self, size: int, seed: int) -> Recipe:
-        """Return networks with their initial weights and the phases: the discriminator's, if there is one, first."""
+        """Return networks with their initial weights and the phases: the discriminator's, if there is one, last."""
         with seeding.initialising(seed, "inpainter"):
             network = self.network.build(size)
         distance = Distance(self.loss, self.restores, self.perceptual)
@@ -88,21 +88,22 @@ class InpainterConfig(RecipeSection):
             return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
         with seeding.initialising(seed, "discriminator"):
             discriminator = self.adversary.discriminator.build()
-        critic = Phase(
-            name="discriminator",
-            trains=discriminator,
-            objective=PatchObjective(network, discriminator, self.adversary.loss, self.restores),
-            optimizer=self.adversary.optimizer,
-        )
+        handover = Handover()
         mender = Phase(
             name="inpainter",
             trains=network,
-            objective=AdversarialRestorationObjective(network, discriminator, distance, self.adversary),
+            objective=AdversarialRestorationObjective(network, discriminator, distance, self.adversary, handover),
             optimizer=self.optimizer,
+        )
+        critic = Phase(
+            name="discriminator",
+            trains=discriminator,
+            objective=PatchObjective(discriminator, self.adversary.loss, self.restores, handover),
+            optimizer=self.adversary.optimizer,
         )
         networks = nn.ModuleDict({PRODUCER: network, "discriminator": discriminator})
         penalised = frozenset({"discriminator"} if self.adversary.loss.game.needs_penalty else ())
-        return Recipe(networks, (critic, mender), twice_differentiated=penalised)
+        return Recipe(networks, (mender, critic), twice_differentiated=penalised)
 
     def serving_network(self, size: int) -> InpainterNetwork:
         """Return the network that fills in, for weights to be loaded into."""
@@ -173,23 +174,48 @@ class RestorationObjective(nn.Module):
         return self.distance.losses(restored, delivered, batch, missing)
 
 
+class Handover:
+    """Mended images on their way from the network's phase to the discriminator's, of the same step and batch."""
+
+    def __init__(self) -> None:
+        self._mended: dict[int, Tensor] = {}
+
+    def give(self, batch: Batch, mended: Tensor) -> None:
+        """Keep the mended images of `batch`, detached, until they are taken."""
+        self._mended[batch.offset] = mended.detach()
+
+    def take(self, batch: Batch) -> Tensor:
+        """Return the mended images of `batch` and let go of them."""
+        return self._mended.pop(batch.offset)
+
+
 class AdversarialRestorationObjective(nn.Module):
-    """Distance to the true image, and what the discriminator makes of the mended one. One forward serves both."""
+    """Distance to the true image, and what the discriminator makes of the mended one.
+
+    One forward of the network serves both, and the discriminator's phase too.
+    """
 
     def __init__(
-        self, network: nn.Module, discriminator: PatchDiscriminator, distance: Distance, adversary: AdversaryConfig
+        self,
+        network: nn.Module,
+        discriminator: PatchDiscriminator,
+        distance: Distance,
+        adversary: AdversaryConfig,
+        handover: Handover,
     ) -> None:
         super().__init__()
         self.network = network
         self.discriminator = discriminator
         self.distance = distance
         self.adversary = adversary
+        self.handover = handover
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
         """Return the loss and its parts."""
         corrupted, missing = damaged(batch)
         restored = self.network(corrupted, missing).float()
         delivered = composite(restored, batch.images, replaced(missing, self.distance.restores))
+        self.handover.give(batch, delivered)
         losses = self.distance.losses(restored, delivered, batch, missing)
         logits, features = self.discriminator.with_features(delivered)
         adversarial = self.adversary.loss.generator_loss(logits.float())
@@ -207,20 +233,19 @@ class PatchObjective(nn.Module):
     """Loss of the discriminator, for which untouched parts of a mended image are real, with its gradient penalty."""
 
     def __init__(
-        self, network: nn.Module, discriminator: PatchDiscriminator, loss: MaskAwareConfig, restores: Restores
+        self, discriminator: PatchDiscriminator, loss: MaskAwareConfig, restores: Restores, handover: Handover
     ) -> None:
         super().__init__()
-        self.network = network
         self.discriminator = discriminator
         self.loss = loss
         self.restores: Restores = restores
+        self.handover = handover
 
     def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
         """Return the loss and, for the curves, the mean logits."""
-        corrupted, missing = damaged(batch)
+        _, missing = damaged(batch)
         changed = replaced(missing, self.restores)
-        with torch.no_grad():
-            mended = composite(self.network(corrupted, missing).float(), batch.images, changed)
+        mended = self.handover.take(batch)
         real_logits, fake_logits = self.discriminator(torch.cat([batch.images, mended])).float().chunk(2)
         game = self.loss.game.at(images, batch.global_size)
         penalty = game.penalty(self.discriminator, batch.images, mended, batch.uniform("penalty"))

@@ -115,20 +115,33 @@ def test_the_discriminator_judges_known_pixels_only_of_a_model_that_may_change_t
     for restores in ("missing", "everything"):
         recipe, outputs = adversarial_phases(restores), []
         recipe.networks[PRODUCER].register_forward_hook(lambda _, given, out, outputs=outputs: outputs.append(out))
-        (gradient,) = torch.autograd.grad(recipe.phases[1].objective(drawn_batch(), 0)["loss"], outputs)
+        (gradient,) = torch.autograd.grad(recipe.phases[0].objective(drawn_batch(), 0)["loss"], outputs)
         changed[restores] = (gradient != 0).any(dim=1, keepdim=True)
     known = drawn_batch().missing == 0
     assert not changed["missing"][known].any()
     assert changed["everything"][known].float().mean() > 0.9
 
 
+def test_one_forward_of_the_network_serves_both_phases():
+    recipe, passes = adversarial_phases("missing"), []
+    recipe.networks[PRODUCER].register_forward_hook(lambda *_: passes.append(1))
+    for phase in recipe.phases:
+        phase.objective(drawn_batch(), 0)
+    assert len(passes) == 1
+
+
+def judged(restores):
+    """Return the loss of the discriminator, which judges what the network's phase has made."""
+    mender, critic = adversarial_phases(restores).phases
+    mender.objective(drawn_batch(), 0)
+    return critic.objective(drawn_batch(), 0)["loss"]
+
+
 def test_every_patch_of_a_model_that_restores_everything_counts_as_made():
-    losses = {
-        restores: adversarial_phases(restores).phases[0].objective(drawn_batch(), 0)["loss"]
-        for restores in ("missing", "everything")
-    }
+    losses = {restores: judged(restores) for restores in ("missing", "everything")}
     recipe = adversarial_phases("everything")
     batch, discriminator = drawn_batch(), recipe.networks["discriminator"]
+    recipe.phases[0].objective(batch, 0)  # each pass of the discriminator moves its spectral norms
     real, fake = discriminator(
         torch.cat([batch.images, recipe.networks[PRODUCER](batch.corrupted, batch.missing)])
     ).chunk(2)
