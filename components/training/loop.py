@@ -119,14 +119,21 @@ def _update(running: _Running, state: TrainingState, batch: Batch, training: Tra
             (losses["loss"] / len(parts)).backward()
         for name, value in losses.items():
             totals[name] = totals.get(name, 0.0) + value.detach() / len(parts)
-    limit = training.clip_norm or float("inf")
-    norm = nn.utils.clip_grad_norm_(phase.trains.parameters(), limit, foreach=True).detach()
+    norm = _clip(phase.trains, training.clip_norm)
     # The gradient is averaged over ranks by now, so one rank's NaN is everyone's and all decide alike.
     if not state.guard.allows(phase.name, state.images, norm.item(), totals):
         running.undo()
         return {}
     optimizer.step()
     return {**totals, "gradient_norm": norm}
+
+
+def _clip(network: nn.Module, limit: float | None) -> Tensor:
+    """Return the norm of all gradients of `network` together, which are scaled down to `limit` if there is one."""
+    norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None], foreach=True)
+    if limit is not None:
+        nn.utils.clip_grads_with_norm_(network.parameters(), limit, norm, foreach=True)
+    return norm.detach()
 
 
 def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
