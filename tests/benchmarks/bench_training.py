@@ -20,6 +20,8 @@ from trainer import Trainer, loader
 
 from components.corruption import CorruptionMix
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
+from components.objectives.adversarial import Hinge
 from components.objectives.reconstruction import FixedSigma
 from components.objectives.variational import VariationalConfig
 from components.recipes import GanConfig, InpainterConfig
@@ -43,6 +45,7 @@ def figures(effort: Effort, folder: Path) -> Iterator[Figure]:
     small, large = (np.stack(list(crops(1280, size))) for size in (32, 64))
     yield _against_bare_loop(small, effort, folder)
     yield _against_example(large[:512], effort, folder)
+    yield _against_mimicry(small[:512], effort, folder)
     yield _against_pythae(small, effort, folder)
     yield _against_two_forwards(small, effort, folder)
 
@@ -127,6 +130,45 @@ def _against_example(images: NDArray[np.uint8], effort: Effort, folder: Path) ->
         "images",
         Timed("ours", steps * batch, lambda: trainer.run(steps * batch)),
         [Peer(Timed("loop of PyTorch's DCGAN example, re-implemented", steps * batch, example), 1.4)],
+        check,
+    )
+
+
+def _against_mimicry(images: NDArray[np.uint8], effort: Effort, folder: Path) -> Figure:
+    batch, every = 16, 5
+    game = GanConfig(
+        generator=SnganGeneratorConfig(),
+        discriminator=SnganDiscriminatorConfig(),
+        loss=Hinge(),
+        augmentation=False,
+        optimizer=AdamConfig(betas=(0.0, 0.9)),
+        discriminator_optimizer=AdamConfig(betas=(0.0, 0.9)),
+        discriminator_steps=every,
+    )
+    recipe = game.build(32, seed=1)
+    theirs = copy.deepcopy(recipe.networks)
+    training = TrainingConfig(images=batch, batch=batch, flip=False, precision=_BEST_PRECISION)
+    trainer = Trainer(recipe, loader(images, batch), training, folder)
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous()
+
+    def mimicry() -> None:
+        batches = tensor[torch.randperm(len(tensor))].split(batch)
+        peers.mimicry_loop(theirs[PRODUCER], theirs["discriminator"], batches[:every], game.generator.latent, every)
+
+    def check() -> str:
+        sizes = [sum(p.numel() for p in networks.parameters()) for networks in (theirs, recipe.networks)]
+        assert sizes[0] == sizes[1]
+        return (
+            f"the same networks ({sizes[0]:,} parameters), batches of {batch}, {every} discriminator steps for each of "
+            f"the generator's; precision of ours: {_BEST_PRECISION}"
+        )
+
+    goal = 3.5 if _BEST_PRECISION == "bf16" else 1.2  # with and without matrix units
+    return Figure(
+        "SNGAN at 32 px",
+        "images",
+        Timed("ours", every * batch, lambda: trainer.run(every * batch)),
+        [Peer(Timed("torch-mimicry's train_step, re-implemented", every * batch, mimicry), goal)],
         check,
     )
 
