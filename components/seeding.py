@@ -3,20 +3,45 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
+
+
+class _Key(ISeedSequence):
+    """A stream's key, handed to Philox as the seed: given as a key, NumPy 2 first seeds it from the system's entropy,
+    for three quarters of the time that it takes to make a generator."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:
+        return np.frombuffer(self._content, dtype, n_words)
 
 
 def stream_key(seed: int, *names: str | int) -> int:
     """Return the 128-bit key of the stream `names` under `seed`; equal names give equal keys on any machine."""
-    text = "\x1f".join([str(seed), *(str(name) for name in names)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+    return int.from_bytes(_digest(seed, *names), "little")
 
 
 def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
     """Return NumPy's counter-based Philox generator of the stream `names`, e.g. ("mask", sample_key, pass)."""
-    return np.random.Generator(np.random.Philox(key=stream_key(seed, *names)))
+    return np.random.Generator(np.random.Philox(_Key(_digest(seed, *names))))
+
+
+def _digest(seed: int, *names: str | int) -> bytes:
+    return hashlib.sha256("\x1f".join([str(seed), *(str(name) for name in names)]).encode()).digest()[:16]
+
+
+def bulk_generator(parent: np.random.Generator) -> np.random.Generator:
+    """Return a generator that follows from the parent's next number, and draws bulk in half the time of Philox.
+
+    NumPy's SFC64, which passes PractRand (https://numpy.org/doc/stable/reference/random/bit_generators/sfc64.html).
+    """
+    return np.random.Generator(np.random.SFC64(int(parent.integers(0, 2**64, dtype=np.uint64))))
 
 
 def torch_generator(seed: int, *names: str | int) -> torch.Generator:

@@ -23,6 +23,10 @@ _DEFOCUS: Table[tuple[float, float]] = {
     224: ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
 }
 _LEAST_TAP = 0.002
+_LEAST_TERM = 0.12
+_TAPS_AT_ONCE = 11
+"""OpenCV multiplies kernels of under 130 values directly, by their non-zero values only, and larger ones by Fourier
+transform, which takes ten times as long for a line."""
 
 
 class GaussianBlurConfig(DegradationSection):
@@ -66,23 +70,31 @@ class DefocusBlurConfig(DegradationSection):
         blurred = np.zeros(image.shape, dtype=np.float32)
         for down, across in _separable_terms(radius, softness):
             blurred += cv2.sepFilter2D(image, cv2.CV_32F, across, down, borderType=cv2.BORDER_REFLECT_101)
-        degraded = np.rint(blurred).clip(0, 255).astype(np.uint8)
-        return degraded, None, {"radius_px": radius, "softness_px": softness}
+        return _rounded(blurred), None, {"radius_px": radius, "softness_px": softness}
 
 
 def _smeared(image: Image, radius: int, sigma: float, angle: float) -> Image:
     taps = np.exp(-(np.arange(2 * radius + 1) ** 2) / (2 * sigma**2))
     taps = taps[taps > _LEAST_TAP]
     taps /= taps.sum()
+    rows, columns = (np.rint(np.arange(len(taps)) * part).astype(int) for part in (math.sin(angle), math.cos(angle)))
     reach = len(taps)
-    padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REPLICATE).astype(np.float32)
     height, width = image.shape[:2]
+    padded = cv2.copyMakeBorder(image, reach, reach, reach, reach, cv2.BORDER_REPLICATE).astype(np.float32)
     smeared = np.zeros(image.shape, dtype=np.float32)
-    for distance, tap in enumerate(taps.tolist()):
-        top = reach + round(distance * math.sin(angle))
-        left = reach + round(distance * math.cos(angle))
-        smeared = np.asarray(cv2.scaleAdd(padded[top : top + height, left : left + width], tap, smeared))
-    return np.rint(smeared).clip(0, 255).astype(np.uint8)
+    for start in range(0, len(taps), _TAPS_AT_ONCE):
+        part = slice(start, start + _TAPS_AT_ONCE)
+        top, left = int(rows[part].min()), int(columns[part].min())
+        kernel = np.zeros((int(rows[part].max()) - top + 1, int(columns[part].max()) - left + 1), dtype=np.float32)
+        np.add.at(kernel, (rows[part] - top, columns[part] - left), taps[part])
+        down, right = kernel.shape[0] - 1, kernel.shape[1] - 1
+        seen = padded[reach + top :, reach + left :][: height + down, : width + right]
+        smeared += cv2.filter2D(seen, -1, kernel, anchor=(0, 0))[:height, :width]
+    return _rounded(smeared)
+
+
+def _rounded(image: NDArray[np.float32]) -> Image:
+    return np.asarray(cv2.add(image, (0.0, 0.0, 0.0, 0.0), dtype=cv2.CV_8U), dtype=np.uint8)
 
 
 def disc(radius: float, softness: float) -> NDArray[np.float64]:
@@ -97,9 +109,12 @@ def disc(radius: float, softness: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def _separable_terms(radius: float, softness: float) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
-    """Return column and row kernels whose outer products add up to the disc, by singular values down to 1 %."""
+    """Return column and row kernels whose outer products add up to the disc, by singular values down to 12 %,
+
+    which is 0.4 of a grey level (57 dB PSNR) from the whole disc; rounding alone is 0.3 (59 dB).
+    """
     left, strengths, right = np.linalg.svd(disc(radius, softness))
-    kept = int((strengths > 0.01 * strengths[0]).sum())
+    kept = int((strengths > _LEAST_TERM * strengths[0]).sum())
     columns = (left[:, :kept] * strengths[:kept]).astype(np.float32)
     rows = right[:kept].astype(np.float32)
     total = float((columns.sum(axis=0) * rows.sum(axis=1)).sum())

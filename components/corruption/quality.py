@@ -32,7 +32,9 @@ class JpegConfig(DegradationSection):
     ) -> tuple[Image, Mask | None, dict[str, Any]]:
         del rng
         quality = at_severity(_JPEG_QUALITY, image, severity)
-        _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        # A copy: the encoder takes twice the time over a view whose channels run backwards.
+        reordered = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        _, encoded = cv2.imencode(".jpg", reordered, [cv2.IMWRITE_JPEG_QUALITY, quality])
         decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
         return np.asarray(decoded, dtype=np.uint8), None, {"quality": quality}
 
@@ -66,7 +68,6 @@ class ContrastConfig(DegradationSection):
     ) -> tuple[Image, Mask | None, dict[str, Any]]:
         del rng
         factor = at_severity(_CONTRAST, image, severity)
-        mean = np.array(cv2.mean(image)[:3])
-        levels = np.arange(256)[:, None]
-        table = np.rint((levels - mean) * factor + mean).clip(0, 255).astype(np.uint8)
-        return np.asarray(cv2.LUT(image, table[:, None, :]), dtype=np.uint8), None, {"factor": factor}
+        fade = np.eye(3, 4) * factor
+        fade[:, 3] = np.array(cv2.mean(image)[:3]) * (1 - factor)
+        return np.asarray(cv2.transform(image, fade), dtype=np.uint8), None, {"factor": factor}

@@ -70,9 +70,11 @@ class BoxesConfig(MaskSection):
         boxes = int(rng.integers(self.boxes[0], self.boxes[1] + 1))
         margin = round(self.margin * size)
         room = max(size - 2 * margin, 1)
-        sides = np.rint(rng.uniform(*self.side, (boxes, 2)) * size).astype(int).clip(1, room)
-        corners = margin + np.floor(rng.random((boxes, 2)) * (room - sides + 1)).astype(int)
-        for (top, left), (height, width) in zip(corners, sides, strict=True):
+        shortest, longest = self.side[0] * size, self.side[1] * size
+        # Plain floats: for so few numbers, NumPy's calls would cost more than the boxes.
+        for numbers in rng.random((boxes, 4)).tolist():
+            height, width = (min(max(round(shortest + n * (longest - shortest)), 1), room) for n in numbers[:2])
+            top, left = margin + int(numbers[2] * (room - height + 1)), margin + int(numbers[3] * (room - width + 1))
             mask[top : top + height, left : left + width] = True
         return mask
 

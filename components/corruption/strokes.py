@@ -4,6 +4,7 @@ Widths and lengths are fractions of the side. The published pixel values, used u
 99 % of it.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import cv2
@@ -17,6 +18,8 @@ from components.corruption.shapes import Mask, MaskSection
 CANVAS_PX = 256
 _MOST_SEGMENTS = 5
 _MOST_TURN = 4.0
+_MARKED = (1.0,)
+_WHITE = np.uint8(255)
 
 
 class _Brush(NamedTuple):
@@ -45,25 +48,24 @@ class StrokesConfig(MaskSection):
 
     def _draw(self, size: int, rng: np.random.Generator) -> Mask:
         brush = _BRUSHES[self.style]
-        canvas = np.zeros((_canvas_px(size), _canvas_px(size)), dtype=np.uint8)
-        side = canvas.shape[0]
+        side = _canvas_px(size)
         scale = side / CANVAS_PX
+        canvas = np.zeros((side, side), dtype=np.uint8)
         strokes = int(rng.integers(brush.strokes[0], brush.strokes[1] + 1))
-        shape = (_MOST_SEGMENTS, strokes)
-        segments = rng.integers(1, _MOST_SEGMENTS + 1, strokes)
-        position = rng.random((strokes, 2)) * side
-        angle = rng.random(shape) * _MOST_TURN
-        angle[:, ::2] *= -1
-        length = rng.uniform(*brush.length_px, shape) * scale
-        width = np.maximum(rng.uniform(*brush.width_px, shape) * scale, 1).astype(int)
-        step = length[..., None] * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
-        for segment in range(_MOST_SEGMENTS):
-            following = np.clip(position + step[segment], 0, side)
-            ends = np.concatenate([position, following], axis=1).astype(int)
-            for stroke in np.flatnonzero(segments > segment):
-                x0, y0, x1, y1 = ends[stroke].tolist()
-                cv2.line(canvas, (x0, y0), (x1, y1), (255.0,), int(width[segment, stroke]))
-            position = following
+        # One call for all numbers, then plain floats: for so few of them, NumPy's calls would cost more than the lines.
+        for stroke, (segments, x, y, *numbers) in enumerate(rng.random((strokes, 3 + 3 * _MOST_SEGMENTS)).tolist()):
+            most_turn = _MOST_TURN if stroke % 2 else -_MOST_TURN
+            start = x * side, y * side
+            for first in range(0, 3 * (1 + int(segments * _MOST_SEGMENTS)), 3):
+                turn, length, width = numbers[first : first + 3]
+                step = _between(brush.length_px, length) * scale
+                end = (
+                    min(max(start[0] + step * math.sin(turn * most_turn), 0), side),
+                    min(max(start[1] + step * math.cos(turn * most_turn), 0), side),
+                )
+                width_px = max(int(_between(brush.width_px, width) * scale), 1)
+                cv2.line(canvas, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), _MARKED, width_px)
+                start = end
         return _reduced(canvas, size)
 
 
@@ -88,16 +90,20 @@ class WalkConfig(MaskSection):
         for _ in range(self.walks):
             steps = max(int(rng.uniform(*self.steps) * side * side), 1)
             x, y = _reflected_walk(side, steps, rng)
-            canvas[y, x] = 255
+            canvas[y, x] = 1
         diameter = max(round(rng.uniform(*self.thickness) * side), 1)
         if diameter > 1:
             canvas = _u8(cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))))
         if size > side:
-            return _u8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_LINEAR)) >= 128
+            return _u8(cv2.resize(canvas * _WHITE, (size, size), interpolation=cv2.INTER_LINEAR)) >= 128
         whole = _canvas_px(size)
         if whole != side:
             canvas = _u8(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_NEAREST))
         return _reduced(canvas, size)
+
+
+def _between(bounds: tuple[float, float], share: float) -> float:
+    return bounds[0] + share * (bounds[1] - bounds[0])
 
 
 def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -123,10 +129,10 @@ def _canvas_px(size: int) -> int:
 
 
 def _reduced(canvas: NDArray[np.uint8], size: int) -> Mask:
-    """Return True where at least half of a pixel's block is marked."""
+    """Return True where at least half of a pixel's block of the canvas of 0 and 1 is marked."""
     if canvas.shape[0] == size:
-        return canvas > 0
-    return _u8(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)) >= 128
+        return canvas.view(np.bool_)
+    return _u8(cv2.resize(canvas * _WHITE, (size, size), interpolation=cv2.INTER_AREA)) >= 128
 
 
 def _u8(array: NDArray[np.generic]) -> NDArray[np.uint8]:

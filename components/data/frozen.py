@@ -22,7 +22,7 @@ from components.section import Section
 from components.seeding import numpy_generator, stream_key
 
 # Raised whenever equal inputs would give other files.
-_CODE = 1
+_CODE = 2
 _SHARD_BYTES = 256 * 2**20
 _SUFFIXES = ("image.png", "mask.png", "corrupted.png", "recipe.json")
 
