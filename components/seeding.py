@@ -12,8 +12,10 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class _Key(ISeedSequence):
-    """A stream's key, handed to Philox as the seed: given as a key, NumPy 2 first seeds it from the system's entropy,
-    for three quarters of the time that it takes to make a generator."""
+    """A stream's key, given to Philox as what its seed would become.
+
+    Given as its `key`, NumPy seeds it from the system's entropy first, and a generator takes 12 us instead of 6.
+    """
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -29,7 +31,8 @@ def stream_key(seed: int, *names: str | int) -> int:
 
 def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
     """Return NumPy's counter-based Philox generator of the stream `names`, e.g. ("mask", sample_key, pass)."""
-    return np.random.Generator(np.random.Philox(_Key(_digest(seed, *names))))
+    key = _Key(_digest(seed, *names))
+    return np.random.Generator(np.random.Philox(key))  # type: ignore[arg-type] # NumPy's types forget ISeedSequence
 
 
 def _digest(seed: int, *names: str | int) -> bytes:

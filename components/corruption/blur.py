@@ -94,7 +94,8 @@ def _smeared(image: Image, radius: int, sigma: float, angle: float) -> Image:
 
 
 def _rounded(image: NDArray[np.float32]) -> Image:
-    return np.asarray(cv2.add(image, (0.0, 0.0, 0.0, 0.0), dtype=cv2.CV_8U), dtype=np.uint8)
+    """Round and clip in one pass, which NumPy takes three for."""
+    return np.asarray(cv2.addWeighted(image, 1, image, 0, 0, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
 def disc(radius: float, softness: float) -> NDArray[np.float64]:
@@ -109,9 +110,9 @@ def disc(radius: float, softness: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def _separable_terms(radius: float, softness: float) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
-    """Return column and row kernels whose outer products add up to the disc, by singular values down to 12 %,
+    """Return column and row kernels whose outer products add up to the disc, by singular values down to 12 %.
 
-    which is 0.4 of a grey level (57 dB PSNR) from the whole disc; rounding alone is 0.3 (59 dB).
+    Two photographs blurred so are at least 56 dB PSNR from the whole disc's blur; rounding to whole levels leaves 59.
     """
     left, strengths, right = np.linalg.svd(disc(radius, softness))
     kept = int((strengths > _LEAST_TERM * strengths[0]).sum())

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.seeding import numpy_generator, seed_step, stream_key, torch_generator
+from components.seeding import bulk_generator, numpy_generator, seed_step, stream_key, torch_generator
 
 names = st.lists(st.text(alphabet=st.characters(exclude_characters="\x1f")) | st.integers(), max_size=3)
 
@@ -24,6 +24,13 @@ def test_a_name_gives_the_same_stream_whatever_was_drawn_before():
 def test_the_numbers_are_the_same_in_every_version_of_this_code():
     assert numpy_generator(7, "mask", "key", 3).integers(1000, size=4).tolist() == [338, 87, 272, 412]
     assert torch.randint(1000, (4,), generator=torch_generator(7, "latent")).tolist() == [467, 167, 436, 298]
+
+
+def test_bulk_follows_from_its_parent_and_differs_each_time():
+    parent, again = numpy_generator(1, "noise"), numpy_generator(1, "noise")
+    first, second = bulk_generator(parent).random(1000), bulk_generator(parent).random(1000)
+    assert np.array_equal(first, bulk_generator(again).random(1000))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
 
 
 @given(st.integers(0, 3), names, st.integers(0, 3), names)
