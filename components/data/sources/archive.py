@@ -3,8 +3,9 @@
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from os.path import commonprefix
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -15,6 +16,8 @@ from components.data.sources.item import MAX_FILE_BYTES, Problem, RawItem, Sourc
 from components.section import digest_of
 
 _ENCRYPTED = 0x1
+_CLASSES = "labels below shared folders"
+"""How files get their classes, for the fingerprint; another rule has another name."""
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
 )  # fmt: skip
@@ -30,7 +33,9 @@ class ZipSource(Source):
     patterns: tuple[str, ...] = Field(default=("*",), min_length=1)
     """File names to take, as shell patterns without regard to case; others are no part of the source."""
     labels: bool = False
-    """Take the first folder that a file lies in as its class, for conditional models; files in none are refused."""
+    """Take the first folder below those that all taken files share as a file's class, for conditional models: in an
+    archive of `cifar10/cat/1.png` and `cifar10/dog/1.png`, `cat` and `dog`. Files that lie in no such folder are
+    refused. A taken file beside `cifar10` would make `cifar10` the class: keep it out by `patterns`."""
     terms: str | None = None
     """Licence of the images and whom to name, in words; none: not known."""
 
@@ -50,7 +55,7 @@ class ZipSource(Source):
     def fingerprint(self) -> str:
         """Return a digest of the archive's bytes, of the patterns and of whether there are classes."""
         self._open().close()
-        return digest_of([sha256_of(self.path), self.patterns, *(["labels"] if self.labels else [])])
+        return digest_of([sha256_of(self.path), self.patterns, *([_CLASSES] if self.labels else [])])
 
     def count(self) -> int:
         """Return the number of files taken from the archive's directory."""
@@ -64,9 +69,11 @@ class ZipSource(Source):
             ValueError: The archive does not exist or is not a zip archive.
         """
         with self._open() as archive:
-            for member in self._members(archive):
+            members = self._members(archive)
+            depth = _shared_folders(members) if self.labels else 0
+            for member in members:
                 item = _read(archive, member)
-                yield labelled(item) if self.labels else item
+                yield labelled(item, depth) if self.labels else item
 
     def _open(self) -> zipfile.ZipFile:
         try:
@@ -88,6 +95,11 @@ class ZipSource(Source):
             ),
             key=lambda member: (member.filename, member.header_offset),
         )
+
+
+def _shared_folders(members: Sequence[zipfile.ZipInfo]) -> int:
+    """Return how many folders, counted from the top, all members lie in together."""
+    return len(commonprefix([member.filename.split("/")[:-1] for member in members]))
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> RawItem:

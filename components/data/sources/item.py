@@ -45,11 +45,11 @@ class RawItem:
     """Name of its class, where the source was asked for classes."""
 
 
-def labelled(item: RawItem) -> RawItem:
-    """Return the item with its first folder as its class; one that lies in none is refused."""
-    folder, slash, _ = item.name.partition("/")
-    if slash:
-        return replace(item, label=folder)
+def labelled(item: RawItem, depth: int = 0) -> RawItem:
+    """Return the item with its first folder below `depth` others as its class; one that lies in none is refused."""
+    folders = item.name.split("/")[depth:-1]
+    if folders:
+        return replace(item, label=folders[0])
     beside = Problem("no_class", "a file beside the folders that name the classes")
     return replace(item, content=b"", problem=item.problem or beside)
 

@@ -31,11 +31,11 @@ def zoo(tmp_path: Path) -> Path:
     return root
 
 
-def zipped(zoo: Path) -> Path:
+def zipped(zoo: Path, within: str = "") -> Path:
     path = zoo.with_suffix(".zip")
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(zoo.rglob("*.png")):
-            archive.write(file, file.relative_to(zoo))
+            archive.write(file, within / file.relative_to(zoo))
     return path
 
 
@@ -71,6 +71,27 @@ def test_each_image_has_its_class_beside_it_in_the_tar_and_in_the_order_of_the_i
 def test_a_zip_of_the_same_folders_gives_the_same_shards(shards: ShardSet, zoo: Path, tmp_path: Path) -> None:
     other = write(ZipSource(path=zipped(zoo), labels=True), tmp_path / "store")
     assert other.splits == shards.splits
+
+
+def test_folders_that_all_files_of_a_zip_share_are_no_classes(shards: ShardSet, zoo: Path, tmp_path: Path) -> None:
+    other = write(ZipSource(path=zipped(zoo, "sets/zoo"), labels=True), tmp_path / "other")
+    assert {split: facts.classes for split, facts in other.splits.items()} == {
+        split: facts.classes for split, facts in shards.splits.items()
+    }
+    assert other.rejected == {"no_class": 1}
+
+
+def test_only_files_that_are_taken_from_a_zip_decide_what_they_share(tmp_path: Path) -> None:
+    path = tmp_path / "zoo.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("LICENCE", "__MACOSX/._zoo", "zoo/cat/1.png", "zoo/catfish/1.png", "zoo/cat/old/1.png"):
+            archive.writestr(name, b"")
+
+    def labels(*patterns: str) -> list[str | None]:
+        return [item.label for item in ZipSource(path=path, labels=True, patterns=patterns).items()]
+
+    assert labels("*.png") == ["cat", "cat", "catfish"]
+    assert labels("*") == [None, "zoo", "zoo", "zoo"]
 
 
 def test_without_classes_shards_are_those_of_before(zoo: Path, tmp_path: Path) -> None:
