@@ -99,7 +99,7 @@ class ZipSource(Source):
 
 def _shared_folders(members: Sequence[zipfile.ZipInfo]) -> int:
     """Return how many folders, counted from the top, all members lie in together."""
-    return len(commonprefix([member.filename.split("/")[:-1] for member in members]))
+    return len(commonprefix([member.filename.split("/")[:-1] for member in members]))  # noqa: RUF071 - lists, not texts
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> RawItem:
