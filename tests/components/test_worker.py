@@ -13,7 +13,7 @@ from components import distributed, launch, worker
 from components.artifacts import Store
 from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
-from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
+from components.data import DatasetConfig, FolderSource, ShapesSource, ShardSet, write_shards
 from components.jobs import TrainJob
 from components.recipes.export import read_card
 from components.training.guard import DivergedError
@@ -30,6 +30,14 @@ RECIPES = {
         "discriminator": {"kind": "dcgan", "width": 4},
         "discriminator_optimizer": {"kind": "adam", "rate": 1e-2},
     },
+    "gan by class": {
+        "kind": "gan",
+        "conditional": True,
+        "generator": {"kind": "sngan_res", "latent": 8, "width": 8},
+        "discriminator": {"kind": "sngan_res", "width": 8},
+        "loss": {"kind": "hinge"},
+        "discriminator_steps": 2,
+    },
     "vae": {"kind": "vae", "network": {"kind": "conv", "latent": 8, "width": 4}},
     "inpainter": {
         "kind": "inpainter",
@@ -43,6 +51,18 @@ WINNING = {"look_every": BATCH, "gap": 3.0, "patience": 1, "rollback_rate": 1e-3
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory) -> ShardSet:
     dataset = DatasetConfig(source=ShapesSource(images=60, raster_px=16), size=16)
+    return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="module")
+def shards_of_classes(tmp_path_factory) -> ShardSet:
+    """Shapes in folders of two classes."""
+    root = tmp_path_factory.mktemp("shapes")
+    for number, item in enumerate(ShapesSource(images=60, raster_px=16).items()):
+        path = root / ("odd" if number % 2 else "even") / item.name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(item.content)
+    dataset = DatasetConfig(source=FolderSource(path=root, labels=True), size=16)
     return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
 
 
@@ -113,6 +133,17 @@ def test_the_best_average_is_exported_and_not_the_last(job):
 
 def _state(job: TrainJob) -> Path:
     return job.folder / "checkpoints" / f"{STEPS * BATCH:012d}" / "state.safetensors"
+
+
+def test_a_conditional_training_that_was_stopped_ends_in_the_bytes_of_one_that_was_not(job, shards_of_classes):
+    whole, stopped = (
+        job("gan by class", folder).model_copy(update={"shards": shards_of_classes.path})
+        for folder in ("whole", "stopped")
+    )
+    train(whole)
+    train(stopped, 4, 3)  # the second time between the discriminator's two steps
+    assert left_behind(stopped) == left_behind(whole)
+    assert set(read_card(stopped.folder / "export").recipe.classes) == {"even", "odd"}
 
 
 @pytest.mark.parametrize("family", ["vae", "inpainter"])
