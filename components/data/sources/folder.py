@@ -111,4 +111,4 @@ def _read_descriptor(name: str, descriptor: int) -> RawItem:
     if facts.st_size > MAX_FILE_BYTES:
         return RawItem(name, b"", Problem("too_large", f"a file of {facts.st_size} bytes"))
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return RawItem(name, file.read(MAX_FILE_BYTES))
+        return RawItem(name, file.read(facts.st_size))  # Python sets aside in memory what it is told to read
