@@ -139,7 +139,8 @@ def stopper(images: int) -> Progress:
             left.clear()
             below = psutil.Process().children(recursive=True)
             with suppress(psutil.NoSuchProcess):
-                [one for one in below if "components.worker" in one.cmdline()[:4]][-1].terminate()
+                for rank in [one for one in below if "components.worker" in one.cmdline()[:4]][-1:]:
+                    rank.terminate()
 
     return watch
 
