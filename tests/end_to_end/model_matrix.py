@@ -99,8 +99,8 @@ def silent(stage: str, done: int, total: int | None, note: str = "") -> None:
     """Show nothing."""
 
 
-def take(case: Case, images: Path, site: Site, findings: Findings) -> None:
-    """Take one case through all stages, and note what is found."""
+def take(case: Case, images: Path, site: Site, findings: Findings, *, training_only: bool) -> None:
+    """Take one case through all stages, or no further than training, and note what is found."""
     run = case.config(images)
     site = replace(site, experiment=run.name)
     model = run.models[case.model]
@@ -112,7 +112,8 @@ def take(case: Case, images: Path, site: Site, findings: Findings) -> None:
     compare(checkpoint, train(apart))
     findings.equal = True
     every_weight_moved(checkpoint, run.seed)
-    judge(case, run, checkpoint, shards, corruptions, site, findings)
+    if not training_only:
+        judge(case, run, checkpoint, shards, corruptions, site, findings)
 
 
 def interrupted(train: Callable[[Site], Checkpoint], site: Site, images: int, findings: Findings) -> Checkpoint:
@@ -226,7 +227,7 @@ def cases(options: argparse.Namespace, home: Path) -> Iterator[tuple[Case, Findi
     for named in product(options.models, options.processes, options.precision):
         case, findings, began = Case(*named), Findings(), time.monotonic()
         try:
-            take(case, images, site, findings)
+            take(case, images, site, findings, training_only=options.training_only)
         except (RefutedError, ValueError, RuntimeError, OSError) as error:
             findings.failure = f"FAILED: {type(error).__name__}: {error}"
         findings.took_s = time.monotonic() - began
@@ -240,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser.add_argument("--training-only", action="store_true", help="neither evaluate nor register nor serve")
     options = parser.parse_args(arguments)
     os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     torch.set_num_threads(1)

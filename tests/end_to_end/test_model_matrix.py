@@ -28,10 +28,12 @@ def test_every_network_that_a_file_can_name_is_in_the_matrix():
 @pytest.mark.smoke
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_network_goes_from_config_file_to_served_model_by_two_processes_in_bfloat16():
+def test_a_training_by_two_processes_in_bfloat16_that_was_stopped_ends_in_the_bytes_of_one_that_was_not():
     case = ["--models", "r3net_by_class", "--processes", "2", "--precision", "bf16"]
-    said = subprocess.run([sys.executable, MATRIX, *case], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [sys.executable, MATRIX, *case, "--training-only"], capture_output=True, text=True, check=False
+    )
     assert said.returncode == 0, said.stdout + said.stderr
     row = said.stdout.splitlines()[1].split()
     assert row[:3] == case[1::2]
-    assert row[4:6] == ["equal", "yes"]
+    assert row[4] == "equal"
