@@ -16,7 +16,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test unit drill lint format fields bench clean
+.PHONY: help demo install install-dev test unit drill matrix lint format fields bench clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -38,6 +38,9 @@ unit: install-dev ## The fast tests only: no servers, no browser, no long runs
 
 drill: install-dev ## Kill trainings at a hundred random instants; each must end in the bytes of an untouched one
 	$(BIN)/python tests/distributed/drill.py --kills 100
+
+matrix: install-dev ## Take every network from its config to a served model: 1 and 2 processes, fp32 and bf16, stopped and resumed
+	$(BIN)/python tests/end_to_end/model_matrix.py
 
 lint: install-dev ## Style, formatting, types and import rules
 	$(BIN)/ruff check .
