@@ -227,11 +227,17 @@ def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
 
 
 def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Callable[[], bool]:
-    """Return what tells the loop when to stop; asked at every step, it also tells the launcher that steps are taken."""
-    deadline = time.monotonic() + budget_s if budget_s else float("inf")
+    """Return what tells the loop when to stop; asked before every step, it tells the launcher that steps are taken.
+
+    The budget counts from the first step, so that one is taken however long the start was.
+    """
+    deadline: float | None = None
 
     def should_stop() -> bool:
+        nonlocal deadline
         launch.beat()
+        if deadline is None:
+            deadline = time.monotonic() + (budget_s or float("inf"))
         return stop_requested() or time.monotonic() > deadline
 
     return should_stop

@@ -60,7 +60,7 @@ class ExecutionConfig(Section):
     keep_every: int | None = Field(default=None, gt=0)
     """Also keep the first checkpoint of each so many images until the training is published; None keeps none."""
     time_budget_s: float | None = Field(default=None, gt=0)
-    """Stop in a resumable state after this many seconds; None sets no limit."""
+    """Stop in a resumable state so many seconds after the first step; None sets no limit."""
     compile: bool = False
     """Compile networks with torch.compile; pays on GPUs in runs of more than a few minutes."""
     cache_bytes: int = Field(default=4 * 2**30, ge=0)
