@@ -23,7 +23,9 @@ _SHOWN = ("loss", "hole error", "reconstruction error", "kernel distance", "imag
 def report(content: PageContent, name: str) -> str:
     """Return what the run learnt, as Markdown."""
     environment = ", ".join(
-        f"{fact.label.removeprefix('env.')} {fact.value}" for fact in content.run.environment if fact.label in _MACHINE
+        f"{fact.label.removeprefix('kintsugi.env.')} {fact.value}"
+        for fact in content.run.environment
+        if fact.label in _MACHINE
     )
     parts = [
         f"# {content.run.name}, {content.run.finished:%Y-%m-%d}",
@@ -41,7 +43,7 @@ def _chapter(model: ModelCard, name: str) -> str:
 
 
 _FACTS = ("Images seen", "Batch", "Arithmetic")
-_MACHINE = ("env.commit", "env.cores", "env.graphics_cards", "env.memory", "env.python", "env.torch")
+_MACHINE = tuple(f"kintsugi.env.{name}" for name in ("commit", "cores", "graphics_cards", "memory", "python", "torch"))
 
 
 def _table(subjects: Sequence[Subject]) -> str:
