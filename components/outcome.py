@@ -65,7 +65,7 @@ class Reporting:
             code = 1
             words = "".join(traceback.format_exception(error))
             _report(f"{type(error).__name__}: {error}", words, code)
-            traceback.print_exception(error)
+            sys.stderr.write(words)
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -20,6 +20,8 @@ from jaxtyping import install_import_hook
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from components.data import ShardSet
+
 ROOT = Path(__file__).parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -62,6 +64,26 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("home")
         patch.setenv("KINTSUGI_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> "ShardSet":
+    """60 drawn images of 16 px; no test may change them."""
+    return _drawn(tmp_path_factory.mktemp("shapes"), labels=False)
+
+
+@pytest.fixture(scope="session")
+def shards_of_classes(tmp_path_factory: pytest.TempPathFactory) -> "ShardSet":
+    """The same images, with classes."""
+    return _drawn(tmp_path_factory.mktemp("shapes-of-classes"), labels=True)
+
+
+def _drawn(folder: Path, *, labels: bool) -> "ShardSet":
+    from components.artifacts import Store
+    from components.data import DatasetConfig, ShapesSource, write_shards
+
+    source = ShapesSource(images=60, raster_px=16, labels=labels)
+    return write_shards(DatasetConfig(source=source, size=16), Store(folder))
 
 
 @pytest.fixture(scope="session")

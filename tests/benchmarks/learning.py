@@ -18,6 +18,8 @@ from components.report.scores import score_rows
 
 RESULTS = Path(__file__).parent / "results"
 _SHOWN = ("loss", "hole error", "reconstruction error", "kernel distance", "images per s")
+_FACTS = ("Images seen", "Batch", "Arithmetic")
+_MACHINE = tuple(f"kintsugi.env.{name}" for name in ("commit", "cores", "graphics_cards", "memory", "python", "torch"))
 
 
 def report(content: PageContent, name: str) -> str:
@@ -40,10 +42,6 @@ def _chapter(model: ModelCard, name: str) -> str:
     verdict = f" The gate says {model.decision.verdict}: {'; '.join(model.decision.reasons)}." if model.decision else ""
     rows = [f"## {model.name}", f"{facts}.{verdict}", _table(model.subjects)]
     return "\n\n".join([*rows, f"![learning curves of {model.name}]({name}-{model.name}.png)"])
-
-
-_FACTS = ("Images seen", "Batch", "Arithmetic")
-_MACHINE = tuple(f"kintsugi.env.{name}" for name in ("commit", "cores", "graphics_cards", "memory", "python", "torch"))
 
 
 def _table(subjects: Sequence[Subject]) -> str:

@@ -10,10 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from components import distributed, launch, worker
-from components.artifacts import Store
 from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
-from components.data import DatasetConfig, FolderSource, ShapesSource, ShardSet, write_shards
 from components.jobs import TrainJob
 from components.recipes.export import read_card
 from components.training.guard import DivergedError
@@ -46,24 +44,6 @@ RECIPES = {
     },
 }
 WINNING = {"look_every": BATCH, "gap": 3.0, "patience": 1, "rollback_rate": 1e-3}  # found at the fourth step
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> ShardSet:
-    dataset = DatasetConfig(source=ShapesSource(images=60, raster_px=16), size=16)
-    return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
-
-
-@pytest.fixture(scope="module")
-def shards_of_classes(tmp_path_factory) -> ShardSet:
-    """Shapes in folders of two classes."""
-    root = tmp_path_factory.mktemp("shapes")
-    for number, item in enumerate(ShapesSource(images=60, raster_px=16).items()):
-        path = root / ("odd" if number % 2 else "even") / item.name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(item.content)
-    dataset = DatasetConfig(source=FolderSource(path=root, labels=True), size=16)
-    return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture
@@ -143,7 +123,7 @@ def test_a_conditional_training_that_was_stopped_ends_in_the_bytes_of_one_that_w
     train(whole)
     train(stopped, 4, 3)  # the second time between the discriminator's two steps
     assert left_behind(stopped) == left_behind(whole)
-    assert set(read_card(stopped.folder / "export").recipe.classes) == {"even", "odd"}
+    assert set(read_card(stopped.folder / "export").recipe.classes) == {"one figure", "two figures", "three figures"}
 
 
 @pytest.mark.parametrize("family", ["vae", "inpainter"])

@@ -16,7 +16,7 @@ from components import distributed, launch, reporter, worker
 from components.artifacts import Store
 from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
-from components.data import DatasetConfig, FolderSource, ShapesSource, ShardSet, write_shards
+from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.jobs import TrainJob
 from components.relaunch import persist
 from components.training.checkpoint import newest_place
@@ -103,24 +103,6 @@ MODELS = {
     "pconv": RESTORATION
     | {"recipe": {"kind": "inpainter", "optimizer": ADAM, "network": {"kind": "pconv", "width": 4, "halvings": 2}}},
 }
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory) -> ShardSet:
-    dataset = DatasetConfig(source=ShapesSource(images=60, raster_px=16), size=16)
-    return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
-
-
-@pytest.fixture(scope="module")
-def shards_of_classes(tmp_path_factory) -> ShardSet:
-    """The same shapes, of two classes."""
-    root = tmp_path_factory.mktemp("shapes")
-    for number, item in enumerate(ShapesSource(images=60, raster_px=16).items()):
-        path = root / ("odd" if number % 2 else "even") / item.name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(item.content)
-    dataset = DatasetConfig(source=FolderSource(path=root, labels=True), size=16)
-    return write_shards(dataset, Store(tmp_path_factory.mktemp("store")))
 
 
 def job_of(name: str, shards: ShardSet, folder: Path, steps: int = STEPS, **execution) -> TrainJob:

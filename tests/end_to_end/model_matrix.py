@@ -28,7 +28,7 @@ from safetensors.torch import load_file
 from components import launch
 from components.artifacts import Store
 from components.config import RunConfig, load
-from components.data import CorruptionSet, ShapesSource, ShardSet
+from components.data import CorruptionSet, ShardSet
 from components.recipes.export import read_card
 from components.recipes.recipe import PRODUCER
 from components.recipes.serving import decode_png
@@ -40,7 +40,6 @@ from components.training.checkpoint import newest_place
 from components.workspace import Workspace
 
 CONFIG = Path(__file__).with_suffix(".yaml")
-IMAGES = 160
 COLUMNS = "{:20} {:>9}  {:9} {:>10}  {:7}  {:6}  {:20} {:7} {:>5}  {}"
 
 HEADS = ("model", "processes", "precision", "stopped at", "resumed", "served", "score", "verdict", "s", "")
@@ -58,14 +57,13 @@ class Case:
     processes: int
     precision: str
 
-    def config(self, images: Path) -> RunConfig:
+    def config(self) -> RunConfig:
         """Return what a person's file and command line would say."""
         # The seed follows the number of processes, which names no artifact: else one's model would pass for another's.
         own = f"models.{self.model}"
         return load(
             CONFIG,
             (
-                f"dataset.source.path={images}",
                 f"name={self.model}-{self.precision}-{self.processes}",
                 f"seed={self.processes}",
                 f"{own}.training.precision={self.precision}",
@@ -99,9 +97,9 @@ def silent(stage: str, done: int, total: int | None, note: str = "") -> None:
     """Show nothing."""
 
 
-def take(case: Case, images: Path, site: Site, findings: Findings, *, training_only: bool) -> None:
+def take(case: Case, site: Site, findings: Findings, *, training_only: bool) -> None:
     """Take one case through all stages, or no further than training, and note what is found."""
-    run = case.config(images)
+    run = case.config()
     site = replace(site, experiment=run.name)
     model = run.models[case.model]
     shards = preparation.shard(run.dataset, site)
@@ -207,18 +205,8 @@ def serve(model: Path, size: int) -> None:
         raise RefutedError(f"served pictures are of shape {found}, expected {expected}")
 
 
-def draw(folder: Path) -> Path:
-    """Draw shapes in a folder for each of two classes."""
-    for number, item in enumerate(ShapesSource(images=IMAGES, raster_px=16).items()):
-        path = folder / ("odd" if number % 2 else "even") / item.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(item.content)
-    return folder
-
-
 def cases(options: argparse.Namespace, home: Path) -> Iterator[tuple[Case, Findings]]:
     """Yield each case with what was found. One failure does not keep the others from being tried."""
-    images = draw(home / "shapes")
     workspace = Workspace(home)
     workspace.create()
     uri = runs.configure(home)
@@ -227,7 +215,7 @@ def cases(options: argparse.Namespace, home: Path) -> Iterator[tuple[Case, Findi
     for named in product(options.models, options.processes, options.precision):
         case, findings, began = Case(*named), Findings(), time.monotonic()
         try:
-            take(case, images, site, findings, training_only=options.training_only)
+            take(case, site, findings, training_only=options.training_only)
         except (RefutedError, ValueError, RuntimeError, OSError) as error:
             findings.failure = f"FAILED: {type(error).__name__}: {error}"
         findings.took_s = time.monotonic() - began

@@ -13,6 +13,7 @@ from components.section import digest_of
 from components.seeding import numpy_generator
 
 _CORNERS = (3, 4, 5, 6)
+_CLASSES = ("one figure", "two figures", "three figures")
 
 
 class ShapesSource(Source):
@@ -26,6 +27,8 @@ class ShapesSource(Source):
     """Seed of the drawing; image number i depends on the seed and i alone."""
     raster_px: int = Field(default=64, ge=8, le=1024)
     """Side in pixels of the drawn image, before it is scaled to the dataset's size."""
+    labels: bool = False
+    """Take the number of figures drawn as the image's class, for conditional models."""
 
     def describe(self) -> str:
         """Return the number of images and the seed."""
@@ -34,6 +37,11 @@ class ShapesSource(Source):
     def licence(self) -> str:
         """Return that anybody may use them."""
         return "CC0 1.0"
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether numbers of figures are taken as classes."""
+        return self.labels
 
     def fingerprint(self) -> str:
         """Return a digest of the options."""
@@ -47,15 +55,19 @@ class ShapesSource(Source):
         """Draw the images one by one, as PNG."""
         for number in range(self.images):
             rng = numpy_generator(self.seed, "shapes", number)
-            yield RawItem(f"shape-{number:06d}.png", _png(_draw(self.raster_px, rng)))
+            picture, figures = _draw(self.raster_px, rng)
+            label = _CLASSES[figures - 1] if self.labels else None
+            yield RawItem(f"shape-{number:06d}.png", _png(picture), label=label)
 
 
-def _draw(side: int, rng: np.random.Generator) -> Image.Image:
+def _draw(side: int, rng: np.random.Generator) -> tuple[Image.Image, int]:
+    """Return a picture and the number of figures on it, later ones over earlier ones."""
     scale = 4  # drawn larger and scaled down: ImageDraw's own edges are jagged
     big = side * scale
     picture = Image.new("RGB", (big, big), _colour(rng, 150, 256))
     draw = ImageDraw.Draw(picture)
-    for _ in range(int(rng.integers(1, 4))):
+    figures = int(rng.integers(1, len(_CLASSES) + 1))
+    for _ in range(figures):
         x, y = (float(value) for value in rng.uniform(0.25 * big, 0.75 * big, 2))
         radius = float(rng.uniform(0.12, 0.32)) * big
         figure = int(rng.integers(3))
@@ -68,7 +80,7 @@ def _draw(side: int, rng: np.random.Generator) -> Image.Image:
             corners = int(rng.choice(_CORNERS))
             turn = int(rng.integers(360))
             draw.regular_polygon((x, y, radius), corners, rotation=turn, fill=_colour(rng, 0, 220))
-    return picture.resize((side, side), Image.Resampling.BOX)
+    return picture.resize((side, side), Image.Resampling.BOX), figures
 
 
 def _colour(rng: np.random.Generator, low: int, high: int) -> tuple[int, int, int]:

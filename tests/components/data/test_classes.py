@@ -142,5 +142,5 @@ def test_torchvisions_classes_have_its_names_or_numbers_and_unlabelled_images_ha
 
 def test_only_sources_that_know_classes_can_be_asked_for_them() -> None:
     assert {source for source in kinds(SourceConfig) if "labels" in source.model_fields} == {
-        FolderSource, ZipSource, TorchvisionSource,
+        FolderSource, ShapesSource, TorchvisionSource, ZipSource,
     }  # fmt: skip

@@ -37,6 +37,13 @@ def test_shapes_are_the_same_each_time_and_a_larger_count_keeps_the_first() -> N
     assert ShapesSource(images=7).count() == 7
 
 
+def test_shapes_may_be_classed_by_the_number_of_figures_and_are_drawn_the_same() -> None:
+    plain, classed = (list(ShapesSource(images=30, labels=labels).items()) for labels in (False, True))
+    assert [item.content for item in plain] == [item.content for item in classed]
+    assert {item.label for item in plain} == {None}
+    assert {item.label for item in classed} == {"one figure", "two figures", "three figures"}
+
+
 def test_openmoji_is_drawn_at_twice_the_dataset_size_and_limits_nest() -> None:
     small = OpenMojiSource(limit=3).for_size(16)
     assert small.raster_px == 32
