@@ -19,6 +19,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from components.cores import threads_per_process
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PARENT_POLL_S = 1.0
 
@@ -66,13 +68,6 @@ def process_group(timeout_s: float = 600.0) -> Iterator[World]:
         yield world
     finally:
         dist.destroy_process_group()
-
-
-def threads_per_process(local_processes: int) -> int:
-    """Return how many CPU threads each of `local_processes` on this host may use: at least one."""
-    available = getattr(os, "sched_getaffinity", None)  # Linux only
-    cores = len(available(0)) if available else os.cpu_count() or 1
-    return max(1, cores // local_processes)
 
 
 def rank() -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from components.cores import threads_per_process
 from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, disk_is_full, outcome
 
 __all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "disk_is_full", "torchrun"]
@@ -261,9 +262,8 @@ def _placement(processes: int, nodes: int, node_rank: int, rendezvous: str | Non
 
 def _environment(added: Mapping[str, str], processes: int) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT__") and k != "MLFLOW_RUN_ID"}
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     defaults = {
-        "OMP_NUM_THREADS": str(max(1, cores // processes)),
+        "OMP_NUM_THREADS": str(threads_per_process(processes)),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "15",
         "TORCH_CPP_LOG_LEVEL": "ERROR",  # else every rank warns that no parameter is unused, which we know
     }

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.cores import threads_per_process
 from components.data.check import examine
 from components.data.dataset import DatasetConfig
 from components.data.sources import ContentDigest, Problem, RawItem
@@ -83,10 +83,11 @@ def ingest(
     refusals: list[Refusal] = []
     digest = ContentDigest()
     found = 0
-    with warnings.catch_warnings(), spool.open("xb") as file, ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    threads = workers or threads_per_process()
+    with warnings.catch_warnings(), spool.open("xb") as file, ThreadPoolExecutor(threads) as pool:
         # Pillow warns of odd files on top of what is reported here.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for results in _prepared(dataset, digest, pool, workers or os.cpu_count() or 1):
+        for results in _prepared(dataset, digest, pool, threads):
             accepted = [result for result in results if isinstance(result, _Accepted)]
             refusals += [result for result in results if isinstance(result, Refusal)]
             found += len(results)

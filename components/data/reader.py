@@ -7,12 +7,16 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from components.artifacts import ArtifactError
+from components.cores import threads_per_process
 from components.data.shardset import ShardSet
 
 _IMAGES_PER_JOB = 64
+_JPEG = b"\xff\xd8"
+_RGB = cv2.IMREAD_COLOR_RGB
 
 
 def decode(content: bytes, name: str) -> NDArray[np.uint8]:
@@ -21,7 +25,11 @@ def decode(content: bytes, name: str) -> NDArray[np.uint8]:
     Raises:
         ArtifactError: The bytes are no image; `name` is named.
     """
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    try:
+        is_jpeg = content.startswith(_JPEG)
+        image = simplejpeg.decode_jpeg(content) if is_jpeg else cv2.imdecode(np.frombuffer(content, np.uint8), _RGB)
+    except ValueError:
+        image = None
     if image is None:
         raise ArtifactError(f"{name}: {len(content)} bytes that are not an image; the shard is damaged")
     return np.asarray(image, np.uint8)
@@ -78,10 +86,11 @@ class ShardReader:
         rows = self._index[np.asarray(indices, np.int64)]
         pixels = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         jobs = range(0, len(rows), _IMAGES_PER_JOB)
-        if len(jobs) <= 1:
+        threads = min(len(jobs), threads_per_process())
+        if threads <= 1:
             self._fill(pixels, rows)
             return pixels
-        with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             slices = [slice(start, start + _IMAGES_PER_JOB) for start in jobs]
             list(pool.map(lambda part: self._fill(pixels[part], rows[part]), slices))
         return pixels

@@ -11,12 +11,14 @@ from torch import Tensor
 from components.objectives.adversarial import Hinge, PointwiseAdversarial, PointwiseConfig
 from components.section import Section
 
+_LEAST_ERROR = 4e-4
+
 
 class RestorationConfig(Section):
-    """Weighted distance between mended and true image. All means run over all pixels of the batch.
+    """Weighted distance between mended and true image. Means run over all pixels of the batch, or over its images.
 
-    So the mean over equal batches of several processes is that of the joined batch, which dividing by the number of
-    missing pixels would not give.
+    So the mean over equal batches of several processes is that of the joined batch, which dividing by the batch's
+    number of missing pixels would not give.
     """
 
     hole_weight: float = Field(default=6.0, ge=0)
@@ -26,6 +28,9 @@ class RestorationConfig(Section):
     squared_weight: float = Field(default=0.0, ge=0)
     """Weight of every pixel's squared error. An absolute error alone is at rest where most pixels are right already,
     so damage to few pixels that no mask marks, such as scratches, is learnt much faster with a weight of about 10."""
+    psnr_weight: float = Field(default=0.0, ge=0)
+    """Weight of the mean over images of ln(mean squared error of missing pixels), after the PSNR loss of Chen et al.
+    2022, https://arxiv.org/abs/2204.04676: small holes count as much as large ones, as they do in psnr_hole."""
     total_variation: float = Field(default=0.0, ge=0)
     """Weight of the difference of neighbouring pixels where one is missing; 0.1 in Liu et al. 2018."""
 
@@ -47,9 +52,24 @@ class RestorationConfig(Section):
         loss = self.hole_weight * hole + self.valid_weight * valid
         if self.squared_weight:
             loss = loss + self.squared_weight * error.square().mean()
+        if self.psnr_weight:
+            loss = loss + self.psnr_weight * log_squared_error(error, missing)
         if self.total_variation:
             loss = loss + self.total_variation * total_variation(composite(restored, target, missing), missing)
         return {"loss": loss, "hole_l1": hole.detach(), "valid_l1": valid.detach()}
+
+
+def log_squared_error(
+    error: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, ""]:
+    """Return the mean over images of ln(mean squared error of missing pixels); an image that misses none counts as 0.
+
+    Errors below 1 % of the range of [-1, 1] are hardly told apart, so that no image already right rules the batch.
+    """
+    channels = error.shape[1]
+    share = missing.mean(dim=(1, 2, 3))
+    squared = (error * missing).square().sum(dim=1).mean(dim=(1, 2)) / channels / share.clamp_min(1e-9)
+    return torch.where(share > 0, torch.log(squared + _LEAST_ERROR), 0.0).mean()
 
 
 class MaskAwareConfig(Section):

@@ -1,12 +1,12 @@
 """The world of one process, and what is said when torchrun's variables make no sense."""
 
-import os
 
 import pytest
 import torch
 from torch import nn
 
 from components import distributed
+from components.cores import threads_per_process
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -57,11 +57,6 @@ def test_a_scalar_has_no_rows_to_gather():
         distributed.gather_rows(torch.tensor(1.0))
 
 
-def test_threads_are_shared_out_and_never_none():
-    assert distributed.threads_per_process(10_000) == 1
-    assert distributed.threads_per_process(1) == len(os.sched_getaffinity(0))
-
-
 @pytest.mark.parametrize("chosen", [True, False])
 def test_threads_are_set_unless_the_user_chose(no_torchrun, monkeypatch, chosen):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -71,6 +66,6 @@ def test_threads_are_set_unless_the_user_chose(no_torchrun, monkeypatch, chosen)
     try:
         torch.set_num_threads(1)
         with distributed.process_group():
-            assert torch.get_num_threads() == (1 if chosen else distributed.threads_per_process(1))
+            assert torch.get_num_threads() == (1 if chosen else threads_per_process())
     finally:
         torch.set_num_threads(before)

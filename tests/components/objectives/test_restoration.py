@@ -1,5 +1,7 @@
 """Restoration losses: which pixels they mind, and how their means join."""
 
+import math
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from components.objectives.restoration import (
     RestorationConfig,
     composite,
     feature_distance,
+    log_squared_error,
     total_variation,
 )
 
@@ -20,7 +23,7 @@ def given(batch=4):
 
 
 def test_the_mean_over_two_halves_is_the_loss_of_the_whole_although_their_holes_differ():
-    config = RestorationConfig(total_variation=0.1)
+    config = RestorationConfig(total_variation=0.1, psnr_weight=0.5)
     restored, target, missing = given()
     missing[:2] = 0
     missing[0, 0, 0, 0] = 1
@@ -41,6 +44,31 @@ def test_a_perfect_image_costs_nothing_and_all_that_is_reported_is_scalar():
     losses = RestorationConfig().losses(target, target, missing)
     assert losses.keys() == {"loss", "hole_l1", "valid_l1"}
     assert all(value.ndim == 0 and value == 0 for value in losses.values())
+
+
+def test_the_psnr_term_is_the_mean_over_images_of_their_psnr_in_nats_up_to_sign_and_offset():
+    restored, target, missing = given()
+    squared = [
+        ((image - true)[:, hole[0] == 1].double() ** 2).mean().item()
+        for image, true, hole in zip(restored, target, missing, strict=True)
+    ]
+    psnr = [10 * math.log10(4 / mse) for mse in squared]  # a peak of 2
+    expected = [-one * math.log(10) / 10 + math.log(4) for one in psnr]
+    found = log_squared_error((restored - target).abs(), missing).item()
+    assert found == pytest.approx(sum(expected) / len(expected), rel=1e-2)  # the floor moves it
+
+
+def test_the_psnr_term_has_a_finite_gradient_where_nothing_is_missing_or_nothing_is_wrong():
+    restored, target, missing = given()
+    missing[0] = 0
+    restored[1] = target[1]
+    restored.requires_grad_()
+    loss = RestorationConfig(hole_weight=0, valid_weight=0, psnr_weight=1).losses(restored, target, missing)["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(restored.grad).all()
+    assert not restored.grad[:2].any()
+    assert torch.equal(restored.grad[2:] != 0, (missing[2:] == 1).expand_as(restored[2:]))
 
 
 def test_smoothness_is_asked_for_beside_holes_only():
