@@ -105,6 +105,15 @@ def test_distance_of_many_features_equals_torch_fidelitys():
     assert distance(one, other) == pytest.approx(reference(one, other), rel=1e-12)
 
 
+def test_distance_where_features_never_vary_or_repeat_each_other_equals_what_forty_digits_give():
+    """Such covariances have no full rank: roots of what should be 0 cost half the digits, and Cholesky may fail."""
+    one, other = features("one", 40, 8).double(), features("other", 36, 8, shift=0.3).double()
+    for spoilt in (one, other):
+        spoilt[:, 5] = 0
+        spoilt[:, 6] = spoilt[:, 7]
+    assert distance(one, other) == pytest.approx(by_many_digits(one, other), rel=1e-6)
+
+
 def test_moments_that_are_added_and_taken_away_equal_those_of_the_rest():
     x = features("x", 90, 16, shift=3.0)
     total = Moments.of(x[:30]) + Moments.of(x[30:80]) + Moments.of(x[80:])
