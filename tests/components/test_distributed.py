@@ -1,6 +1,5 @@
 """The world of one process, and what is said when torchrun's variables make no sense."""
 
-
 import pytest
 import torch
 from torch import nn
