@@ -95,7 +95,7 @@ class Normal:
             return self._root
         lower, failed_at = torch.linalg.cholesky_ex(self.covariance)
         if not failed_at:  # it takes a tenth of the time, but needs every variance to be above 0
-            return lower.T
+            return torch.adjoint(lower)
         values, vectors = torch.linalg.eigh(self.covariance)
         factor: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
         return factor
