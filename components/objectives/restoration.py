@@ -30,7 +30,8 @@ class RestorationConfig(Section):
     so damage to few pixels that no mask marks, such as scratches, is learnt much faster with a weight of about 10."""
     psnr_weight: float = Field(default=0.0, ge=0)
     """Weight of the mean over images of ln(mean squared error of missing pixels), after the PSNR loss of Chen et al.
-    2022, https://arxiv.org/abs/2204.04676: small holes count as much as large ones, as they do in psnr_hole."""
+    2022, https://arxiv.org/abs/2204.04676: small holes count as much as large ones, as they do in psnr_hole. Best
+    with `valid_weight` 0: else a gated network may learn to change no pixel at all, which is easier."""
     total_variation: float = Field(default=0.0, ge=0)
     """Weight of the difference of neighbouring pixels where one is missing; 0.1 in Liu et al. 2018."""
 
