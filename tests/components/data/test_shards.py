@@ -219,14 +219,28 @@ def test_a_truncated_shard_is_noticed_on_opening_and_an_altered_one_by_verify(tm
         shards.verify()
 
 
-def test_damaged_image_bytes_and_unknown_splits_are_named(tmp_path: Path) -> None:
-    shards = write_shards(shapes(), Store(tmp_path))
+@pytest.mark.parametrize(("kind", "kept"), [("png", 0), ("jpeg", 0), ("jpeg", 100)])
+def test_damaged_image_bytes_are_named(tmp_path: Path, kind: str, kept: int) -> None:
+    shards = write_shards(shapes(encoding={"kind": kind}), Store(tmp_path))
     tar = shards.path / "train-000000.tar"
-    first = next(m for m in members(tar) if m.name.endswith(".png"))
+    first = next(m for m in members(tar) if not m.name.endswith(".json"))
     content = bytearray(tar.read_bytes())
-    content[first.offset : first.offset + 8] = bytes(8)
+    content[first.offset + kept : first.offset + first.bytes] = bytes(first.bytes - kept)
     tar.write_bytes(content)
     with pytest.raises(ArtifactError, match=f"image {first.name[:32]}: .*the shard is damaged"):
         ShardReader(shards, "train").image(0)
+
+
+def test_jpeg_is_decoded_to_the_pixels_that_pillow_sees(tmp_path: Path) -> None:
+    shards = write_shards(shapes(encoding={"kind": "jpeg", "quality": 60}), Store(tmp_path))
+    tar = shards.path / "train-000000.tar"
+    content = tar.read_bytes()
+    stored = [content[m.offset : m.offset + m.bytes] for m in members(tar) if m.name.endswith(".jpg")]
+    expected = np.stack([np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) for one in stored])
+    assert np.array_equal(ShardReader(shards, "train").images(range(len(expected))), expected)
+
+
+def test_unknown_splits_are_named(tmp_path: Path) -> None:
+    shards = write_shards(shapes(), Store(tmp_path))
     with pytest.raises(ValueError, match="expected one of test, train, validation"):
         ShardReader(shards, "holdout")
