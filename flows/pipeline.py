@@ -53,21 +53,22 @@ write_page = task(name="write page", retries=1, cache_policy=NO_CACHE)(publishin
 @flow(name="prepare")
 def prepare(config: Path, overrides: tuple[str, ...] = ()) -> Prepared:
     """Return shards and frozen evaluation set, making only what the store lacks."""
-    with opened(config, overrides) as (run, site):
-        shards = shard(run.dataset, site)
-        corruptions = corrupt(shards, run.corruption, run.seed, site) if run.corruption else None
+    with opened(config, overrides) as here:
+        shards = shard(here.run.dataset, here.site)
+        corruptions = corrupt(shards, here.run.corruption, here.run.seed, here.site) if here.run.corruption else None
         return Prepared(shards=shards, corruptions=corruptions)
 
 
 @flow(name="train")
 def train(config: Path, overrides: tuple[str, ...] = (), prepared: Prepared | None = None) -> dict[str, Checkpoint]:
     """Return the trained models by name, one after the other: each has all processors."""
-    data = prepared or prepare(config, overrides)
-    with opened(config, overrides) as (run, site):
-        return {
-            name: train_model(name, model, run.corruption, run.seed, data.shards, site)
-            for name, model in run.models.items()
-        }
+    with opened(config, overrides) as here:
+        data = prepared or prepare(config, overrides)
+        run = here.run
+        return here.each(
+            run.models,
+            lambda name: train_model(name, run.models[name], run.corruption, run.seed, data.shards, here.site),
+        )
 
 
 @flow(name="evaluate")
@@ -77,14 +78,17 @@ def evaluate(
     prepared: Prepared | None = None,
     trained: dict[str, Checkpoint] | None = None,
 ) -> dict[str, Evaluated]:
-    """Return every model's scores, with the baselines beside them."""
-    data = prepared or prepare(config, overrides)
-    checkpoints = trained or train(config, overrides, data)
-    with opened(config, overrides) as (run, site):
-        evaluated = {
-            name: evaluate_model(name, model, checkpoints[name], data.shards, data.corruptions, run.seed, site)
-            for name, model in run.models.items()
-        }
+    """Return the scores of every model that was trained, with the baselines beside them."""
+    with opened(config, overrides) as here:
+        data = prepared or prepare(config, overrides)
+        checkpoints = trained or train(config, overrides, data)
+        run = here.run
+        evaluated = here.each(
+            checkpoints,
+            lambda name: evaluate_model(
+                name, run.models[name], checkpoints[name], data.shards, data.corruptions, run.seed, here.site
+            ),
+        )
         for name, scores in evaluated.items():
             showing.show_scores(run.name, name, scores.table)
         return evaluated
@@ -98,15 +102,16 @@ def promote(
     trained: dict[str, Checkpoint] | None = None,
     evaluated: dict[str, Evaluated] | None = None,
 ) -> dict[str, Promotion]:
-    """Register every model, and put those in service that the gate lets through."""
-    data = prepared or prepare(config, overrides)
-    checkpoints = trained or train(config, overrides, data)
-    scores = evaluated or evaluate(config, overrides, data, checkpoints)
-    with opened(config, overrides) as (run, site):
+    """Register every model that was judged, and put those in service that the gate lets through."""
+    with opened(config, overrides) as here:
+        data = prepared or prepare(config, overrides)
+        checkpoints = trained or train(config, overrides, data)
+        scores = evaluated or evaluate(config, overrides, data, checkpoints)
+        run = here.run
         promotions = {}
-        for name, model in run.models.items():
-            candidate = promotion.Candidate(name, model, checkpoints[name], scores[name])
-            promotions[name] = promote_model(candidate, data.shards, data.corruptions, run.seed, site)
+        for name in scores:
+            candidate = promotion.Candidate(name, run.models[name], checkpoints[name], scores[name])
+            promotions[name] = promote_model(candidate, data.shards, data.corruptions, run.seed, here.site)
             showing.show_promotion(promotions[name])
         return promotions
 
@@ -121,23 +126,30 @@ def publish(
     promotions: dict[str, Promotion] | None = None,
 ) -> Page:
     """Return the page that shows the run to people."""
-    data = prepared or prepare(config, overrides)
-    checkpoints = trained or train(config, overrides, data)
-    scores = evaluated or evaluate(config, overrides, data, checkpoints)
-    decisions = promotions or promote(config, overrides, data, checkpoints, scores)
-    with opened(config, overrides) as (run, site):
+    with opened(config, overrides) as here:
+        data = prepared or prepare(config, overrides)
+        checkpoints = trained or train(config, overrides, data)
+        scores = evaluated or evaluate(config, overrides, data, checkpoints)
+        decisions = promotions or promote(config, overrides, data, checkpoints, scores)
+        run = here.run
         told = {
-            name: Chapter(name, model, checkpoints[name], scores[name], decisions[name])
-            for name, model in run.models.items()
+            name: Chapter(name, run.models[name], checkpoints[name], scores[name], decision)
+            for name, decision in decisions.items()
         }
-        page = write_page(run, data.shards, data.corruptions, told, publishing.command(config, overrides), site)
+        failed = {name: str(error) for name, error in here.failed.items()}
+        command = publishing.command(config, overrides)
+        page = write_page(run, data.shards, data.corruptions, told, failed, command, here.site)
+        here.page = publishing.page_path(page, here.site)
         showing.show_page(run.name, page)
         return page
 
 
 @flow(name="retrain")
 def retrain(config: Path, overrides: tuple[str, ...] = ()) -> Page:
-    """Bring the models up to date with their source and put the better ones in service; return the page."""
+    """Bring the models up to date with their source and put the better ones in service; return the page.
+
+    A model that fails does not keep the others from it: they go on to the page, which says so, and then the flow fails.
+    """
     with opened(config, overrides):
         prepared = prepare(config, overrides)
         trained = train(config, overrides, prepared)

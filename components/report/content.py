@@ -239,11 +239,19 @@ class RunFacts(Record):
     """The configuration as YAML; without secrets, which it never holds."""
 
 
+class FailedModel(Record):
+    """A model of the run that there is nothing to show of."""
+
+    name: str
+    reason: str
+
+
 class PageContent(Record):
     """One run's page."""
 
     run: RunFacts
     models: tuple[ModelCard, ...]
+    failed: tuple[FailedModel, ...] = ()
     data: DataCard | None = None
     corruption: CorruptionCard | None = None
     lineage: tuple[LineageStep, ...] = ()

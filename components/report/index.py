@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 class ModelVerdict(Record):
-    """What became of one model of a run; None when no gate judged it."""
+    """What became of one model of a run: the gate's verdict, or that it failed; None when no gate judged it."""
 
     model: str
-    verdict: Literal["promote", "reject", "hold"] | None
+    verdict: Literal["promote", "reject", "hold", "failed"] | None
 
 
 class IndexEntry(Record):
@@ -36,16 +36,17 @@ class IndexEntry(Record):
 
 def entry_of(content: PageContent, url: str) -> IndexEntry:
     """Return the line of the index for `content`, whose page lies at `url` seen from the index."""
-    verdicts = tuple(
+    judged = (
         ModelVerdict(model=model.name, verdict=model.decision.verdict if model.decision else None)
         for model in content.models
     )
+    failed = (ModelVerdict(model=model.name, verdict="failed") for model in content.failed)
     run = content.run
     return IndexEntry(
         name=run.name,
         finished=run.finished,
         config_digest=run.config_digest,
-        verdicts=verdicts,
+        verdicts=(*judged, *failed),
         link=Link(label=run.name, url=url),
     )
 

@@ -105,6 +105,6 @@ def _environment() -> Environment:
         style=Markup((_TEMPLATES / "style.css").read_text()),
         script=Markup(script),
         script_digest=digest,
-        words={"promote": "Promoted", "reject": "Rejected", "hold": "Held"},
+        words={"promote": "Promoted", "reject": "Rejected", "hold": "Held", "failed": "Failed"},
     )
     return environment

@@ -31,21 +31,34 @@ def publish(
     shards: ShardSet,
     corruptions: CorruptionSet | None,
     chapters: Mapping[str, Chapter],
+    failed: Mapping[str, str],
     command_line: str,
     site: Site,
 ) -> Page:
-    """Return the page of a run, and list it in the index of pages."""
+    """Return the page of a run, and list it in the index of pages.
+
+    Args:
+        run: What was asked for.
+        shards: What the models were trained on.
+        corruptions: What they were judged on, if it was damaged images.
+        chapters: What there is to tell of each model.
+        failed: Why there is nothing to tell of the others, by name.
+        command_line: What makes the run again.
+        site: Where it happened.
+    """
     inputs = {
         "code": _PAGE_CODE,
         "run": run,
         "shards": shards.digest,
         "corruption": corruptions.digest if corruptions else None,
         "models": {name: chapter.identity for name, chapter in chapters.items()},
+        "failed": dict(failed),
         "command": command_line,
     }
 
     def write(draft: Path) -> Mapping[str, Any]:
-        content = told(run, shards, corruptions, list(chapters.values()), command_line, datetime.now(UTC), site)
+        finished = datetime.now(UTC)
+        content = told(run, shards, corruptions, list(chapters.values()), failed, command_line, finished, site)
         write_page(content, draft / "page.html")
         (draft / "page.json").write_text(content.model_dump_json())
         _keep_pictures(content, draft / "pictures")

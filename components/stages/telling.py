@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from components.report.content import (
     DataCard,
     Decision,
     Fact,
+    FailedModel,
     LineageStep,
     Link,
     Measure,
@@ -86,6 +87,7 @@ def told(
     shards: ShardSet,
     corruptions: CorruptionSet | None,
     chapters: Sequence[Chapter],
+    failed: Mapping[str, str],
     command: str,
     finished: datetime,
     site: Site,
@@ -102,11 +104,17 @@ def told(
             config=yaml.safe_dump(run.model_dump(mode="json", exclude_none=True), sort_keys=False),
         ),
         models=tuple(_model(chapter) for chapter in chapters),
+        failed=tuple(FailedModel(name=name, reason=_first_line(words)) for name, words in failed.items()),
         data=_data(shards),
         corruption=_corruption(corruptions) if corruptions else None,
         lineage=tuple(_lineage(shards, corruptions, chapters)),
         links=tuple(_links(shards, chapters, site)),
     )
+
+
+def _first_line(words: str) -> str:
+    """Leave out the rest, which names folders of this machine."""
+    return redact_text(words.partition("\n")[0])
 
 
 def _model(chapter: Chapter) -> ModelCard:

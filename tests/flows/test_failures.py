@@ -8,6 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from components.launch import LaunchFailed
+from components.report.content import PageContent
 from components.tracking import runs
 from flows import pipeline
 
@@ -44,6 +45,36 @@ def test_a_training_that_diverges_fails_with_the_ranks_own_words(carry_out, vae_
         found = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
     assert found == {"alone": "FAILED", "vae": "FAILED"}
     assert not list((tmp_path / "store").glob("checkpoint/*"))
+
+
+def test_a_model_that_fails_does_not_keep_the_others_from_service(carry_out, mini, tmp_path, at):
+    run = carry_out(
+        pipeline.retrain,
+        tmp_path,
+        mini,
+        "models.vae.recipe.optimizer={kind: adam, rate: 1e6}",
+        "models.vae.training.guard.skips=0",
+    )
+    assert run.state.is_failed()
+    with pytest.raises(
+        LaunchFailed, match=r"^vae: rank 0 of 1 failed: DivergedError.*\n(.*\n)*The other.* page: file:"
+    ):
+        run.state.result()
+    (page,) = (tmp_path / "store").glob("page/*/page.json")
+    content = PageContent.model_validate_json(page.read_text())
+    assert [model.name for model in content.models] == ["inpainter"]
+    assert content.models[0].decision.verdict
+    (failed,) = content.failed
+    assert failed.name == "vae"
+    assert failed.reason.startswith("rank 0 of 1 failed: DivergedError: vae/")
+    assert str(tmp_path) not in failed.reason
+    with at(tmp_path):
+        runs.configure(tmp_path)
+        client = MlflowClient()
+        experiment = client.get_experiment_by_name("mini")
+        found = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert found["mini"] == found["vae"] == "FAILED"
+    assert found["inpainter"] == "FINISHED"
 
 
 def test_a_source_that_is_not_there_fails_before_anything_is_written(carry_out, vae_only, tmp_path):

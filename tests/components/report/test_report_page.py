@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from components.report import rendering
-from components.report.content import Fact, Measure, ModelCard, PageContent, Picture, Subject
+from components.report.content import Fact, FailedModel, Measure, ModelCard, PageContent, Picture, Subject
+from components.report.index import ModelVerdict, entry_of
 from components.report.page import scoreboard, write_page
 
 ATTACK = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -110,6 +111,15 @@ def test_a_name_cannot_become_markup(content, tmp_path):
 def test_a_page_needs_only_a_run(content, tmp_path):
     page = write_page(PageContent(run=content.run, models=()), tmp_path / "page.html")
     assert content.run.command in page.read_text()
+
+
+def test_a_model_that_failed_is_named_with_its_reason_in_the_page_and_in_its_line_of_the_index(content, tmp_path):
+    failed = FailedModel(name="gan-of-last-night", reason="rank 0 of 1 failed: <killed>")
+    partial = content.model_copy(update={"failed": (failed,)})
+    text = write_page(partial, tmp_path / "page.html").read_text()
+    assert "Failed" in text
+    assert "gan-of-last-night: rank 0 of 1 failed: &lt;killed&gt;" in text
+    assert entry_of(partial, "page.html").verdicts[-1] == ModelVerdict(model="gan-of-last-night", verdict="failed")
 
 
 def test_a_failed_write_leaves_the_old_page(content, tmp_path):
