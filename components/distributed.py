@@ -45,8 +45,8 @@ def process_group(timeout_s: float = 600.0) -> Iterator[World]:
 
     Collectives run over NCCL where CUDA is visible and over gloo otherwise. Torch's CPU threads are set to this
     host's cores divided by its processes, unless OMP_NUM_THREADS is set (torchrun sets it to 1 when it is not).
-    Numbers below 1e-38 count as 0, as they do on a GPU: gradients of saturated gates that small make a CPU nine times
-    slower.
+    Until the block ends, a CPU counts numbers below 1e-38 as 0: gradients of saturated gates that small made it nine
+    times slower.
 
     Args:
         timeout_s: Seconds after which a collective that another process never joins becomes an error.
@@ -58,17 +58,23 @@ def process_group(timeout_s: float = 600.0) -> Iterator[World]:
     device = _device(local_rank, local_count)
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads_per_process(local_count))
-    torch.set_flush_denormal(True)  # for this thread and those it starts from now on
     world = World(rank=rank_here, processes=count, local_rank=local_rank, device=device)
-    if count == 1:
-        yield world
-        return
+    torch.set_flush_denormal(True)  # in this thread and those it starts from now on
+    try:
+        with _joined(timeout_s, device) if count > 1 else nullcontext():
+            yield world
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@contextmanager
+def _joined(timeout_s: float, device: torch.device) -> Iterator[None]:
     on_gpu = device.type == "cuda"
     dist.init_process_group(
         "nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout_s), device_id=device if on_gpu else None
     )
     try:
-        yield world
+        yield
     finally:
         dist.destroy_process_group()
 
