@@ -14,6 +14,8 @@ from flows import pipeline
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 
+DIVERGES = ("models.vae.recipe.optimizer={kind: adam, rate: 1e6}", "models.vae.training.guard.skips=0")
+
 
 def ended_tasks(run):
     """Wait until the server knows how the run's tasks ended: that arrives as events, after the flow has ended."""
@@ -27,34 +29,27 @@ def ended_tasks(run):
             time.sleep(0.2)
 
 
+def statuses(home, experiment):
+    """Return how each run of an experiment ended in MLflow, by its name."""
+    runs.configure(home)
+    client = MlflowClient()
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return {run.info.run_name: run.info.status for run in found}
+
+
 def test_a_training_that_diverges_fails_with_the_ranks_own_words(carry_out, vae_only, tmp_path, at):
-    run = carry_out(
-        pipeline.train,
-        tmp_path,
-        vae_only,
-        "models.vae.recipe.optimizer={kind: adam, rate: 1e6}",
-        "models.vae.training.guard.skips=0",
-    )
+    run = carry_out(pipeline.train, tmp_path, vae_only, *DIVERGES)
     assert run.state.is_failed()
     with pytest.raises(LaunchFailed, match=r"rank 0 of 1 failed: DivergedError: vae/\w+ is .* after [\d,]+ images"):
         run.state.result()
     with at(tmp_path):
-        runs.configure(tmp_path)
-        client = MlflowClient()
-        experiment = client.get_experiment_by_name("alone")
-        found = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
+        found = statuses(tmp_path, "alone")
     assert found == {"alone": "FAILED", "vae": "FAILED"}
     assert not list((tmp_path / "store").glob("checkpoint/*"))
 
 
 def test_a_model_that_fails_does_not_keep_the_others_from_service(carry_out, mini, tmp_path, at):
-    run = carry_out(
-        pipeline.retrain,
-        tmp_path,
-        mini,
-        "models.vae.recipe.optimizer={kind: adam, rate: 1e6}",
-        "models.vae.training.guard.skips=0",
-    )
+    run = carry_out(pipeline.retrain, tmp_path, mini, *DIVERGES)
     assert run.state.is_failed()
     with pytest.raises(
         LaunchFailed, match=r"^vae: rank 0 of 1 failed: DivergedError.*\n(.*\n)*The other.* page: file:"
@@ -69,10 +64,7 @@ def test_a_model_that_fails_does_not_keep_the_others_from_service(carry_out, min
     assert failed.reason.startswith("rank 0 of 1 failed: DivergedError: vae/")
     assert str(tmp_path) not in failed.reason
     with at(tmp_path):
-        runs.configure(tmp_path)
-        client = MlflowClient()
-        experiment = client.get_experiment_by_name("mini")
-        found = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
+        found = statuses(tmp_path, "mini")
     assert found["mini"] == found["vae"] == "FAILED"
     assert found["inpainter"] == "FINISHED"
 
