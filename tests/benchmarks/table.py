@@ -30,7 +30,7 @@ def render(run: dict[str, Any]) -> str:
         "",
         "Rates are the best, per second of CPU time. Ratios are of rates, ours over the peer's: median of per-round "
         "ratios (min to max). The canary is ours over ours. The verdict is by wall time where the canary is within 5 % "
-        "of 1, else by CPU time, else it must hold for every round by both.",
+        "of 1, else by CPU time, else it must hold in every round by both; two processes are judged by CPU time alone.",
         "",
         *_HEAD,
     ]

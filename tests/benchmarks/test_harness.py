@@ -4,7 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -65,6 +65,12 @@ def test_a_goal_that_every_round_reaches_is_met_on_a_noisy_machine(harness: Modu
     assert harness.verdict(ratio, 4.0, None) == "met in every round"
     assert harness.verdict(ratio, 4.5, None) == "too noisy"
     assert harness.verdict(ratio, 21.0, None) == "missed in every round"
+
+
+def test_a_goal_of_processor_time_is_judged_by_it_alone(harness: ModuleType) -> None:
+    ours, theirs = Steady("ours", 1, (1.0,)), Steady("peer", 1, (2.0,))
+    measured = harness.compare(replace(figure(harness, ours, theirs, 2), clocks=("cpu",)), rounds=1)
+    assert measured["peers"][0]["verdict"] == "met by cpu"
 
 
 def test_unequal_work_is_never_timed(harness: ModuleType) -> None:
