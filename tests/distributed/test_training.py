@@ -1,6 +1,7 @@
 """Training by real processes: as many as you like compute the same, and whatever ends them, the same job goes on."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -19,11 +20,13 @@ from components.corruption import CorruptionMix
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.jobs import TrainJob
 from components.relaunch import persist
+from components.section import digest_of
 from components.training.checkpoint import newest_place
 from components.training.guard import GuardConfig
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(300)]
 
+PYTHONPATH = os.pathsep.join(str(Path(__file__).parents[above]) for above in (2, 0))
 BATCH, STEPS, LONG = 16, 6, 24
 ADAM = {"kind": "adam", "epsilon": 1e-4}
 """Adam divides by the size of the gradient: where that is rounding alone, a tiny epsilon makes whole steps of it."""
@@ -120,7 +123,12 @@ def job_of(name: str, shards: ShardSet, folder: Path, steps: int = STEPS, **exec
     )
 
 
-def run(job: TrainJob, processes: int, on_images: Callable[[int], None] = lambda images: None) -> None:
+def run(
+    job: TrainJob,
+    processes: int,
+    on_images: Callable[[int], None] = lambda images: None,
+    module: str = "components.worker",
+) -> None:
     """Train until it ends; `on_images` is told of each reported step."""
 
     def watch(line: str) -> None:
@@ -131,9 +139,9 @@ def run(job: TrainJob, processes: int, on_images: Callable[[int], None] = lambda
     job.folder.mkdir(parents=True, exist_ok=True)
     handed = job.folder / "job.json"
     handed.write_text(job.model_dump_json())
-    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": PYTHONPATH}
     launch.torchrun(
-        "components.worker",
+        module,
         [str(handed)],
         processes=processes,
         logs=job.folder / "logs",
@@ -188,6 +196,21 @@ def test_two_processes_equal_one_on_the_joined_batch(name, shards, shards_of_cla
     run(two, 2)
     assert_equal_to_rounding(one, two)
     assert (two.folder / "export" / "model.safetensors").is_file()
+
+
+def test_one_two_and_four_processes_see_the_same_rows_in_the_same_order_and_end_alike(shards, tmp_path):
+    jobs = {processes: job_of("inpainter", shards, tmp_path / f"{processes}") for processes in (1, 2, 4)}
+    orders = {}
+    for processes, job in jobs.items():
+        run(job, processes, module="seen_worker")
+        notes = [json.loads(path.read_text()) for path in job.folder.glob("seen-from-*.json")]
+        rows = {int(place): row for note in notes for place, row in note.items()}
+        assert len(notes) == processes
+        assert sum(map(len, notes)) == len(rows) == STEPS * BATCH
+        orders[processes] = digest_of([rows[place] for place in sorted(rows)])
+    assert orders[1] == orders[2] == orders[4]
+    assert_equal_to_rounding(jobs[1], jobs[2])
+    assert_equal_to_rounding(jobs[1], jobs[4])
 
 
 def test_two_processes_in_bfloat16_learn_as_one_does(shards, tmp_path):
