@@ -65,8 +65,8 @@ def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: i
     images = _training_images(run, shards, files)
     decisions = () if images is None else model.recipe.decisions(images)
     return (
-        f"{model.training.images:,} images, batch {model.training.batch}, {execution.processes} process(es) on "
-        f"{execution.nodes} host(s); {count_parameters(network) / 1e6:.2f} M parameters, "
+        f"{model.training.images:,} images, batch {model.training.batch}, processes {execution.processes}, hosts "
+        f"{execution.nodes}; {count_parameters(network) / 1e6:.2f} M parameters, "
         f"{cost / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
     )
 

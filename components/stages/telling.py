@@ -168,11 +168,13 @@ def _protocols(table: ScoreTable) -> Iterator[ProtocolFacts]:
 
 
 def _facts(chapter: Chapter) -> tuple[Fact, ...]:
-    training, card = chapter.model.training, read_card(chapter.checkpoint.path / "export")
+    training, execution = chapter.model.training, chapter.model.execution
+    card = read_card(chapter.checkpoint.path / "export")
     return (
         Fact(label="Family", value=chapter.checkpoint.family),
         Fact(label="Images seen", value=f"{chapter.checkpoint.images:,}"),
-        Fact(label="Batch", value=f"{training.batch} images over {chapter.model.execution.processes} process(es)"),
+        Fact(label="Batch", value=f"{training.batch} images"),
+        Fact(label="Processes", value=f"{execution.processes * execution.nodes}"),
         Fact(label="Arithmetic", value=training.precision),
         Fact(label="Image size", value=f"{card.size} px"),
         Fact(label="Registered as", value=f"{chapter.promotion.model}, version {chapter.promotion.version}"),

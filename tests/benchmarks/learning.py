@@ -18,7 +18,7 @@ from components.report.scores import score_rows
 
 RESULTS = Path(__file__).parent / "results"
 _SHOWN = ("loss", "hole error", "reconstruction error", "kernel distance", "images per s")
-_FACTS = ("Images seen", "Batch", "Arithmetic")
+_FACTS = ("Images seen", "Batch", "Processes", "Arithmetic")
 _MACHINE = tuple(f"kintsugi.env.{name}" for name in ("commit", "cores", "graphics_cards", "memory", "python", "torch"))
 
 
