@@ -60,7 +60,11 @@ def seed_step(seed: int, *names: str | int) -> None:
     Only for layers such as dropout that take no generator. Derived, never stored: a resumed run draws what an
     uninterrupted one would have drawn.
     """
-    torch.manual_seed(stream_key(seed, *names) % 2**63)
+    key = stream_key(seed, *names) % 2**63
+    # Not torch.manual_seed: for each kind of device that is not in use, it formats the whole stack of calls.
+    torch.default_generator.manual_seed(key)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(key)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import copy
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from components.ramp import half_cosine
 from components.section import Section
@@ -39,13 +39,16 @@ class Ema:
 
     def __init__(self, network: nn.Module, config: EmaConfig) -> None:
         self.config = config
-        self.source = network
         self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        # Kept as lists: walking the modules for them takes a small network's step milliseconds.
+        self._averages: list[Tensor] = list(self.network.parameters())
+        self._weights: list[Tensor] = list(network.parameters())
+        self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
     def update(self, images: int, batch: int) -> None:
         """Move the average one step of `batch` images; parameters are averaged, buffers copied."""
         towards = 1 - 0.5 ** (batch / self.config.half_life(images))
-        torch._foreach_lerp_(list(self.network.parameters()), [p.detach() for p in self.source.parameters()], towards)
-        for average, current in zip(self.network.buffers(), self.source.buffers(), strict=True):
+        torch._foreach_lerp_(self._averages, self._weights, towards)
+        for average, current in self._buffers:
             average.copy_(current)

@@ -88,11 +88,18 @@ class _Running:
         self.phase = phase
         focus(phase)
         self.replica = distributed.replicate(phase.objective)
+        # Kept as lists: walking the modules for them takes a small network's step milliseconds.
+        self.trained = list(phase.trains.parameters())
+        self._others = [parameter for parameter in phase.objective.parameters() if not parameter.requires_grad]
         self._buffers = [buffer for buffer in phase.objective.buffers() if buffer.is_floating_point()]
         self._before = [buffer.clone() for buffer in self._buffers]
 
     def begin(self) -> None:
-        focus(self.phase)
+        """Focus on the phase, and keep its buffers."""
+        for parameter in self._others:
+            parameter.requires_grad = False
+        for parameter in self.trained:
+            parameter.requires_grad = True
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
 
@@ -119,7 +126,7 @@ def _update(running: _Running, state: TrainingState, batch: Batch, training: Tra
             (losses["loss"] / len(parts)).backward()
         for name, value in losses.items():
             totals[name] = totals.get(name, 0.0) + value.detach() / len(parts)
-    norm = _clip(phase.trains, training.clip_norm)
+    norm = _clip(running.trained, training.clip_norm)
     # The gradient is averaged over ranks by now, so one rank's NaN is everyone's and all decide alike.
     if not state.guard.allows(phase.name, state.images, norm.item(), totals):
         running.undo()
@@ -128,11 +135,11 @@ def _update(running: _Running, state: TrainingState, batch: Batch, training: Tra
     return {**totals, "gradient_norm": norm}
 
 
-def _clip(network: nn.Module, limit: float | None) -> Tensor:
-    """Return the norm of all gradients of `network` together, which are scaled down to `limit` if there is one."""
-    norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None], foreach=True)
+def _clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
+    """Return the norm of all their gradients together, which are scaled down to `limit` if there is one."""
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
     if limit is not None:
-        nn.utils.clip_grads_with_norm_(network.parameters(), limit, norm, foreach=True)
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm, foreach=True)
     return norm.detach()
 
 
