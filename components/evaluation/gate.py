@@ -61,7 +61,7 @@ class Decision(Section):
     """promote: replace the champion. reject: the evidence is against it. hold: the evidence is not fit to decide on,
     and a person or another evaluation must act; the champion stays."""
     reasons: tuple[str, ...]
-    """Sentences with the numbers that decided."""
+    """Sentences with the numbers that decided: floors, the champion, then baselines, the best of them first."""
 
 
 class Improvement(NamedTuple):
@@ -124,16 +124,17 @@ def _findings(challenger: ScoreTable, champion: ScoreTable | None, rule: Promoti
     if score is None or unfit:
         yield _Finding("hold", unfit)
         return
-    for name in _rivals(challenger, rule):
-        yield _beats(score, challenger.find(name, rule.metric), f"baseline {name}", rule, margin=0.0)
-    if rule.must_beat_baselines is True and not _rivals(challenger, rule):
+    if champion is not None:
+        incumbent = champion.find(MODEL_ROW, rule.metric)
+        margin = max(rule.margin, rule.relative_margin * abs(incumbent.value)) if incumbent else rule.margin
+        yield _beats(score, incumbent, "champion", rule, margin=margin)
+    rivals = {name: challenger.find(name, rule.metric) for name in _rivals(challenger, rule)}
+    for name in sorted(rivals, key=lambda name: _ease(rivals[name])):
+        yield _beats(score, rivals[name], f"baseline {name}", rule, margin=0.0)
+    if rule.must_beat_baselines is True and not rivals:
         yield _Finding("hold", "no baseline was measured beside the challenger, and the rule asks to beat them")
     if champion is None:
         yield _Finding("promote", f"there is no champion yet; {_written(score)} beats what it had to")
-        return
-    incumbent = champion.find(MODEL_ROW, rule.metric)
-    margin = max(rule.margin, rule.relative_margin * abs(incumbent.value)) if incumbent else rule.margin
-    yield _beats(score, incumbent, "champion", rule, margin=margin)
 
 
 def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:
@@ -142,6 +143,13 @@ def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:
     if not rule.must_beat_baselines:
         return ()
     return tuple(name for name in challenger.baselines if name not in rule.exempt_baselines)
+
+
+def _ease(score: Score | None) -> float:
+    """Return a number that is the lower, the harder the score is to beat; lowest for one that cannot be compared."""
+    if score is None or not math.isfinite(score.value):
+        return -math.inf
+    return -score.value if score.better == "higher" else score.value
 
 
 def _keeps(floor: Floor, score: Score | None) -> _Finding:

@@ -174,6 +174,21 @@ def test_pictures_compared_one_by_one_see_what_intervals_hide():
     assert "within noise" in decide(table(alone), table(before), rule).reasons[0]
 
 
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_the_champion_is_named_first_then_baselines_the_hardest_to_beat_first(better):
+    sign = 1 if better == "lower" else -1
+    numbers = {"easy": 90.0, "hard": 40.0, "middling": 60.0}
+    challenger = table(fid(sign * 20.0, better=better), **{n: fid(sign * x, better=better) for n, x in numbers.items()})
+    against = ["baseline hard", "baseline middling", "baseline easy"]
+    for champion, expected in (
+        (table(fid(sign * 30.0, better=better)), ["champion", *against]),
+        (None, [*against, "no champion"]),
+    ):
+        reasons = decide(challenger, champion, RULE).reasons
+        assert len(reasons) == len(expected)
+        assert all(owner in reason for owner, reason in zip(expected, reasons, strict=True)), reasons
+
+
 def test_floor_that_limits_nothing_is_refused():
     with pytest.raises(ValidationError, match="at_least or at_most"):
         Floor(metric="fid")
