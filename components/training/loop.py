@@ -88,18 +88,11 @@ class _Running:
         self.phase = phase
         focus(phase)
         self.replica = distributed.replicate(phase.objective)
-        # Kept as lists: walking the modules for them takes a small network's step milliseconds.
-        self.trained = list(phase.trains.parameters())
-        self._others = [parameter for parameter in phase.objective.parameters() if not parameter.requires_grad]
         self._buffers = [buffer for buffer in phase.objective.buffers() if buffer.is_floating_point()]
         self._before = [buffer.clone() for buffer in self._buffers]
 
     def begin(self) -> None:
-        """Focus on the phase, and keep its buffers."""
-        for parameter in self._others:
-            parameter.requires_grad = False
-        for parameter in self.trained:
-            parameter.requires_grad = True
+        focus(self.phase)
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
 
@@ -126,7 +119,7 @@ def _update(running: _Running, state: TrainingState, batch: Batch, training: Tra
             (losses["loss"] / len(parts)).backward()
         for name, value in losses.items():
             totals[name] = totals.get(name, 0.0) + value.detach() / len(parts)
-    norm = _clip(running.trained, training.clip_norm)
+    norm = _clip(phase.trained, training.clip_norm)
     # The gradient is averaged over ranks by now, so one rank's NaN is everyone's and all decide alike.
     if not state.guard.allows(phase.name, state.images, norm.item(), totals):
         running.undo()

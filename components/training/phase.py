@@ -1,6 +1,7 @@
 """Phase: one optimizer step of a training iteration. A VAE has one phase, a GAN two."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import nn
 
@@ -24,8 +25,21 @@ class Phase:
     every: int = 1
     """Run on each n-th iteration only, e.g. a generator that steps once per two critic steps."""
 
+    @cached_property
+    def trained(self) -> list[nn.Parameter]:
+        """Parameters of `trains`. Kept, as are the others: walking the modules takes milliseconds of a small step."""
+        return list(self.trains.parameters())
+
+    @cached_property
+    def frozen(self) -> list[nn.Parameter]:
+        """Parameters of the objective's other networks."""
+        trained = {id(parameter) for parameter in self.trained}
+        return [parameter for parameter in self.objective.parameters() if id(parameter) not in trained]
+
 
 def focus(phase: Phase) -> None:
     """Let only `phase.trains` require gradients among the networks that the phase's objective holds."""
-    phase.objective.requires_grad_(requires_grad=False)
-    phase.trains.requires_grad_(requires_grad=True)
+    for parameter in phase.frozen:
+        parameter.requires_grad = False
+    for parameter in phase.trained:
+        parameter.requires_grad = True

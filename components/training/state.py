@@ -33,7 +33,7 @@ class TrainingState:
         optimizers = {}
         for phase in phases:
             focus(phase)
-            optimizers[phase.name] = phase.optimizer.build(phase.trains.parameters())
+            optimizers[phase.name] = phase.optimizer.build(phase.trained)
         averages = {name: Ema(networks[name], ema) for name in averaged}
         return cls(networks, optimizers, averages, guard)
 
