@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from pydantic import Field
 
 from components.section import Section, canonical_json, digest_of
-from components.storage import Storage, open_storage
+from components.storage import FolderStorage, Storage, open_storage
 from components.storage.files import (
     DRAFT,
     checked_key,
@@ -27,6 +27,7 @@ from components.storage.files import (
     sync_folder,
     write_atomically,
 )
+from components.storage.records import Records
 from components.workspace import require_free
 
 __all__ = [
@@ -108,6 +109,10 @@ class Store:
             return SharedStore(open_storage(place), cache)
         return Store(Path(place))
 
+    def records(self, name: str) -> Records:
+        """Return the store's growing list of records called `name`, a relative path such as "data/cifar10"."""
+        return Records(FolderStorage(self.root), f"records/{checked_key(name)}")
+
     def path_of(self, kind: type[Artifact], inputs: Mapping[str, Any]) -> Path:
         """Return where the artifact that `inputs` determine lies or would lie."""
         return self.root / kind.folder() / digest_of([kind.__name__, dict(inputs)])
@@ -162,6 +167,10 @@ class SharedStore(Store):
     def __init__(self, remote: Storage, root: Path) -> None:
         super().__init__(root)
         self.remote = remote
+
+    def records(self, name: str) -> Records:
+        """Return the shared store's growing list of records called `name`."""
+        return Records(self.remote, f"records/{checked_key(name)}")
 
     def find(self, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
         """Return the finished artifact that `inputs` determine, fetching and checking it if need be, or None."""

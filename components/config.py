@@ -68,7 +68,7 @@ class RunConfig(Section):
     seed: int = Field(default=17, ge=0)
     """Every random number of the run is derived from this one."""
     store: str | None = None
-    """Artifact store: a folder or s3://bucket/prefix; None is `store` in KINTSUGI_HOME."""
+    """Artifact store: a folder or s3://bucket/prefix; None is KINTSUGI_STORE, or `store` in KINTSUGI_HOME."""
     dataset: DatasetConfig
     """Where images come from and how they are kept."""
     corruption: CorruptionConfig | None = None

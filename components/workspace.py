@@ -41,6 +41,11 @@ class Workspace:
         return self.home / "store"
 
     @property
+    def default_store(self) -> str:
+        """Where artifacts are kept unless a configuration or a command says: KINTSUGI_STORE, or `store` of the home."""
+        return os.environ.get("KINTSUGI_STORE") or str(self.store)
+
+    @property
     def training(self) -> Path:
         """One folder per run in progress: checkpoints, curves, pictures."""
         return self.home / "training"

@@ -72,7 +72,7 @@ def opened(config: Path, overrides: Sequence[str]) -> Iterator[Opened]:
         return
     run = load(config, overrides)
     workspace = Workspace.from_environment()
-    store = Store.open(run.store or str(workspace.store), workspace.cache)
+    store = Store.open(run.store or workspace.default_store, workspace.cache)
     store.remove_drafts()
     uri = runs.configure(workspace.home)
     parent = runs.open_run(

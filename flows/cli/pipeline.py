@@ -106,7 +106,7 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
 
     content = load(config, set_)
     workspace = Workspace.from_environment()
-    steps = plan(content, Store.open(content.store or str(workspace.store), workspace.cache))
+    steps = plan(content, Store.open(content.store or workspace.default_store, workspace.cache))
     if as_json:
         say(json.dumps([step.model_dump(mode="json") for step in steps], indent=1))
         return
@@ -129,7 +129,7 @@ def compare(
     from flows.cli import pages
 
     workspace = Workspace.from_environment()
-    artifacts = Store.open(store or workspace.store, workspace.cache).root
+    artifacts = Store.open(store or workspace.default_store, workspace.cache).root
     columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
     say(write_comparison(columns, path).absolute().as_uri())

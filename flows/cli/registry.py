@@ -68,7 +68,7 @@ def verify(
 
     workspace = Workspace.from_environment()
     runs.configure(workspace.home)
-    artifacts = Store.open(store or workspace.store, workspace.cache).root
+    artifacts = Store.open(store or workspace.default_store, workspace.cache).root
     known = {record.name: record for record in registry.models()}
     if name is not None and name not in known:
         raise ValueError(f"no model {name!r} is registered; there are: {', '.join(known) or 'none'}")
