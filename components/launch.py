@@ -77,7 +77,7 @@ def torchrun(
 
     Whatever ends the call, an error of a rank, a limit, a signal that raises in the caller, every process of the
     group is gone when it returns: SIGTERM first, SIGKILL after 20 s. If the caller itself is killed, the group ends
-    within about 20 s, at once where ranks call `distributed.die_with_parent`.
+    within about 20 s, at once where ranks call `parent.die_with_parent`.
 
     Args:
         module: Run in each rank, with `arguments`.

@@ -33,7 +33,12 @@ class LaunchFailed(RuntimeError):  # noqa: N818 - says what happened
 
 
 class Stopped(RuntimeError):  # noqa: N818 - nothing is wrong
-    """The work stopped on purpose (SIGTERM, time budget) in a state that the same command resumes."""
+    """The work stopped on purpose (SIGTERM, time budget, full disk) in a state that the same command resumes."""
+
+    def __init__(self, message: str, again_in_s: float = 60.0) -> None:
+        super().__init__(message)
+        self.again_in_s = again_in_s
+        """After how long a scheduler may resume it: what stopped it should have passed."""
 
 
 def disk_is_full(error: Exception) -> bool:

@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 
-from components import distributed, launch
+from components import distributed, launch, parent
 from components.data import Loader, ShardReader, ShardSet, decoded_pixels, read_corruption_set
 from components.data.frozen import CorruptionSet
 from components.evaluation.measure import Evidence
@@ -38,7 +38,7 @@ _LET_GO_WITHIN_S = 60.0
 def main() -> None:
     """Run the job in the file named on the command line."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    distributed.die_with_parent()
+    parent.die_with_parent()
     with launch.Reporting():
         job: Job = TypeAdapter(Job).validate_json(Path(sys.argv[1]).read_bytes())
         match job:

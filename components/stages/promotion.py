@@ -8,7 +8,7 @@ from components.evaluation.gate import Decision, decide
 from components.recipes.export import read_card
 from components.section import Section, digest_of
 from components.stages.measuring import Evaluated, Scores, evaluate_export
-from components.stages.site import Site, tracked
+from components.stages.site import Site, registered_name, tracked
 from components.stages.training import Checkpoint
 from components.tracking import registry
 from components.tracking.environment import code_commit
@@ -44,11 +44,6 @@ class Promotion(Section):
     """Version in service now."""
     champion_scores: Scores | None
     """Scores of the champion it was judged against, measured on the same evidence."""
-
-
-def registered_name(run: str, model: str) -> str:
-    """Return the name of a model in the registry."""
-    return f"{run}-{model}"
 
 
 def promote(

@@ -106,11 +106,14 @@ def _run_training(name: str, job: TrainJob, site: Site, draft: Path) -> Mapping[
     job.folder.mkdir(parents=True, exist_ok=True)
     execution = job.model.execution
     with_heartbeat = partial(run_job, job, site, stage=f"train {name}", execution=execution)
-    relaunch.persist(
-        lambda: with_heartbeat(heartbeat=job.folder / "heartbeat"),
-        lambda: newest_place(job.folder / "checkpoints"),
-        relaunches=execution.relaunches if execution.nodes == 1 else 0,
-    )
+    try:
+        relaunch.persist(
+            lambda: with_heartbeat(heartbeat=job.folder / "heartbeat"),
+            lambda: newest_place(job.folder / "checkpoints"),
+            relaunches=execution.relaunches if execution.nodes == 1 else 0,
+        )
+    except launch.Stopped as stop:
+        raise launch.Stopped(str(stop), execution.resume_after_s) from stop
     shutil.copytree(job.folder / "export", draft / "export")
     newest = max(path for path in (job.folder / "checkpoints").iterdir() if path.name.isdigit())
     shutil.copytree(newest, draft / "checkpoint")

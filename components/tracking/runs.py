@@ -2,7 +2,9 @@
 
 import json
 import logging
+import math
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -11,7 +13,7 @@ import mlflow
 import numpy as np
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
@@ -75,12 +77,13 @@ def open_run(
     client = MlflowClient()
     experiment_id = find_or_create_experiment(client, experiment)
     known = _first_run(client, experiment_id, digest)
+    lineage = {} if parent is None else {"mlflow.parentRunId": parent}
     if known is None:
         known = _create_run(client, experiment_id, name, digest)
     else:
         client.update_run(known.info.run_id, status="RUNNING")
+        lineage = {} if "mlflow.parentRunId" in known.data.tags else lineage  # it stays with the run that began it
     run_id: str = known.info.run_id
-    lineage = {} if parent is None else {"mlflow.parentRunId": parent}
     _log_params(client, known, params or {})
     _set_tags(client, run_id, {**environment_tags(), **lineage, **(tags or {})})
     return run_id
@@ -94,6 +97,20 @@ def finish_run(run_id: str, status: RunStatus = "FINISHED") -> None:
 def link_run(run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags `kintsugi.NAME` that tie a run to artifacts, flow runs, model versions or pages."""
     _set_tags(MlflowClient(), run_id, {f"kintsugi.{name.removeprefix('kintsugi.')}": v for name, v in tags.items()})
+
+
+def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
+    """Write numbers by name at `images` seen, waiting for the server; those that are not finite are left out."""
+    now_ms = int(time.time() * 1000)
+    points = [Metric(name, value, now_ms, images) for name, value in values.items() if math.isfinite(value)]
+    client = MlflowClient()
+    for chunk in _chunks(points):
+        client.log_batch(run_id, metrics=chunk)
+
+
+def describe(run_id: str, markdown: str) -> None:
+    """Set the text at the head of the run's page."""
+    _set_tags(MlflowClient(), run_id, {"mlflow.note.content": markdown})
 
 
 def linked(run_id: str, name: str) -> str | None:

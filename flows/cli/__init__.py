@@ -9,7 +9,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError
 
 from components.outcome import Stopped
-from flows.cli import dashboards, doctor, pipeline, registry, use
+from flows.cli import dashboards, doctor, pipeline, registry, service, use
 
 app = App(
     name="kintsugi",
@@ -17,7 +17,7 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
 )
-for commands in (pipeline.app, registry.app, use.app, dashboards.app, doctor.app):
+for commands in (pipeline.app, registry.app, use.app, service.app, dashboards.app, doctor.app):
     app.update(commands)
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     """Run the command named on the command line and end with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
+    os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""  # or that level would silence our own warnings, too
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         app(exit_on_error=False)

@@ -211,7 +211,7 @@ def cases(options: argparse.Namespace, home: Path) -> Iterator[tuple[Case, Findi
     workspace.create()
     uri = runs.configure(home)
     parent = runs.open_run("matrix", "matrix", "matrix")
-    site = Site(workspace, Store(workspace.store), uri, "matrix", parent, silent)
+    site = Site(workspace, Store(workspace.store), uri, "matrix", silent, parent)
     for named in product(options.models, options.processes, options.precision):
         case, findings, began = Case(*named), Findings(), time.monotonic()
         try:
