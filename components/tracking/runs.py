@@ -32,6 +32,7 @@ _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
 _LONGEST_DATASET_DIGEST = 36
 _SQLITE = "sqlite:///"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # or its page opens as that of a chat application
 
 Item = TypeVar("Item")
 
@@ -177,7 +178,8 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location=_artifact_root(mlflow.get_tracking_uri())))
+            place = _artifact_root(mlflow.get_tracking_uri())
+            return str(client.create_experiment(name, artifact_location=place, tags=_KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

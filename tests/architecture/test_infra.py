@@ -58,11 +58,17 @@ def test_prefect_understands_its_deployments(root: Path, infra: Path) -> None:
 
     content = yaml.safe_load((infra / "prefect.yaml").read_text())
     project = PrefectYamlModel.model_validate(content)
-    assert {deployment.name for deployment in project.deployments} == {"nightly", "quickstart"}
+    assert {deployment.name for deployment in project.deployments} == {
+        "retrain-nightly",
+        "rescore-champion-weekly",
+        "watch",
+        "quickstart",
+    }
     for deployment in project.deployments:
         assert deployment.work_pool
-        assert deployment.work_pool.name == "kintsugi"
-        assert deployment.concurrency_limit.limit == 1
+        assert deployment.work_pool.name in {"kintsugi", "kintsugi-light"}
+        assert deployment.concurrency_limit is None  # a lease that is not renewed in time ends the training
+        assert "kintsugi" in deployment.tags  # what automations and workers watch
         assert all(isinstance(schedule, RawScheduleConfig) for schedule in deployment.schedules or ())
         assert (root / deployment.parameters["config"]).is_file(), deployment.parameters["config"]
 
