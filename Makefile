@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/quickstart.yaml
+EVERYTHING := .[dev,server]
+AUDITORS := pip-audit==2.10.1 cyclonedx-bom==7.5.0
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,7 +18,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test unit drill matrix lint format fields bench clean
+.PHONY: help demo install install-dev test unit drill matrix lint format fields bench audit clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -59,6 +61,9 @@ fields: install ## Write configs/FIELDS.md, the table of every config field, fro
 bench: $(VENV)/peers/.installed ## Measure speed against other libraries; best on an idle machine (BENCH="--only loading --rounds 9")
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run.py --peers $(VENV)/peers $(BENCH)
 
+audit: $(VENV)/audit/.installed ## Check pins, write a bill of materials, ask for known vulnerabilities (exit code 4: nobody answered)
+	$(BIN)/python infra/audit.py --tools $(VENV)/audit/bin --out workspace/audit || { code=$$?; echo "audit: exit code $$code"; exit $$code; }
+
 clean: ## Remove the virtual environment and the tools' caches; results in workspace/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -79,6 +84,13 @@ $(VENV)/.installed: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests and linters need"
 	@$(call pip-install,-e '.[dev]')
+	@touch $@
+
+$(VENV)/audit/.installed: $(VENV)/.installed-dev
+	@echo "Installing every extra, and the auditors apart from Kintsugi's own libraries"
+	@$(call pip-install,-e '$(EVERYTHING)')
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet $(AUDITORS)
 	@touch $@
 
 $(VENV)/peers/.installed: tests/benchmarks/peers.txt | $(VENV)/.installed
