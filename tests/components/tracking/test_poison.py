@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_a_ledger_that_was_deleted_or_put_in_the_place_of_another_is_named(champ
         false = client.create_run(place, tags={"kintsugi.ledger_for": "gan"}).info.run_id
         client.set_registered_model_tag("gan", "kintsugi.ledger", false)
         with pytest.raises(
-            LedgerError, match="two ledgers with entries|is not in the experiment 'kintsugi-promotions'"
+            LedgerError, match=r"two ledgers with entries|is not in the experiment 'kintsugi-promotions'"
         ):
             served(tmp_path / "served")
         assert "ledger" in problems()
@@ -190,7 +191,7 @@ def test_a_champion_robbed_of_its_tags_is_named(champion: int, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["{", "[]", '{"MLmodel": 1}'])
 def test_an_unreadable_tag_is_named(champion: int, tmp_path: Path, text: str) -> None:
     set_tag(1, FILES, text)
-    with pytest.raises(AlteredModelError, match="gan 1: its tag kintsugi.files is not readable"):
+    with pytest.raises(AlteredModelError, match=r"gan 1: its tag kintsugi\.files is not readable"):
         served(tmp_path / "served")
     assert "its tag kintsugi.files is not readable" in problems()
 
@@ -238,7 +239,7 @@ def test_nothing_poisoned_is_adopted(
 
 def test_a_package_sealed_with_another_loader_is_refused(champion: int, tmp_path: Path) -> None:
     """What the caller did not name is not imported, not even if it was registered so."""
-    with pytest.raises(AlteredModelError, match="loader module 'tiny_serving', expected components.recipes.serving"):
+    with pytest.raises(AlteredModelError, match=r"'tiny_serving', expected components\.recipes\.serving"):
         registry.download("gan", "champion", tmp_path / "served")
     assert "loader module 'tiny_serving'" in "\n".join(registry.verify("gan"))
 
@@ -255,34 +256,31 @@ def described(change: Callable[[dict], object]) -> Edit:
     return edit
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda folder: (folder / "evil.py").write_text(""), r"evil\.py has no place in a model"),
-        (lambda folder: (folder / "data" / "export" / "x.pkl").write_bytes(b""), r"x\.pkl has no place"),
-        (lambda folder: (folder / "data" / "x.so").write_bytes(b""), r"x\.so has no place"),
-        (lambda folder: (folder / "data" / "export" / "x.json").symlink_to("/etc/hostname"), "is a link"),
-        (lambda folder: (folder / "MLmodel").write_text("- !!python/object/apply:os.getcwd []"), "is not that of a"),
-        (lambda folder: (folder / "MLmodel").unlink(), "is not that of a"),
-        (lambda folder: (folder / "requirements.txt").write_text("--index-url http://evil.example"), "asks for"),
-        (lambda folder: (folder / "requirements.txt").write_text("evil@git+https://evil.example"), "asks for"),
-        (lambda folder: (folder / "conda.yaml").write_text("dependencies: [pip: [-e /tmp/evil]]"), "asks for"),
-        (described(lambda top: top["flavors"].update(sklearn={"pickled_model": "m"})), "a python_function alone"),
-        (described(lambda top: top["flavors"]["python_function"].update(code="data")), "says code: 'data'"),
-        (described(lambda top: top["flavors"]["python_function"].update(model_code_path="x")), "says model_code_path"),
-        (described(lambda top: top["flavors"]["python_function"].update(data="../..")), "says data"),
-        (described(lambda top: top["flavors"]["python_function"].update(loader_module="os")), "loader module 'os'"),
-        (described(lambda top: top["flavors"]["python_function"].update(env={"conda": "/tmp/x"})), "says env"),
-        (described(lambda top: top.update(is_signature_from_type_hint=True)), "type hints"),
-    ],
-)
-def test_what_could_run_code_is_objected_to(
-    registered: Register, tmp_path: Path, edit: Edit, message: str, champion: int
-) -> None:
+EDITS: list[tuple[Edit, str]] = [
+    (lambda folder: (folder / "evil.py").write_text(""), "evil.py has no place in a model"),
+    (lambda folder: (folder / "data" / "export" / "x.pkl").write_bytes(b""), "x.pkl has no place"),
+    (lambda folder: (folder / "data" / "x.so").write_bytes(b""), "x.so has no place"),
+    (lambda folder: (folder / "data" / "export" / "x.json").symlink_to("/etc/hostname"), "is a link"),
+    (lambda folder: (folder / "MLmodel").write_text("- !!python/object/apply:os.getcwd []"), "is not that of a"),
+    (lambda folder: (folder / "MLmodel").unlink(), "is not that of a"),
+    (lambda folder: (folder / "requirements.txt").write_text("--index-url http://evil.example"), "asks for"),
+    (lambda folder: (folder / "requirements.txt").write_text("evil@git+https://evil.example"), "asks for"),
+    (lambda folder: (folder / "conda.yaml").write_text("dependencies: [pip: [-e /tmp/evil]]"), "asks for"),
+    (described(lambda top: top["flavors"].update(sklearn={"pickled_model": "m"})), "a python_function alone"),
+    (described(lambda top: top["flavors"]["python_function"].update(code="data")), "says code: 'data'"),
+    (described(lambda top: top["flavors"]["python_function"].update(model_code_path="x")), "says model_code_path"),
+    (described(lambda top: top["flavors"]["python_function"].update(data="../..")), "says data"),
+    (described(lambda top: top["flavors"]["python_function"].update(loader_module="os")), "loader module 'os'"),
+    (described(lambda top: top["flavors"]["python_function"].update(env={"conda": "/tmp/x"})), "says env"),
+    (described(lambda top: top.update(is_signature_from_type_hint=True)), "type hints"),
+]
+
+
+def test_what_could_run_code_is_objected_to(registered: Register, tmp_path: Path, champion: int) -> None:
     folder = registry.download("gan", 1, tmp_path / "copy", loader_module=LOADER).model
     assert objection(folder, LOADER) is None
-    edit(folder)
-    found = objection(folder, LOADER)
-    assert found is not None
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(found)
+    for number, (edit, message) in enumerate(EDITS):
+        edited = tmp_path / str(number)
+        shutil.copytree(folder, edited)
+        edit(edited)
+        assert message in (objection(edited, LOADER) or "")
