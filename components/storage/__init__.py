@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from components.storage.bucket import BucketStorage
-from components.storage.files import Stat, StorageError, checked_key
+from components.storage.files import Stat, StorageError
 from components.storage.folder import FolderStorage
 from components.storage.places import bucket_and_prefix, checked_place, folder_of
 
@@ -79,8 +79,7 @@ def open_storage(url: str | Path) -> Storage:
     """
     if (shared := bucket_and_prefix(url)) is None:
         return FolderStorage(folder_of(url))
-    bucket, prefix = shared
-    return BucketStorage(bucket, checked_key(prefix) if prefix else "")
+    return BucketStorage(*shared)
 
 
 def probe_conditional_writes(storage: Storage) -> None:

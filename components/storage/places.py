@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from components.storage.files import checked_key
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _EXPECTED = "expected a folder or s3://bucket/prefix"
 
@@ -25,7 +27,8 @@ def bucket_and_prefix(place: str | Path) -> tuple[str, str] | None:
         raise ValueError(f"{_without_secrets(text)}: {_EXPECTED}{hint}; ./ before a folder's name with a colon")
     if not parts.netloc or "@" in parts.netloc or ":" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"{_without_secrets(text)}: {_EXPECTED}, without credentials, port, ? and #")
-    return parts.netloc, parts.path.strip("/")
+    prefix = parts.path.strip("/")
+    return parts.netloc, checked_key(prefix) if prefix else ""
 
 
 def folder_of(place: str | Path) -> Path:

@@ -63,8 +63,12 @@ def headline(table: str, metric: str | None) -> str:
         The words, or nothing if the table has no such score.
     """
     rows: dict[str, list[dict[str, Any]]] = json.loads(table).get("rows", {})
-    own = [score for score in rows.get(_MODEL_ROW, []) if metric in {None, score["name"]}]
-    main = next((score for score in own if "/" not in score["name"]), None)
+    own = [
+        score
+        for score in rows.get(_MODEL_ROW, [])
+        if score["name"] == metric or (not metric and "/" not in score["name"])
+    ]
+    main = own[0] if own else None
     if main is None:
         return ""
     words = f"{main['name']} {main['value']:.4g} (95 %: {main['low']:.4g} to {main['high']:.4g})"
