@@ -69,7 +69,7 @@ def test_a_version_says_what_it_is_how_good_and_what_the_gate_said(
     (record,) = registry.models()
     assert record.card == card
     model = MlflowClient().get_registered_model("team-inpainter").description
-    assert model.startswith("An inpainter that mends, trained, judged and promoted by kintsugi.")
+    assert model.startswith("An inpainter that mends images, trained, judged and promoted by kintsugi.")
     assert "kintsugi repair IMAGE --model team-inpainter" in model
 
 
