@@ -16,7 +16,11 @@ HEADLINE = "kintsugi.headline"
 
 _MODEL_ROW = "model"
 _LONGEST = 4000  # characters; MLflow keeps 5000
-_FAMILIES = {"gan": "a GAN that makes images", "vae": "a VAE that makes images", "inpainter": "an inpainter that mends images"}
+_FAMILIES = {
+    "gan": "a GAN that makes images",
+    "vae": "a VAE that makes images",
+    "inpainter": "an inpainter that mends images",
+}
 _USES = {"gan": "kintsugi generate", "vae": "kintsugi generate", "inpainter": "kintsugi repair IMAGE"}
 
 

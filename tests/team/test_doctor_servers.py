@@ -21,7 +21,7 @@ from pathlib import Path
 import botocore.auth
 import pytest
 
-from components.storage import StorageError, open_storage
+from components.storage import StorageError, answers, open_storage
 from flows.cli.doctor import app, machine
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -68,7 +68,7 @@ def service(command: list[str], environment: dict[str, str], health: str, log: P
         )
     try:
         deadline = time.monotonic() + 240
-        while not answers(health):
+        while not is_up(health):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.3)
@@ -79,7 +79,7 @@ def service(command: list[str], environment: dict[str, str], health: str, log: P
         process.wait()
 
 
-def answers(address: str) -> bool:
+def is_up(address: str) -> bool:
     try:
         with urllib.request.urlopen(address, timeout=5):
             return True
@@ -292,12 +292,23 @@ def test_no_bucket_is_made_by_a_misspelt_name(s3: str, tmp_path: Path) -> None:
             open_storage("s3://mlopps/store").write_atomically("key", str(attempt).encode())
 
 
-def test_a_wrong_clock_is_said_with_how_wrong_it_is(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server refuses what is signed an hour ago; only the signing clock is set back."""
-    late = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - datetime.timedelta(hours=1)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: late)
-    with pytest.raises(StorageError, match="this machine's clock is"):
+def test_a_wrong_clock_is_said_with_how_wrong_it_is(s3: str, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server refuses what is signed an hour ago."""
+    late = datetime.timedelta(hours=1)
+
+    class Late(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> "Late":
+            return super().now(tz) - late
+
+    signed = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - late
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: signed)
+    monkeypatch.setattr(answers, "datetime", Late)
+    with pytest.raises(StorageError, match=r"; this machine's clock is 3,[56]\d\d s behind the server's; set it"):
         open_storage(s3).read_bytes("key")
+    code, findings, _ = doctor("--store", s3)
+    assert (code, findings["Artifact store"]["state"]) == (1, "problem")
+    assert "s behind the server's; set it" in findings["Artifact store"]["advice"]
 
 
 def test_certificates_that_nobody_signed_are_said(tmp_path: Path, doctor: Doctor) -> None:

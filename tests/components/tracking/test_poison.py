@@ -1,5 +1,6 @@
 """Whoever may edit files, tags, aliases and runs in MLflow still gets nothing of his loaded, and is named by verify."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -14,11 +15,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
-from components.tracking import registry
+from components.recipes.export import export_digest
+from components.tracking import registry, runs
 from components.tracking.inspection import objection
 from components.tracking.ledger import LedgerError
 from components.tracking.packaging import AlteredModelError
 from components.tracking.seals import UnsealedError
+from flows.cli.registry import app
 
 Register = Callable[..., int]
 LOADER = "tiny_serving"
@@ -235,6 +238,29 @@ def test_nothing_poisoned_is_adopted(
     with pytest.raises(UnsealedError):
         served(tmp_path / "served")
     assert not canary.exists()
+
+
+def test_the_command_adopts_what_is_whole_and_says_so(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KINTSUGI_HOME", str(store))
+    (tmp_path / "export").mkdir()
+    for file in ("model.json", "model.safetensors"):
+        (tmp_path / "export" / file).write_text("{}")
+    digest = export_digest(tmp_path / "export")
+    run_id = runs.open_run("kintsugi", "training", "digest")
+    registry.register("gan", tmp_path / "export", export_digest=digest, family="gan", lineage={}, run_id=run_id)
+
+    def verify(*arguments: str) -> str:
+        with contextlib.suppress(SystemExit):
+            app(["verify", "gan", *arguments], exit_on_error=False, result_action="return_value")
+        return capsys.readouterr().out
+
+    with monkeypatch.context() as patch:
+        patch.setattr("components.tracking.seals.is_sealed", lambda *_: False)
+        assert "kintsugi verify gan --adopt" in verify()
+        assert verify("--adopt").startswith("gan: sealed version 1\n")
+    assert verify() == "gan: whole\n"
 
 
 def test_a_package_sealed_with_another_loader_is_refused(champion: int, tmp_path: Path) -> None:
