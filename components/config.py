@@ -16,6 +16,7 @@ from components.evaluation.measure import EvaluationConfig
 from components.mistakes import explain
 from components.recipes import RecipeConfig
 from components.section import Section
+from components.storage import checked_place
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
 
 _NAME = r"^[a-z][a-z0-9_-]{0,39}$"
@@ -75,6 +76,11 @@ class RunConfig(Section):
     """What is done to images that an inpainter is to mend; needed by models of that kind."""
     models: dict[str, ModelConfig] = Field(min_length=1)
     """The models to train, by name."""
+
+    @field_validator("store")
+    @classmethod
+    def _store_is_a_place(cls, store: str | None) -> str | None:
+        return None if store is None else checked_place(store)
 
     @field_validator("models")
     @classmethod

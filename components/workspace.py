@@ -27,8 +27,16 @@ class Workspace:
 
     @classmethod
     def from_environment(cls) -> "Workspace":
-        """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace."""
-        workspace = cls(Path(os.environ.get("KINTSUGI_HOME") or "workspace").absolute())
+        """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace.
+
+        Raises:
+            ValueError: KINTSUGI_HOME names the home of nobody.
+        """
+        stated = os.environ.get("KINTSUGI_HOME") or "workspace"
+        try:
+            workspace = cls(Path(stated).expanduser().absolute())
+        except RuntimeError as error:
+            raise ValueError(f"KINTSUGI_HOME is {stated!r}: {error}") from error
         workspace.create()
         return workspace
 

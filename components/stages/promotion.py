@@ -114,6 +114,8 @@ def _register(name: str, candidate: Candidate, shards: ShardSet, corruptions: Co
             run_id=run_id,
             scores={metric: value for metric, value in table.values().items() if "/" not in metric},
             score_table=table.model_dump_json(),
+            metric=candidate.model.promotion.metric,
+            facts={"images seen in training": f"{checkpoint.images:,}", "images in the data": f"{shards.accepted:,}"},
         )
 
 

@@ -14,9 +14,11 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from components.storage.files import StorageError, check_sha256, checked_key, drafted, sha256_of
+from components.storage.answers import ahead_s, refusal
+from components.storage.files import Stat, StorageError, check_sha256, checked_key, drafted, sha256_of
 
 _MIB = 1 << 20
+_PIECE = 8 * _MIB
 _CLIENT = Config(
     signature_version="s3v4",
     s3={"addressing_style": "path"},
@@ -31,7 +33,7 @@ _TRANSFER = TransferConfig(
 )
 _PAUSES_S = (0.1, 0.4, 1.6, 6.4)
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
-_PRECONDITION_FAILED, _CONFLICT = 412, 409
+_NOT_FOUND, _PRECONDITION_FAILED, _CONFLICT = 404, 412, 409
 
 
 class BucketStorage:
@@ -41,11 +43,36 @@ class BucketStorage:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
         self.url = f"s3://{bucket}/{prefix}"
+        self._is_there = False
         self._client = boto3.session.Session().client("s3", config=_CLIENT)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under `key`."""
         return self._head(key) is not None
+
+    def stat(self, key: str) -> Stat | None:
+        """Return the length and the recorded sha256 of the object under `key`, or None if there is none."""
+        there = self._head(key)
+        return Stat(there["ContentLength"], there["Metadata"].get("sha256")) if there else None
+
+    def sha256(self, key: str) -> str:
+        """Return the sha256 of the bytes under `key`, read piece by piece."""
+        there, digest = self.stat(key), hashlib.sha256()
+        if there is None:
+            raise FileNotFoundError(f"{self._name(key)}: there is no such object")
+        for start in range(0, there.size, _PIECE):
+            digest.update(self.read_bytes(key, start, min(start + _PIECE, there.size)))
+        return digest.hexdigest()
+
+    def clock_offset_s(self) -> float | None:
+        """Return by how many seconds this machine's clock is ahead of the store's, or None if the store says no time.
+
+        Raises:
+            StorageError: The store cannot be reached, refuses us, or has no such bucket.
+        """
+        with self._named(""):
+            answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        return ahead_s(answer["ResponseMetadata"]["HTTPHeaders"].get("date"))
 
     def read_bytes(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from `start` up to, not including, `end`; a connection that breaks off is tried again."""
@@ -134,6 +161,24 @@ class BucketStorage:
             if expected := sha256 or there["Metadata"].get("sha256"):
                 check_sha256(draft, expected, self._name(key))
 
+    def _demand_bucket(self) -> None:
+        """See once that the bucket exists: some stores make it with the first object, and so hide a misspelt name.
+
+        Raises:
+            StorageError: It does not.
+        """
+        if self._is_there:
+            return
+        try:
+            self._client.head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if _status(error) == _NOT_FOUND:
+                raise StorageError(
+                    f"s3://{self.bucket}: there is no such bucket; mend its name or have it made, as nothing here does"
+                ) from error
+            # This answer has no words; what was to be done next is refused with some, unless it may be done.
+        self._is_there = True
+
     def _name(self, key: str) -> str:
         return f"s3://{self.bucket}/{self.prefix}{key}"
 
@@ -153,19 +198,18 @@ class BucketStorage:
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
-        """Turn boto3's errors into one that names the object and what to do."""
+        """Turn boto3's errors into one that names the object and what to do, and see first that the bucket exists."""
         try:
+            self._demand_bucket()
             yield
         except NoCredentialsError as error:
             raise StorageError(
                 f"{self._name(key)}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from error
         except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in _ABSENT:
+            if error.response["Error"]["Code"] in _ABSENT:
                 raise FileNotFoundError(f"{self._name(key)}: there is no such object") from error
-            words = error.response["Error"].get("Message", "")
-            raise StorageError(f"{self._name(key)}: the store answered {code}: {words}") from error
+            raise StorageError(f"{self._name(key)}: {refusal(error)}") from error
         except (BotoCoreError, Boto3Error) as error:
             raise StorageError(f"{self._name(key)}: {error}") from error
 

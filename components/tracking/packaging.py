@@ -20,12 +20,12 @@ from PIL import Image
 from components.artifacts import sha256_of
 from components.section import canonical_json
 from components.tracking.environment import installed_version
+from components.tracking.inspection import DATA, EXPORT_SUFFIXES, objection
 
 DIGEST_TAG = "kintsugi.export_digest"
 FILES_TAG = "kintsugi.files"
 SERVING = "components.recipes.serving"
 
-_DATA = "data/export"
 _WRITTEN_ON_DOWNLOAD = "registered_model_meta"
 _REQUIREMENTS = ("mlflow", "torch", "safetensors", "numpy", "pillow", "pandas", "pydantic", "jaxtyping", "psutil")
 _EXAMPLE_PX = 32
@@ -92,13 +92,14 @@ def log_export(
     return Package(stored.model_id, files)
 
 
-def fetch(model_id: str, files: dict[str, str], to: Path) -> Path:
+def fetch(model_id: str, files: dict[str, str], to: Path, loader_module: str = SERVING) -> Path:
     """Copy a stored model to the folder `to` and return its export folder; reuse what lies there if it is whole.
 
-    Nothing appears at `to` before every file's sha256 is the one in `files`, and nothing else is downloaded over it.
+    Nothing appears at `to` before every file's sha256 is the one in `files` and nothing there asks for code of its
+    own, and nothing else is downloaded over it.
 
     Raises:
-        AlteredModelError: A file is missing, added or altered; the message names it.
+        AlteredModelError: A file is missing, added or altered, or could run code; the message names it.
         ValueError: Something else lies at `to`.
     """
     if to.exists():
@@ -106,7 +107,8 @@ def fetch(model_id: str, files: dict[str, str], to: Path) -> Path:
             _compare(to, files)
         except AlteredModelError as error:
             raise ValueError(f"{to}: in the way, and not a copy of this model ({error})") from error
-        return to / _DATA
+        _demand_harmless(to, loader_module)
+        return to / DATA
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
         draft = Path(scratch) / "model"
@@ -114,13 +116,14 @@ def fetch(model_id: str, files: dict[str, str], to: Path) -> Path:
         draft = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(draft)))
         (draft / _WRITTEN_ON_DOWNLOAD).unlink(missing_ok=True)
         _compare(draft, files)
+        _demand_harmless(draft, loader_module)
         try:
             draft.rename(to)
         except OSError:
             if not to.exists():
                 raise
             _compare(to, files)
-    return to / _DATA
+    return to / DATA
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -169,9 +172,14 @@ def _demand_plain_files(export: Path) -> None:
     names = [path.name for path in export.rglob("*") if path.is_file()] if export.is_dir() else []
     if not names:
         raise ValueError(f"{export}: expected a folder with an exported model, found no files")
-    pickles = sorted(name for name in names if Path(name).suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"})
-    if pickles:
-        raise ValueError(f"{export}: holds {', '.join(pickles)}; an export holds safetensors and JSON, never pickles")
+    others = sorted(name for name in names if Path(name).suffix not in EXPORT_SUFFIXES)
+    if others:
+        raise ValueError(f"{export}: holds {', '.join(others)}; an export holds safetensors and JSON, never pickles")
+
+
+def _demand_harmless(folder: Path, loader_module: str) -> None:
+    if (found := objection(folder, loader_module)) is not None:
+        raise AlteredModelError(f"{found}; no code that comes with a model is ever run")
 
 
 def _compare(folder: Path, files: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from components.section import canonical_json
 from components.tracking.environment import environment_tags
 from components.tracking.redaction import redact, redact_text
+from components.tracking.sqlite import sqlite_file, sqlite_uri
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ _BATCH = 100
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
 _LONGEST_DATASET_DIGEST = 36
-_SQLITE = "sqlite:///"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}  # or its page opens as that of a chat application
 
 Item = TypeVar("Item")
@@ -45,14 +45,14 @@ def configure(home: Path) -> str:
     """
     stated = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not stated or stated == os.environ.get(_OUR_DEFAULT):
-        stated = f"{_SQLITE}{home.resolve() / 'mlflow.db'}"
+        stated = sqlite_uri(home.resolve() / "mlflow.db")
         os.environ[_OUR_DEFAULT] = stated
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(stated)
-    if stated.startswith(_SQLITE):
-        _create_tables(Path(stated.removeprefix(_SQLITE)))
+    if (database := sqlite_file(stated)) is not None:
+        _create_tables(database)
     return stated
 
 
@@ -199,9 +199,8 @@ def _create_tables(database: Path) -> None:
 
 def _artifact_root(uri: str) -> str | None:
     """Return where files go: beside a SQLite file; elsewhere the server knows."""
-    if not uri.startswith(_SQLITE):
-        return None
-    return (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlartifacts").as_uri()
+    database = sqlite_file(uri)
+    return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
 
 
 def _first_run(client: MlflowClient, experiment_id: str, digest: str) -> Run | None:

@@ -128,7 +128,7 @@ def compare(
     from flows.cli import pages
 
     workspace = Workspace.from_environment()
-    artifacts = Store.open(store or workspace.default_store, workspace.cache).root
+    artifacts = Store.open(store or workspace.default_store, workspace.cache)
     columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
     say(write_comparison(columns, path).absolute().as_uri())

@@ -21,9 +21,11 @@ from mlflow import MlflowClient
 from components.tracking import MlflowTracker, registry, runs
 from components.tracking.packaging import AlteredModelError
 from components.tracking.scoring import scoring_command
+from components.tracking.standing import read_state
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
 
+SERVED = "served_for_tests"
 LOADER = """
 import json
 from pathlib import Path
@@ -40,16 +42,24 @@ def _load_pyfunc(path):
 """
 
 PROMOTER = """
-import sys
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from components.tracking import registry, runs
+
 runs.configure(Path("unused"))
+versions = json.loads(sys.argv[1])
+
+def promote(version):
+    try:
+        return [version, registry.promote("gan", version, judged_against=None).champion]
+    except registry.ChampionMovedError as error:
+        return [version, error.champion]
+
 print("ready", flush=True)
 sys.stdin.readline()
-try:
-    print(registry.promote("gan", int(sys.argv[1]), judged_against=None).champion)
-except registry.ChampionMovedError as error:
-    print(f"lost to {error.champion}")
+with ThreadPoolExecutor(len(versions)) as threads:
+    print(json.dumps(list(threads.map(promote, versions))))
 """
 
 
@@ -140,7 +150,7 @@ def server(started: tuple[Service, str], monkeypatch: pytest.MonkeyPatch) -> Ite
 def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "loader"
     folder.mkdir()
-    (folder / "served_for_tests.py").write_text(LOADER)
+    (folder / f"{SERVED}.py").write_text(LOADER)
     monkeypatch.syspath_prepend(folder)
     return folder
 
@@ -159,7 +169,7 @@ def register(folder: Path, name: str, value: int) -> int:
         run_id=runs.open_run("kintsugi", "training", f"{name}-{value}"),
         scores={"fd": 1.5},
         score_table="{}",
-        loader_module="served_for_tests",
+        loader_module=SERVED,
     )
 
 
@@ -198,13 +208,12 @@ def test_the_tracker_outlives_a_restart_of_the_server(server: Service, caplog: p
     assert len(MlflowClient().list_artifacts(run, "images")) >= 2
 
 
-def test_processes_that_race_to_promote_end_with_one_champion(server: Service, loader: Path, tmp_path: Path) -> None:
-    versions = [register(tmp_path, "gan", value) for value in (1, 2, 3)]
-    command = [sys.executable, "-c", PROMOTER]
-    promoters = [
-        subprocess.Popen([*command, str(version)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for version in versions
-    ]
+def test_fifty_promotions_at_once_end_with_one_champion_and_a_whole_ledger(
+    server: Service, loader: Path, tmp_path: Path
+) -> None:
+    versions = [register(tmp_path, "gan", value) for value in range(1, 6)]
+    command = [sys.executable, "-c", PROMOTER, json.dumps(versions * 2)]
+    promoters = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(5)]
     for promoter in promoters:
         assert promoter.stdout is not None
         assert promoter.stdout.readline() == "ready\n"
@@ -212,12 +221,14 @@ def test_processes_that_race_to_promote_end_with_one_champion(server: Service, l
         assert promoter.stdin is not None
         promoter.stdin.write("\n")
         promoter.stdin.flush()
-    answers = [promoter.communicate(timeout=120)[0].strip() for promoter in promoters]
+    answers = [pair for promoter in promoters for pair in json.loads(promoter.communicate(timeout=300)[0])]
     winner = registry.champion("gan")
     assert winner in versions
-    expected = [str(winner) if version == winner else f"lost to {winner}" for version in versions]
-    assert answers == expected
-    assert registry.verify("gan") == ()
+    assert len(answers) == 50
+    assert {champion for _, champion in answers} == {winner}
+    (entry,) = read_state(MlflowClient(), "gan").history.entries
+    assert (entry.version, entry.base) == (winner, None)
+    assert registry.verify("gan", loader_module=SERVED) == ()
 
 
 def test_a_champion_is_served_and_an_altered_one_is_not(
@@ -225,7 +236,7 @@ def test_a_champion_is_served_and_an_altered_one_is_not(
 ) -> None:
     version = register(tmp_path, "served", 7)
     registry.promote("served", version, judged_against=None)
-    delivery = registry.download("served", "champion", tmp_path / "served-model")
+    delivery = registry.download("served", "champion", tmp_path / "served-model", loader_module=SERVED)
     assert not [path for path in delivery.model.rglob("*") if path.suffix in {".pkl", ".pickle", ".pt"}]
     port = free_port()
     command, environment = scoring_command(delivery.model, port=port)
@@ -250,4 +261,4 @@ def test_a_champion_is_served_and_an_altered_one_is_not(
     for weights in (place / "artifacts").rglob("model.safetensors"):
         weights.write_bytes(b"altered")
     with pytest.raises(AlteredModelError, match="served 1 was altered after it was registered"):
-        registry.download("served", "champion", tmp_path / "again")
+        registry.download("served", "champion", tmp_path / "again", loader_module=SERVED)

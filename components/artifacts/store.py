@@ -1,92 +1,34 @@
-"""Artifact: a finished directory named by what determined it. Store: where they are kept, reused or written once.
+"""Store: where artifacts are kept, reused or written once: a folder, or an s3:// prefix that others share.
 
 An artifact is written as a draft beside its final place and renamed when whole, so a killed writer leaves nothing
 that looks finished. That is the pipeline's only cache. In a shared store the files go first, under names that hold
 their sha256, and the manifest last: it is what makes the artifact exist.
 """
 
-import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import Field
-
-from components.section import Section, canonical_json, digest_of
-from components.storage import FolderStorage, Storage, open_storage
-from components.storage.files import (
-    DRAFT,
-    checked_key,
-    draft_of,
-    sha256_of,
-    sync_file,
-    sync_folder,
-    write_atomically,
+from components.artifacts.artifact import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    parse_manifest,
+    read_manifest,
+    write_manifest,
 )
+from components.section import digest_of
+from components.storage import FolderStorage, Storage, open_storage
+from components.storage.files import DRAFT, checked_key, draft_of, sync_folder, write_atomically
 from components.storage.records import Records
 from components.workspace import require_free
 
-__all__ = [
-    "MANIFEST",
-    "Artifact",
-    "ArtifactError",
-    "SharedStore",
-    "Store",
-    "read_manifest",
-    "sha256_of",
-    "sync_folder",
-    "write_atomically",
-]
-
-MANIFEST = "manifest.json"
-_SCHEMA = 1
-
-
-class ArtifactError(RuntimeError):
-    """An artifact is missing, incomplete or not what its manifest says."""
-
-
-class Artifact(Section):
-    """A finished directory. Subclasses add what the next stage must know without opening its files."""
-
-    path: Path = Field(exclude=True)
-    digest: str
-
-    @classmethod
-    def folder(cls) -> str:
-        """Return the name of the folder that holds artifacts of this kind."""
-        return cls.__name__.lower()
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Return the artifact that lies at `path`.
-
-        Raises:
-            ArtifactError: There is no readable manifest of this kind.
-        """
-        manifest = read_manifest(path)
-        if manifest["kind"] != cls.__name__:
-            raise ArtifactError(f"{path}: expected a {cls.__name__}, found a {manifest['kind']}")
-        return cls(path=path, digest=manifest["digest"], **manifest["fields"])
-
-    def verify(self) -> None:
-        """Recompute every file's sha256.
-
-        Raises:
-            ArtifactError: A file is missing, added or altered; the message names the first such file.
-        """
-        files: dict[str, dict[str, Any]] = read_manifest(self.path)["files"]
-        found = {str(p.relative_to(self.path)) for p in self.path.rglob("*") if p.is_file()} - {MANIFEST}
-        for name in sorted(found ^ set(files)):
-            raise ArtifactError(f"{self.path / name}: {'not in the manifest' if name in found else 'missing'}")
-        for name, facts in files.items():
-            if sha256_of(self.path / name) != facts["sha256"]:
-                raise ArtifactError(f"{self.path / name}: its sha256 is not the one in the manifest")
-
+_DEPTH = 3
+"""KIND/DIGEST/manifest.json"""
 
 Kind = TypeVar("Kind", bound=Artifact)
 
@@ -104,10 +46,49 @@ class Store:
         Args:
             place: Folder, or s3://bucket/prefix, which is shared by all who name it.
             cache: Local folder that holds what is used of an s3:// store; not used for a folder.
+
+        Raises:
+            ValueError: The address is neither.
         """
-        if str(place).startswith("s3://"):
-            return SharedStore(open_storage(place), cache)
-        return Store(Path(place))
+        storage = open_storage(place)
+        return Store(storage.root) if isinstance(storage, FolderStorage) else SharedStore(storage, cache)
+
+    @property
+    def place(self) -> str:
+        """Where the store is, in words."""
+        return str(self.root)
+
+    def digests(self, folder: str) -> Iterator[str]:
+        """Yield the digests of the finished artifacts in `folder`, such as "page", in order."""
+        yield from sorted(path.parent.name for path in (self.root / folder).glob(f"*/{MANIFEST}"))
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders that hold finished artifacts, in order."""
+        return sorted({path.parent.parent.name for path in self.root.glob(f"*/*/{MANIFEST}")})
+
+    def manifest(self, folder: str, digest: str) -> dict[str, Any]:
+        """Return the manifest of an artifact where the store keeps it.
+
+        Raises:
+            ArtifactError: It is missing or not readable.
+        """
+        return read_manifest(self.root / folder / digest)
+
+    def all(self, kind: type[Kind]) -> Iterator[Kind]:
+        """Yield the finished artifacts of a kind, from their manifests; their files may not be here before `get`."""
+        for digest in self.digests(kind.folder()):
+            manifest = self.manifest(kind.folder(), digest)
+            yield kind(path=self.root / kind.folder() / digest, digest=digest, **manifest["fields"])
+
+    def get(self, kind: type[Kind], digest: str) -> Kind:
+        """Return a finished artifact by its digest, its files on this machine.
+
+        Raises:
+            ArtifactError: The store has none.
+        """
+        if (finished := self.by_digest(kind, digest)) is None:
+            raise ArtifactError(f"{self.place}: there is no finished {kind.__name__} {digest}")
+        return finished
 
     def records(self, name: str) -> Records:
         """Return the store's growing list of records called `name`, a relative path such as "data/cifar10"."""
@@ -143,7 +124,7 @@ class Store:
         draft.mkdir(parents=True)
         try:
             fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
-            _write_manifest(draft, kind.__name__, path.name, inputs, fields)
+            write_manifest(draft, kind.__name__, path.name, inputs, fields)
             _publish(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -175,6 +156,38 @@ class SharedStore(Store):
     def records(self, name: str) -> Records:
         """Return the shared store's growing list of records called `name`."""
         return Records(self.remote, f"records/{checked_key(name)}")
+
+    @property
+    def place(self) -> str:
+        """Where the store is, in words."""
+        return self.remote.url
+
+    def digests(self, folder: str) -> Iterator[str]:
+        """Yield the digests of the finished artifacts in `folder` of the shared store, in order."""
+        for key in self.remote.list(f"{folder}/"):
+            digest, _, name = key.removeprefix(f"{folder}/").partition("/")
+            if name == MANIFEST:
+                yield digest
+
+    def folders(self) -> list[str]:
+        """Return the names of the shared store's folders that hold finished artifacts, in order."""
+        parts = (key.split("/") for key in self.remote.list())
+        return sorted({part[0] for part in parts if len(part) == _DEPTH and part[-1] == MANIFEST})
+
+    def manifest(self, folder: str, digest: str) -> dict[str, Any]:
+        """Return the manifest of an artifact, as the shared store has it.
+
+        Raises:
+            ArtifactError: It is missing, not readable, or another artifact's.
+        """
+        key = f"{folder}/{digest}/{MANIFEST}"
+        try:
+            manifest = parse_manifest(self.remote.read_bytes(key), f"{self.place}/{key}")
+        except FileNotFoundError as error:
+            raise ArtifactError(str(error)) from error
+        if manifest["digest"] != digest:
+            raise ArtifactError(f"{self.place}: {digest} holds the manifest of {manifest['digest']}")
+        return manifest
 
     def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
         """Return the finished artifact of this digest, fetching and checking it if need be, or None."""
@@ -218,7 +231,7 @@ class SharedStore(Store):
             write_atomically(draft / MANIFEST, self.remote.read_bytes(self._key(path, MANIFEST)))
             manifest = read_manifest(draft)
             if manifest["digest"] != path.name:
-                raise ArtifactError(f"{self.remote.url}: {path.name} holds the manifest of {manifest['digest']}")
+                raise ArtifactError(f"{self.place}: {path.name} holds the manifest of {manifest['digest']}")
             files: dict[str, dict[str, Any]] = manifest["files"]
             require_free(draft, sum(facts["bytes"] for facts in files.values()), f"to fetch {path.name}")
             for name, facts in files.items():
@@ -231,37 +244,6 @@ class SharedStore(Store):
         finally:
             shutil.rmtree(draft, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return the manifest of the artifact at `path`.
-
-    Raises:
-        ArtifactError: It is missing, not JSON, or of another schema.
-    """
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path / MANIFEST}: not a readable manifest ({error})") from error
-    if manifest.get("schema") != _SCHEMA:
-        raise ArtifactError(f"{path / MANIFEST}: schema {manifest.get('schema')!r}, this code reads {_SCHEMA}")
-    return manifest
-
-
-def _write_manifest(draft: Path, kind: str, digest: str, inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    files = {}
-    for file in sorted(p for p in draft.rglob("*") if p.is_file()):
-        sync_file(file)
-        files[str(file.relative_to(draft))] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
-    manifest = {
-        "schema": _SCHEMA,
-        "kind": kind,
-        "digest": digest,
-        "inputs": json.loads(canonical_json(dict(inputs))),
-        "fields": fields,
-        "files": files,
-    }
-    write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
 
 
 def _publish(draft: Path, path: Path) -> None:
