@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 from components.artifacts import Store
 from components.config import RunConfig, load
 from components.launch import LaunchFailed
+from components.patience import patient_run
 from components.section import digest_of
 from components.stages.site import Site, ending, flatten
 from components.tracking import runs
@@ -70,7 +71,12 @@ def opened(config: Path, overrides: Sequence[str]) -> Iterator[Opened]:
     if (current := _current.get()) is not None:
         yield current
         return
-    run = load(config, overrides)
+    with patient_run(), _begun(load(config, overrides)) as here:
+        yield here
+
+
+@contextmanager
+def _begun(run: RunConfig) -> Iterator[Opened]:
     workspace = Workspace.from_environment()
     store = Store.open(run.store or workspace.default_store, workspace.cache)
     store.remove_drafts()

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from components.redaction import redact_text
 from components.tracking import versions
+from components.tracking.client import MlflowClient
 from components.tracking.ledger import LedgerError, append
 from components.tracking.packaging import SERVING, AlteredModelError, Delivery, fetch, log_export
-from components.tracking.redaction import redact_text
 from components.tracking.standing import (
     ModelRecord,
     Standing,
