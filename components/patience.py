@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,7 +81,7 @@ def outlast(server: str, request: Callable[[], Answer]) -> Answer:
                 so_far = f"{_in_words(waited_s)} so far, " if told else ""
                 _log.warning("%s does not answer; waiting, %sat most %s", server, so_far, _in_words(limit_s))
                 told = int(waited_s // _TOLD_EVERY_S) + 1
-            time.sleep(min(pause_s * random.uniform(0.7, 1), limit_s - waited_s))
+            time.sleep(min(pause_s, limit_s - waited_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         else:
             if told:

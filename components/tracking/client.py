@@ -87,8 +87,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _patient(method: Callable[P, Answer]) -> Callable[P, Answer]:
     @wraps(method)
-    def ask(*arguments: P.args, **options: P.kwargs) -> Answer:
-        return patiently(lambda: method(*arguments, **options))
+    def ask(*arguments: P.args, **_options: P.kwargs) -> Answer:
+        return patiently(lambda: method(*arguments, **_options))
 
     return ask
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -106,3 +107,12 @@ def test_a_password_in_the_address_moves_out_of_it(
     assert runs.configure(tmp_path) == f"http://{place}" == mlflow.get_tracking_uri()
     assert ask() == "e"
     assert server.requests[-1]["Authorization"] == "Basic bWVAdGVhbTpodW50ZXIvMjI="
+
+
+def test_all_of_this_package_asks_through_the_door(root: Path) -> None:
+    around = [
+        path.name
+        for path in (root / "components" / "tracking").glob("*.py")
+        if "from mlflow import MlflowClient" in path.read_text() or "mlflow.MlflowClient" in path.read_text()
+    ]
+    assert sorted(around) == ["client.py", "writing.py"]  # the second writes for ranks, which never wait

@@ -90,10 +90,8 @@ def test_a_name_stands_once_at_a_number_of_images(tmp_path: Path) -> None:
         for images in (20, 30, 40):
             outbox.add_points({"loss": -1.0, "late": 2.0}, images)
             outbox.add_picture("samples", tmp_path / "pictures" / "a.png", images)
-        first, then = (
-            [("loss", 10.0, 10), ("loss", 20.0, 20), ("loss", 30.0, 30)],
-            [("late", 2.0, 20), ("late", 2.0, 30)],
-        )
+        first = [("loss", 10.0, 10), ("loss", 20.0, 20), ("loss", 30.0, 30)]
+        then = [("late", 2.0, 20), ("late", 2.0, 30)]
         assert points(outbox) == [*first, *then, ("loss", -1.0, 40), ("late", 2.0, 40)]
         assert [picture.images for picture, _ in outbox.pictures()] == [20, 30, 40]
         assert outbox.waiting() == 10
