@@ -85,3 +85,18 @@ def test_a_store_that_stays_away_ends_in_a_line_and_what_was_made_is_sent_later(
     assert made is not None
     assert there.find(Drawing, {"seed": 1}) is not None
     assert [path.name for path in made.path.parent.iterdir()] == [made.digest]
+
+
+def test_renewed_credentials_are_taken_up_and_expired_ones_end_in_a_line(s3, proxy):
+    body = b"<Error><Code>ExpiredToken</Code><Message>The token has expired</Message></Error>"
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+    expired = head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    storage = open_storage(s3)
+    proxy.faults += [lambda request, reply: expired]
+    storage.write_atomically("key", b"content")  # a new client reads profiles and token files again
+    assert storage.read_bytes("key") == b"content"
+    proxy.faults += [lambda request, reply: expired] * 2
+    with pytest.raises(
+        StorageError, match=r"/key: the store answered ExpiredToken: .*; the credentials have expired"
+    ):
+        storage.read_bytes("key")
