@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 
 from components.cores import threads_per_process
-from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, disk_is_full, outcome
+from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, outcome
 
-__all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "disk_is_full", "torchrun"]
+__all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "torchrun"]
 
 _GRACE_S = 20.0  # over torchrun's own 15 s for its ranks, under the 30 s that Prefect gives a cancelled flow
 _HUNG_GRACE_S = 5.0

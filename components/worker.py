@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError
 
 from components import distributed, launch, parent
 from components.data import Loader, ShardReader, ShardSet, decoded_pixels, read_corruption_set
@@ -19,6 +18,7 @@ from components.data.frozen import CorruptionSet
 from components.evaluation.measure import Evidence
 from components.evaluation.protocol import ScoreTable
 from components.jobs import EvaluateJob, Job, TrainJob
+from components.outcome import stopping_when_full
 from components.recipes.export import ModelCard, load_producer, write_export
 from components.recipes.recipe import PRODUCER
 from components.report import figures
@@ -44,7 +44,7 @@ def main() -> None:
         match job:
             case TrainJob():
                 stop_requested = distributed.install_stop_signal()  # at once, so that none is missed while starting
-                with distributed.process_group() as world, _folder_of_its_own(job), _stopping_when_full():
+                with distributed.process_group() as world, _folder_of_its_own(job), stopping_when_full(job.folder):
                     _train(job, world, stop_requested)
             case EvaluateJob():
                 with distributed.process_group() as world:
@@ -60,18 +60,6 @@ def _folder_of_its_own(job: TrainJob) -> Iterator[None]:
             stack.enter_context(lock)
         distributed.barrier()  # no rank looks for a checkpoint while another training may still write one
         yield
-
-
-@contextmanager
-def _stopping_when_full() -> Iterator[None]:
-    """Stop in a resumable state where nothing more can be written, instead of failing."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        if not launch.disk_is_full(error):
-            raise
-        words = f"{error}; resumable from the last checkpoint: make room and run the same command again"
-        raise launch.Stopped(words) from error
 
 
 def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:

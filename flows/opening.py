@@ -12,6 +12,7 @@ from components.artifacts import Store
 from components.config import RunConfig
 from components.data import ShardSet
 from components.launch import LaunchFailed
+from components.patience import patient_run
 from components.stages.night import Night
 from components.stages.nights import night_of, tracked_night
 from components.stages.site import Site
@@ -91,12 +92,13 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
     Raises:
         LaunchFailed: A model failed; raised at the end, after all that the others could do was done.
     """
-    workspace = Workspace.from_environment()
-    store = Store.open(run.store or workspace.default_store, workspace.cache)
-    store.remove_drafts()
-    uri = runs.configure(workspace.home)
-    naming.rename(f"{run.name} · {reason}")
     with ExitStack() as stack:
+        stack.enter_context(patient_run())
+        workspace = Workspace.from_environment()
+        store = Store.open(run.store or workspace.default_store, workspace.cache)
+        store.remove_drafts()
+        uri = runs.configure(workspace.home)
+        naming.rename(f"{run.name} · {reason}")
         here = Opened(run, Site(workspace, store, uri, run.name, progress=watcher.get()), reason, stack)
         yield here
         if here.failed:

@@ -28,6 +28,7 @@ from prefect.states import Completed, Scheduled
 
 from components.outcome import Stopped
 from components.parent import when_orphaned
+from components.patience import PatienceEndedError
 from flows import naming
 
 INTERRUPTIONS = 5
@@ -35,6 +36,7 @@ INTERRUPTIONS = 5
 RESUMABLE, AWAITING_TURN, SKIPPED = "Resumable", "AwaitingTurn", "Skipped"
 
 _AGAIN_S = 30.0
+_WAIT_FOR_SERVERS_S = 300.0
 _log = logging.getLogger(__name__)
 
 
@@ -46,8 +48,9 @@ class GivenUp(RuntimeError):  # noqa: N818 - says what happened
 def taken() -> Iterator[None]:
     """Hold the turn of a deployed run: wait for it, say who holds it, and give it back when asked to stop.
 
-    A run that stops on purpose (SIGTERM to its worker, a spent time budget, a full disk) ends up `Resumable`, a
-    scheduled state, and a worker continues it. Runs that no deployment made are left alone: a person continues those.
+    A run that stops on purpose (SIGTERM to its worker, a spent time budget, a full disk, a server long away)
+    ends up `Resumable`, a scheduled state, and a worker continues it. Runs that no deployment made are left alone: a
+    person continues those.
 
     Raises:
         GivenUp: The run was lost too often.
@@ -68,9 +71,12 @@ def taken() -> Iterator[None]:
     when_orphaned(_stop)
     try:
         yield
-    except Stopped as stop:
+    except (RuntimeError, OSError) as error:
+        again_in_s = error.again_in_s if isinstance(error, Stopped) else _WAIT_FOR_SERVERS_S
+        if not isinstance(error, Stopped) and not _for_want_of_a_server(error):
+            raise
         with get_client(sync_client=True) as client:
-            raise _ended(client, run, _again(RESUMABLE, str(stop), stop.again_in_s)) from stop
+            raise _ended(client, run, _again(RESUMABLE, str(error), again_in_s)) from error
     except TerminationSignal as asked:
         with get_client(sync_client=True) as client:
             now = client.read_flow_run(run.id).state
@@ -78,6 +84,13 @@ def taken() -> Iterator[None]:
                 raise
             words = "asked to stop; training wrote a checkpoint"
             raise _ended(client, run, _again(RESUMABLE, words, _AGAIN_S)) from asked
+
+
+def _for_want_of_a_server(error: BaseException | None) -> bool:
+    """Return whether a server was away for longer than a run waits; it has lost nothing and may go on later."""
+    while error is not None and not isinstance(error, PatienceEndedError):
+        error = error.__cause__
+    return error is not None
 
 
 def _deployed(client: SyncPrefectClient) -> FlowRun | None:

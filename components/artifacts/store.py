@@ -21,6 +21,7 @@ from components.artifacts.artifact import (
     read_manifest,
     write_manifest,
 )
+from components.outcome import stopping_when_full
 from components.section import digest_of
 from components.storage import FolderStorage, Storage, open_storage
 from components.storage.files import DRAFT, checked_key, draft_of, sync_folder, write_atomically
@@ -116,16 +117,20 @@ class Store:
             kind: The class of the artifact.
             inputs: All that determines the content: config sections, digests of earlier artifacts, a code version.
             write: Fills the empty folder it is given and returns the values of the kind's own fields.
+
+        Raises:
+            Stopped: The disk is full; nothing half written is left.
         """
         if (finished := self.find(kind, inputs)) is not None:
             return finished
         path = self.path_of(kind, inputs)
         draft = draft_of(path)
-        draft.mkdir(parents=True)
         try:
-            fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
-            write_manifest(draft, kind.__name__, path.name, inputs, fields)
-            _publish(draft, path)
+            with stopping_when_full(self.root):
+                draft.mkdir(parents=True)
+                fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
+                write_manifest(draft, kind.__name__, path.name, inputs, fields)
+                _publish(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return kind.read(path)
@@ -192,8 +197,11 @@ class SharedStore(Store):
     def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
         """Return the finished artifact of this digest, fetching and checking it if need be, or None."""
         path = self.root / kind.folder() / checked_key(digest)
-        if not (path / MANIFEST).is_file() and self.remote.exists(self._key(path, MANIFEST)):
-            self._fetch(path)
+        if not (path / MANIFEST).is_file():
+            if self.remote.exists(self._key(path, MANIFEST)):
+                self._fetch(path)
+        elif _unsent(path).exists():
+            self._share(path)
         return super().by_digest(kind, digest)
 
     def materialise(
@@ -202,8 +210,12 @@ class SharedStore(Store):
         """Return the artifact that `inputs` determine, and see that the shared store has it.
 
         Raises:
-            StorageError: The store cannot be reached. What was written is kept: the next call only sends it.
+            StorageError: The store cannot be reached. What was written is kept; the next call or `find` sends it.
         """
+        path = self.path_of(kind, inputs)
+        if not (path / MANIFEST).is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _unsent(path).touch()
         artifact = super().materialise(kind, inputs, write)
         self._share(artifact.path)
         return kind.read(artifact.path)
@@ -213,37 +225,47 @@ class SharedStore(Store):
 
     def _share(self, path: Path) -> None:
         key, content = self._key(path, MANIFEST), (path / MANIFEST).read_bytes()
+        written = False
         if not self.remote.exists(key):
             for name, facts in read_manifest(path)["files"].items():
                 self.remote.upload_file(path / name, self._key(path, f"{facts['sha256']}/{name}"))
-            if self.remote.put_if_absent(key, content):
-                return
-        if self.remote.read_bytes(key) != content:
+            written = self.remote.put_if_absent(key, content)
+        if not written and self.remote.read_bytes(key) != content:
             logging.getLogger(__name__).warning(
                 "%s: another machine made this artifact first, with other bytes; theirs is used", path.name
             )
             self._fetch(path, replace=True)
+        _unsent(path).unlink(missing_ok=True)
 
     def _fetch(self, path: Path, *, replace: bool = False) -> None:
         draft, old = draft_of(path), draft_of(path)
-        draft.mkdir(parents=True)
         try:
-            write_atomically(draft / MANIFEST, self.remote.read_bytes(self._key(path, MANIFEST)))
-            manifest = read_manifest(draft)
-            if manifest["digest"] != path.name:
-                raise ArtifactError(f"{self.place}: {path.name} holds the manifest of {manifest['digest']}")
-            files: dict[str, dict[str, Any]] = manifest["files"]
-            require_free(draft, sum(facts["bytes"] for facts in files.values()), f"to fetch {path.name}")
-            for name, facts in files.items():
-                target = draft / checked_key(name)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self.remote.download_file(self._key(path, f"{facts['sha256']}/{name}"), target, facts["sha256"])
+            with stopping_when_full(self.root):
+                self._copy(path, draft)
             if replace:
                 path.rename(old)
             _publish(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+    def _copy(self, path: Path, draft: Path) -> None:
+        draft.mkdir(parents=True)
+        write_atomically(draft / MANIFEST, self.remote.read_bytes(self._key(path, MANIFEST)))
+        manifest = read_manifest(draft)
+        if manifest["digest"] != path.name:
+            raise ArtifactError(f"{self.remote.url}: {path.name} holds the manifest of {manifest['digest']}")
+        files: dict[str, dict[str, Any]] = manifest["files"]
+        require_free(draft, sum(facts["bytes"] for facts in files.values()), f"to fetch {path.name}")
+        for name, facts in files.items():
+            target = draft / checked_key(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.remote.download_file(self._key(path, f"{facts['sha256']}/{name}"), target, facts["sha256"])
+
+
+def _unsent(path: Path) -> Path:
+    """Return the name of an empty file beside `path` that says: the shared store may not have it yet."""
+    return path.with_name(f".{path.name}.unsent")
 
 
 def _publish(draft: Path, path: Path) -> None:

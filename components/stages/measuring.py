@@ -1,7 +1,6 @@
 """Measuring: from a model, and from the baselines, to scores under one protocol."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from components.section import Section
 from components.stages.site import Site, run_job, tracked
 from components.stages.training import Checkpoint
 from components.tracking import runs
-from components.tracking.metrics import MlflowTracker
 
 TABLE = "scores.json"
 _EVALUATION_CODE = 2
@@ -57,9 +55,8 @@ def evaluate(
     with tracked(site, name, checkpoint.digest) as run_id:
         if runs.linked(run_id, "scores") == evaluated.scores.digest:
             return evaluated
-        with closing(MlflowTracker(None, run_id)) as tracker:
-            values = evaluated.table.values()
-            tracker.log_metrics({f"score/{metric}": value for metric, value in values.items()}, checkpoint.images)
+        values = {f"score/{metric}": value for metric, value in evaluated.table.values().items()}
+        runs.log_metrics(run_id, values, checkpoint.images)
         runs.log_files(run_id, evaluated.scores.path, "evaluation")
         runs.log_files(run_id, evaluated.baselines.path / TABLE, "evaluation/baselines")
         if corruptions is not None and model.evaluation.needs_corruption:

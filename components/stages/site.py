@@ -13,13 +13,18 @@ from typing import Any, Protocol
 from components import launch
 from components.artifacts import Store
 from components.jobs import Job
+from components.patience import PatienceEndedError, at_most
 from components.reporter import PROGRESS
 from components.section import digest_of
 from components.stages.night import Night
 from components.tracking import runs
+from components.tracking.client import TrackingError
 from components.training.config import ExecutionConfig
 from components.workspace import Workspace, processors
 
+_log = logging.getLogger(__name__)
+
+_BRIEFLY_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -142,18 +147,35 @@ def registered_name(run: str, model: str) -> str:
 
 @contextmanager
 def ending(run_id: str) -> Iterator[None]:
-    """End a tracking run as the block ends: finished, failed, or stopped in a state that can be resumed."""
-    status: runs.RunStatus = "KILLED"
+    """End a tracking run as the block ends: finished, failed, or stopped in a state that can be resumed.
+
+    An error of the block is never hidden by one of telling so. Where a person or Prefect waits for this process to end,
+    and where the tracking server was waited for in vain, it is waited for no longer.
+    """
     try:
         yield
-        status = "FINISHED"
     except launch.Stopped:
+        _report(run_id, "KILLED")
+        raise
+    except PatienceEndedError:
+        with at_most(_BRIEFLY_S):
+            _report(run_id, "FAILED")
         raise
     except Exception:
-        status = "FAILED"
+        _report(run_id, "FAILED")
         raise
-    finally:
+    except BaseException:  # an interrupt, or a cancelled flow
+        with at_most(_BRIEFLY_S):
+            _report(run_id, "KILLED")
+        raise
+    runs.finish_run(run_id)
+
+
+def _report(run_id: str, status: runs.RunStatus) -> None:
+    try:
         runs.finish_run(run_id, status)
+    except (PatienceEndedError, TrackingError) as error:
+        _log.warning("MLflow shows a run as going on that is %s: %s", status, error)
 
 
 def _show(stage: str, progress: Progress, line: str) -> None:

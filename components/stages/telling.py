@@ -14,6 +14,7 @@ from components.config import ModelConfig, RunConfig
 from components.data import CorruptionSet, ShardSet, read_corruption_set
 from components.evaluation.protocol import Protocol, Score, ScoreTable
 from components.recipes.export import read_card
+from components.redaction import redact_text
 from components.report import figures
 from components.report.content import (
     AreaBin,
@@ -44,7 +45,6 @@ from components.stages.promotion import Promotion
 from components.stages.site import Site
 from components.stages.training import Checkpoint
 from components.tracking.environment import environment_tags
-from components.tracking.redaction import redact_text
 from components.training.curve import read_curve
 
 _REFUSED_SHOWN = 20

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from mlflow import MlflowClient
-
 from components.tracking import seals
+from components.tracking.client import MlflowClient
 from components.tracking.packaging import SERVING, AlteredModelError, Delivery, fetch
 from components.tracking.standing import read_state
 

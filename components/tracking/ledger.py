@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from components.section import Section, canonical_json
+from components.tracking.client import MlflowClient
 
 LEDGER_FOR = "kintsugi.ledger_for"
 PROMOTIONS = "kintsugi-promotions"

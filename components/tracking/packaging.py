@@ -7,18 +7,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
 from PIL import Image
 
 from components.artifacts import sha256_of
 from components.section import canonical_json
+from components.tracking.client import MlflowClient, patiently
 from components.tracking.environment import installed_version
 from components.tracking.inspection import DATA, EXPORT_SUFFIXES, objection
 
@@ -87,7 +89,7 @@ def log_export(
         files = files_of(folder)
         client.log_model_artifacts(stored.model_id, str(folder))
     client.set_logged_model_tags(stored.model_id, {FILES_TAG: canonical_json(files).decode()})
-    client.log_outputs(run_id, [LoggedModelOutput(stored.model_id, step=0)])
+    _link_to_run(client, run_id, stored.model_id)
     client.finalize_logged_model(stored.model_id, LoggedModelStatus.READY)
     return Package(stored.model_id, files)
 
@@ -113,7 +115,8 @@ def fetch(model_id: str, files: dict[str, str], to: Path, loader_module: str = S
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
         draft = Path(scratch) / "model"
         draft.mkdir()
-        draft = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(draft)))
+        copy = partial(mlflow.artifacts.download_artifacts, f"models:/{model_id}", dst_path=str(draft))
+        draft = Path(patiently(copy))
         (draft / _WRITTEN_ON_DOWNLOAD).unlink(missing_ok=True)
         _compare(draft, files)
         _demand_harmless(draft, loader_module)
@@ -157,6 +160,16 @@ def _save(
         input_example=interface.example(),
         pip_requirements=requirements(),
     )
+
+
+def _link_to_run(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Make MLflow show the model as what the run made; it refuses a second time, as after an answer that got lost."""
+    try:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    except MlflowException:
+        outputs = client.get_run(run_id).outputs
+        if outputs is None or model_id not in {output.model_id for output in outputs.model_outputs}:
+            raise
 
 
 def _stored_before(client: MlflowClient, experiment_id: str, run_id: str, export_digest: str) -> Package | None:

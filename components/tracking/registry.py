@@ -6,14 +6,13 @@ What is true is in the promotion ledger and in version tags; MLflow's aliases ar
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlflow import MlflowClient
-
+from components.redaction import redact_text
 from components.tracking import seals, versions
 from components.tracking.cards import fact_tags, version_card
+from components.tracking.client import MlflowClient
 from components.tracking.delivery import Alias, download
 from components.tracking.ledger import Entry, LedgerError, append
 from components.tracking.packaging import SERVING, log_export
-from components.tracking.redaction import redact_text
 from components.tracking.standing import (
     ModelRecord,
     Standing,

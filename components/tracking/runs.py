@@ -8,18 +8,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import mlflow
 import numpy as np
 from filelock import FileLock
-from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
+from components.redaction import redact, redact_text
 from components.section import canonical_json
+from components.tracking.client import MlflowClient, TrackingError
 from components.tracking.environment import environment_tags
-from components.tracking.redaction import redact, redact_text
+from components.tracking.metrics import allowed
 from components.tracking.sqlite import sqlite_file, sqlite_uri
 
 logger = logging.getLogger(__name__)
@@ -41,9 +43,10 @@ def configure(home: Path) -> str:
     """Point MLflow at its store, make the store usable by many processes, and return its tracking URI.
 
     MLFLOW_TRACKING_URI wins if the user set it; otherwise runs are kept in HOME/mlflow.db and files in
-    HOME/mlartifacts. Processes started from here inherit the choice. The URI may hold a password: do not log it.
+    HOME/mlartifacts. Processes started from here inherit the choice. A name and a password in an http address move to
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for MLflow's messages repeat the address.
     """
-    stated = os.environ.get("MLFLOW_TRACKING_URI", "")
+    stated = _without_userinfo(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if not stated or stated == os.environ.get(_OUR_DEFAULT):
         stated = sqlite_uri(home.resolve() / "mlflow.db")
         os.environ[_OUR_DEFAULT] = stated
@@ -91,22 +94,20 @@ def open_run(
 
 
 def finish_run(run_id: str, status: RunStatus = "FINISHED") -> None:
-    """End a run: FINISHED, FAILED, or KILLED for one that was stopped and can be resumed."""
-    MlflowClient().set_terminated(run_id, status)
+    """End a run: FINISHED, FAILED, or KILLED for one that was stopped and can be resumed.
+
+    Raises:
+        TrackingError: MLflow refused it.
+    """
+    try:
+        MlflowClient().set_terminated(run_id, status)
+    except MlflowException as error:
+        raise TrackingError(f"run {run_id} could not be ended as {status}: {redact_text(error.message)}") from error
 
 
 def link_run(run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags `kintsugi.NAME` that tie a run to artifacts, flow runs, model versions or pages."""
     _set_tags(MlflowClient(), run_id, {f"kintsugi.{name.removeprefix('kintsugi.')}": v for name, v in tags.items()})
-
-
-def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
-    """Write numbers by name at `images` seen, waiting for the server; those that are not finite are left out."""
-    now_ms = int(time.time() * 1000)
-    points = [Metric(name, value, now_ms, images) for name, value in values.items() if math.isfinite(value)]
-    client = MlflowClient()
-    for chunk in _chunks(points):
-        client.log_batch(run_id, metrics=chunk)
 
 
 def describe(run_id: str, markdown: str) -> None:
@@ -164,6 +165,16 @@ def log_text(run_id: str, name: str, text: str) -> None:
     MlflowClient().log_text(run_id, redact_text(text), name)
 
 
+def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
+    """Keep numbers by name, at `images` seen; what is not finite is left out, and so is what the run says already."""
+    client, now_ms = MlflowClient(), int(time.time() * 1000)
+    known = client.get_run(run_id).data.metrics
+    named = {allowed(name): value for name, value in values.items() if math.isfinite(value)}
+    fresh = [Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value]
+    for chunk in _chunks(fresh):
+        client.log_batch(run_id, metrics=chunk)
+
+
 def log_image(run_id: str, name: str, image: NDArray[np.uint8], images: int) -> None:
     """Add an RGB image of shape (height, width, 3) to the run's image grid, at the slider's place `images` seen."""
     MlflowClient().log_image(run_id, image, key=name, step=images, synchronous=True)
@@ -188,6 +199,18 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
         number = "" if found is None else f": mlflow experiments restore --experiment-id {found.experiment_id}"
         raise ValueError(f"the MLflow experiment {name!r} was deleted; restore it{number}")
     return str(found.experiment_id)
+
+
+def _without_userinfo(uri: str) -> str:
+    parts = urlsplit(uri)
+    userinfo, found, place = parts.netloc.rpartition("@")
+    if not found or parts.scheme not in {"http", "https"}:
+        return uri
+    name, _, password = userinfo.partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(name)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    os.environ["MLFLOW_TRACKING_URI"] = bare = urlunsplit(parts._replace(netloc=place))
+    return bare
 
 
 def _create_tables(database: Path) -> None:

@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from components.section import Section, canonical_json
+from components.tracking.client import MlflowClient
 from components.tracking.ledger import LedgerError, write_once
 from components.tracking.packaging import FILES_TAG, AlteredModelError, Package
 from components.tracking.standing import State

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from components.section import Section
 from components.tracking.cards import model_card
+from components.tracking.client import MlflowClient
 from components.tracking.ledger import PROMOTIONS, History, LedgerError, create_ledger, ledger_params, replay
 from components.tracking.runs import find_or_create_experiment
 from components.tracking.versions import Version, all_versions, is_plain, one_of
@@ -154,7 +154,9 @@ def find_or_create_model(client: MlflowClient, name: str, family: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        client.delete_run(ledger)
+        known = _find_model(client, name)
+        if known is None or _ledger_of(known) != ledger:  # else it is ours, and the first answer got lost
+            client.delete_run(ledger)
 
 
 def _find_model(client: MlflowClient, name: str) -> RegisteredModel | None:

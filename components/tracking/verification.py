@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from components.tracking import seals, versions
+from components.tracking.client import MlflowClient
 from components.tracking.ledger import LedgerError
 from components.tracking.packaging import SERVING, AlteredModelError, Package, fetch
 from components.tracking.standing import State, read_state

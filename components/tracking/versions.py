@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from typing import Self
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
+from components.redaction import redact, redact_text
 from components.section import canonical_json
 from components.tracking.cards import HEADLINE, headline
+from components.tracking.client import MlflowClient, patiently
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Package
-from components.tracking.redaction import redact, redact_text
 
 DUPLICATE_OF = "kintsugi.duplicate_of"
 
@@ -215,7 +215,7 @@ def read_score_table(version: Version) -> str | None:
     if file is None:
         return None
     try:
-        table: str = mlflow.artifacts.load_text(f"runs:/{version.run_id}/{file}")
+        table: str = patiently(lambda: mlflow.artifacts.load_text(f"runs:/{version.run_id}/{file}"))
     except (MlflowException, OSError) as error:
         raise AlteredModelError(f"{version.name} {version.number}: its score table {file} is missing") from error
     if _sha256(table) != version.tags[_TABLE_SHA256]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.tracking.redaction import redact, redact_text
+from components.redaction import redact, redact_text
 
 
 @pytest.mark.parametrize(
