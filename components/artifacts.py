@@ -119,7 +119,11 @@ class Store:
 
     def find(self, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
         """Return the finished artifact that `inputs` determine, or None."""
-        path = self.path_of(kind, inputs)
+        return self.by_digest(kind, self.path_of(kind, inputs).name)
+
+    def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
+        """Return the finished artifact of this digest, which a record or another artifact names, or None."""
+        path = self.root / kind.folder() / checked_key(digest)
         return kind.read(path) if (path / MANIFEST).is_file() else None
 
     def materialise(
@@ -172,12 +176,12 @@ class SharedStore(Store):
         """Return the shared store's growing list of records called `name`."""
         return Records(self.remote, f"records/{checked_key(name)}")
 
-    def find(self, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
-        """Return the finished artifact that `inputs` determine, fetching and checking it if need be, or None."""
-        path = self.path_of(kind, inputs)
+    def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
+        """Return the finished artifact of this digest, fetching and checking it if need be, or None."""
+        path = self.root / kind.folder() / checked_key(digest)
         if not (path / MANIFEST).is_file() and self.remote.exists(self._key(path, MANIFEST)):
             self._fetch(path)
-        return super().find(kind, inputs)
+        return super().by_digest(kind, digest)
 
     def materialise(
         self, kind: type[Kind], inputs: Mapping[str, Any], write: Callable[[Path], Mapping[str, Any]]

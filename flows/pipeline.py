@@ -11,13 +11,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from components.data import CorruptionSet, ShardSet
+from components.data import ShardSet
 from components.section import Section
 from components.stages import measuring, preparation, promotion, publishing, training
+from components.stages.chapters import Chapter
 from components.stages.measuring import Evaluated
+from components.stages.preparation import EvaluationSets
 from components.stages.promotion import Promotion
 from components.stages.publishing import Page
-from components.stages.telling import Chapter
 from components.stages.training import Checkpoint
 from flows import showing
 from flows.opening import opened
@@ -27,7 +28,7 @@ class Prepared(Section):
     """What every model is trained and judged on."""
 
     shards: ShardSet
-    corruptions: CorruptionSet | None
+    sets: EvaluationSets
 
 
 def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") -> bool:  # noqa: ARG001 - Prefect's signature
@@ -38,9 +39,9 @@ def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") 
 shard = task(name="shard", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
     preparation.shard
 )
-corrupt = task(name="corrupt", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
-    preparation.corrupt
-)
+evaluation_sets = task(
+    name="evaluation sets", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE
+)(preparation.evaluation_sets)
 # No retries: the stage itself launches lost processes again, and gives up for a reason.
 train_model = task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)(training.train)
 evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=1, cache_policy=NO_CACHE)(
@@ -52,11 +53,12 @@ write_page = task(name="write page", retries=1, cache_policy=NO_CACHE)(publishin
 
 @flow(name="prepare")
 def prepare(config: Path, overrides: tuple[str, ...] = ()) -> Prepared:
-    """Return shards and frozen evaluation set, making only what the store lacks."""
+    """Return shards and evaluation sets, making only what the store lacks."""
     with opened(config, overrides) as here:
-        shards = shard(here.run.dataset, here.site)
-        corruptions = corrupt(shards, here.run.corruption, here.run.seed, here.site) if here.run.corruption else None
-        return Prepared(shards=shards, corruptions=corruptions)
+        run = here.run
+        shards = shard(run.dataset, here.site)
+        sets = evaluation_sets(run.name, run.evaluation_set, run.dataset, run.corruption, run.seed, shards, here.site)
+        return Prepared(shards=shards, sets=sets)
 
 
 @flow(name="train")
@@ -85,9 +87,7 @@ def evaluate(
         run = here.run
         evaluated = here.each(
             checkpoints,
-            lambda name: evaluate_model(
-                name, run.models[name], checkpoints[name], data.shards, data.corruptions, run.seed, here.site
-            ),
+            lambda name: evaluate_model(name, run.models[name], checkpoints[name], data.sets, run.seed, here.site),
         )
         for name, scores in evaluated.items():
             showing.show_scores(run.name, name, scores.table)
@@ -111,7 +111,7 @@ def promote(
         promotions = {}
         for name in scores:
             candidate = promotion.Candidate(name, run.models[name], checkpoints[name], scores[name])
-            promotions[name] = promote_model(candidate, data.shards, data.corruptions, run.seed, here.site)
+            promotions[name] = promote_model(candidate, data.shards, data.sets, run.seed, here.site)
             showing.show_promotion(promotions[name])
         return promotions
 
@@ -138,7 +138,7 @@ def publish(
         }
         failed = {name: str(error) for name, error in here.failed.items()}
         command = publishing.command(config, overrides)
-        page = write_page(run, data.shards, data.corruptions, told, failed, command, here.site)
+        page = write_page(run, data.shards, data.sets, told, failed, command, here.site)
         here.page = publishing.page_path(page, here.site)
         showing.show_page(run.name, page)
         return page

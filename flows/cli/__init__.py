@@ -9,7 +9,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError
 
 from components.outcome import Stopped
-from flows.cli import dashboards, doctor, pipeline, registry, use
+from flows.cli import dashboards, doctor, pipeline, registry, use, yardstick
 
 app = App(
     name="kintsugi",
@@ -17,7 +17,7 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
 )
-for commands in (pipeline.app, registry.app, use.app, dashboards.app, doctor.app):
+for commands in (pipeline.app, yardstick.app, registry.app, use.app, dashboards.app, doctor.app):
     app.update(commands)
 
 
