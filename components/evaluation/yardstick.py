@@ -129,7 +129,8 @@ def begin(
     def serves(known: Record) -> bool:
         return known.get("dataset") == record["dataset"] and known.get("shards") not in strangers
 
-    return yardsticks(store, run)[_records(store, run).append(record, same=serves) - 1]
+    number = _records(store, run).append(record, same=serves)
+    return yardsticks(store, run)[number - 1]
 
 
 def renew(store: Store, run: str, dataset: DatasetConfig, shards: ShardSet, *, by: str, reason: str) -> Yardstick:

@@ -1,6 +1,6 @@
 """From the models of several runs to score tables: a table for each set of held-out images that any was measured on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.report.content import Ground, Measure, ModelCard, Record, Subject
@@ -41,7 +41,7 @@ def boards_of(cards: Mapping[str, ModelCard]) -> tuple[Board, ...]:
         if card.fresh is not None:
             _seat(sittings, run, card.fresh.ground, card.fresh.subjects)
     sittings.sort(key=lambda one: -len(one.scored))  # stable: what decides stays before what is fresh
-    return tuple(_board(one) for one in sittings)
+    return tuple(_board(one, [run for run in cards if run in one.scored]) for one in sittings)
 
 
 def _seat(sittings: list[_Sitting], run: str, ground: Ground | None, subjects: tuple[Subject, ...]) -> None:
@@ -58,24 +58,24 @@ def _seat(sittings: list[_Sitting], run: str, ground: Ground | None, subjects: t
     sittings.append(joined)
 
 
-def _board(sitting: _Sitting) -> Board:
-    everyone = [subject for _, subjects in sitting.scored.values() for subject in subjects]
+def _board(sitting: _Sitting, runs: Sequence[str]) -> Board:
+    everyone = [subject for run in runs for subject in sitting.scored[run][1]]
     models = [
         subject.model_copy(update={"name": run})
-        for run, (_, subjects) in sitting.scored.items()
-        for subject in subjects
+        for run in runs
+        for subject in sitting.scored[run][1]
         if subject.role == "model"
     ]
-    champions = [subject for subject in everyone if subject.role == "champion"] if len(sitting.scored) == 1 else []
+    champions = [subject for subject in everyone if subject.role == "champion"] if len(runs) == 1 else []
     subjects = (*models, *champions, *_baselines(everyone))
-    grounds = [ground for ground, _ in sitting.scored.values() if ground is not None]
+    grounds = [ground for run in runs if (ground := sitting.scored[run][0]) is not None]
     ground = next((one for one in grounds if one.is_pinned), next(iter(grounds), None))
     if ground is None:
         heading, note = "Scores", ""
     elif ground.is_pinned:
         heading, note = f"Scores on {ground.name}", f"{ground.facts}."
     else:
-        heading, note = f"Scores on the data of {', '.join(sitting.scored)}", f"{ground.facts}; they decided nothing."
+        heading, note = f"Scores on the data of {' and '.join(runs)}", f"{ground.facts}; they decided nothing."
     return Board(heading=heading, note=note, subjects=subjects, rows=score_rows(subjects))
 
 

@@ -23,7 +23,7 @@ def test_every_other_flow_alone_returns_what_publish_has_made(published, carry_o
         carry_out(flow, published.home, vae_only).result
         for flow in (pipeline.prepare, pipeline.train, pipeline.evaluate, pipeline.promote)
     )
-    assert prepared.corruptions is None
+    assert prepared.sets.yardstick.corruptions is None
     assert prepared.shards.accepted == sum(split.samples for split in prepared.shards.splits.values())
     assert list(trained) == list(evaluated) == list(promoted) == ["vae"]
     assert trained["vae"].images == 1600
@@ -34,6 +34,6 @@ def test_every_other_flow_alone_returns_what_publish_has_made(published, carry_o
 
 def test_prepare_alone_in_a_new_workspace_trains_nothing(carry_out, mini, launches, tmp_path):
     run = carry_out(pipeline.prepare, tmp_path, mini)
-    assert run.result.corruptions.samples == 32
+    assert run.result.sets.yardstick.corruptions.samples == 32
     assert launches(tmp_path) == set()
     assert not list((tmp_path / "store").glob("checkpoint/*"))

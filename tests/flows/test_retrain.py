@@ -67,7 +67,7 @@ def test_retraining_completes_all_stages_in_order(retrained, stages):
 
 def test_each_stage_runs_one_task_per_model(stages):
     names = {name: [run.name for run in task_runs_of(flow.id, 1 if name == "publish" else 2)] for name, flow in stages}
-    assert [name.split("-")[0] for name in names["prepare"]] == ["shard", "corrupt"]
+    assert [name.split("-")[0] for name in names["prepare"]] == ["shard", "evaluation sets"]
     for stage in ("train", "evaluate", "promote"):
         assert names[stage] == [f"{stage} vae", f"{stage} inpainter"]
     assert [name.split("-")[0] for name in names["publish"]] == ["write page"]
