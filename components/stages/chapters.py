@@ -108,7 +108,7 @@ def _judged(scores: Scores, champion: Scores | None) -> Iterator[Subject]:
 
 def _ground(judged_on: EvaluationSet, model: ModelConfig) -> Ground:
     damaged = judged_on.corruptions if model.evaluation.needs_corruption else None
-    facts = judged_on.facts if damaged is None else f"{damaged.samples:,} of them damaged, of {judged_on.facts}"
+    facts = judged_on.facts if damaged is None else f"{damaged.samples:,} damaged, of {judged_on.facts}"
     return Ground(name=judged_on.name, facts=facts, is_pinned=judged_on.pinned is not None)
 
 

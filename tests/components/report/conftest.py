@@ -127,13 +127,13 @@ def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, siz
         ),
         ground=Ground(
             name="evaluation set 2",
-            facts="512 of them damaged, of 620 held-out images of 64 px, pinned 2026-11-03 by ann",
+            facts="512 damaged, of 620 held-out images of 64 px, pinned 2026-11-03 by ann",
             is_pinned=True,
         ),
         fresh=FreshScores(
             ground=Ground(
                 name="today's data",
-                facts="512 of them damaged, of 811 held-out images of 64 px, of the night's own data",
+                facts="512 damaged, of 811 held-out images of 64 px, of the night's own data",
                 is_pinned=False,
             ),
             subjects=(

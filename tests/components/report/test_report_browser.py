@@ -120,7 +120,7 @@ def test_the_page_shows_what_decides_and_beside_it_todays_data(pages, browser):
     decided, fresh = section.locator("table.scores").all()[:2]
     assert decided.locator("tbody tr").first.locator("td").count() == 6
     assert fresh.locator("tbody tr").first.locator("td").count() == 2
-    assert "512 of them damaged, of 811 held-out images" in section.inner_text()
+    assert "512 damaged, of 811 held-out images" in section.inner_text()
     assert "They decide nothing" in section.inner_text()
     tab.close()
 
