@@ -243,6 +243,7 @@ def _evaluate(job: EvaluateJob, world: distributed.World) -> None:
         seed=job.seed,
         device=world.device,
         cache=job.cache,
+        images=job.images,
     )
     if job.export is None:
         measured = job.evaluation.measure_baselines(evidence)

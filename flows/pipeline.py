@@ -14,12 +14,13 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from components.config import RunConfig, load
-from components.data import CorruptionSet, ShardSet
+from components.data import ShardSet
 from components.stages import measuring, nights, preparation, promotion, publishing, training
+from components.stages.chapters import Chapter
 from components.stages.measuring import Evaluated
+from components.stages.preparation import EvaluationSets
 from components.stages.promotion import Promotion
 from components.stages.publishing import Page
-from components.stages.telling import Chapter
 from components.stages.training import Checkpoint
 from flows import showing, turn
 from flows.opening import opened
@@ -32,7 +33,7 @@ class Outcome:
     """What a run has made; what comes after its last stage is empty, or missing as the page is."""
 
     shards: ShardSet
-    corruptions: CorruptionSet | None
+    sets: EvaluationSets
     trained: dict[str, Checkpoint] = field(default_factory=dict)
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
     promoted: dict[str, Promotion] = field(default_factory=dict)
@@ -47,9 +48,9 @@ def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") 
 shard = task(name="shard", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
     preparation.shard
 )
-corrupt = task(name="corrupt", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
-    preparation.corrupt
-)
+evaluation_sets = task(
+    name="evaluation sets", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE
+)(preparation.evaluation_sets)
 # No retries: the stage itself launches lost processes again, and gives up for a reason.
 train_model = task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)(training.train)
 evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=1, cache_policy=NO_CACHE)(
@@ -80,12 +81,12 @@ def retrain(
         run: The whole configuration, to be used instead of the file.
     """
     with turn.taken(), opened(content := run or load(config, overrides), reason) as here:
-        outcome = Outcome(here.shards(lambda: shard(content.dataset, here.site)), None)
-        shards, seed = outcome.shards, content.seed
+        shards, seed = here.shards(lambda: shard(content.dataset, here.site)), content.seed
         here.begin(shards)
-        if content.corruption is not None:
-            outcome.corruptions = corrupt(shards, content.corruption, seed, here.site)
-        frozen = outcome.corruptions
+        sets = evaluation_sets(
+            content.name, content.evaluation_set, content.dataset, content.corruption, seed, shards, here.site
+        )
+        outcome = Outcome(shards, sets)
         if until == "prepare":
             return outcome
 
@@ -98,9 +99,7 @@ def retrain(
 
         outcome.evaluated = here.each(
             outcome.trained,
-            lambda name: evaluate_model(
-                name, content.models[name], outcome.trained[name], shards, frozen, seed, here.site
-            ),
+            lambda name: evaluate_model(name, content.models[name], outcome.trained[name], sets, seed, here.site),
         )
         showing.show_scores(content.name, outcome.evaluated)
         if until == "evaluate":
@@ -108,7 +107,7 @@ def retrain(
 
         for name, evaluated in outcome.evaluated.items():
             candidate = promotion.Candidate(name, content.models[name], outcome.trained[name], evaluated)
-            outcome.promoted[name] = promote_model(candidate, shards, frozen, seed, here.site)
+            outcome.promoted[name] = promote_model(candidate, shards, sets, seed, here.site)
         showing.show_promotions(outcome.promoted)
         if until == "promote":
             return outcome
@@ -119,7 +118,7 @@ def retrain(
         }
         failed = {name: str(error) for name, error in here.failed.items()}
         command = publishing.command(config, overrides)
-        outcome.page = write_page(content, shards, frozen, told, failed, command, here.site)
+        outcome.page = write_page(content, shards, sets, told, failed, command, here.site)
         here.page = publishing.page_path(outcome.page, here.site).as_uri()
         record(outcome.evaluated, outcome.promoted, outcome.page, here.site)
         showing.show_page(content.name, outcome.page)

@@ -8,14 +8,16 @@ from typing import Any
 
 from components.artifacts import Artifact, write_atomically
 from components.config import RunConfig
-from components.data import CorruptionSet, ShardSet
+from components.data import ShardSet
 from components.report.content import PageContent
 from components.report.index import rebuild_index
 from components.report.page import write_page
+from components.stages.chapters import Chapter
+from components.stages.preparation import EvaluationSets
 from components.stages.site import Site
-from components.stages.telling import Chapter, told
+from components.stages.telling import told
 
-_PAGE_CODE = 2
+_PAGE_CODE = 3
 """Version of what the page shows; raise it when equal runs should get another page."""
 
 
@@ -29,7 +31,7 @@ class Page(Artifact):
 def publish(
     run: RunConfig,
     shards: ShardSet,
-    corruptions: CorruptionSet | None,
+    sets: EvaluationSets,
     chapters: Mapping[str, Chapter],
     failed: Mapping[str, str],
     command_line: str,
@@ -40,7 +42,7 @@ def publish(
     Args:
         run: What was asked for.
         shards: What the models were trained on.
-        corruptions: What they were judged on, if it was damaged images.
+        sets: What they were judged on.
         chapters: What there is to tell of each model.
         failed: Why there is nothing to tell of the others, by name.
         command_line: What makes the run again.
@@ -50,7 +52,7 @@ def publish(
         "code": _PAGE_CODE,
         "run": run,
         "shards": shards.digest,
-        "corruption": corruptions.digest if corruptions else None,
+        "judged_on": [sets.yardstick.name, *(one.digest for one in (sets.yardstick, sets.fresh) if one)],
         "models": {name: chapter.identity for name, chapter in chapters.items()},
         "failed": dict(failed),
         "command": command_line,
@@ -58,7 +60,7 @@ def publish(
 
     def write(draft: Path) -> Mapping[str, Any]:
         finished = datetime.now(UTC)
-        content = told(run, shards, corruptions, list(chapters.values()), failed, command_line, finished, site)
+        content = told(run, shards, sets, list(chapters.values()), failed, command_line, finished, site)
         write_page(content, draft / "page.html")
         (draft / "page.json").write_text(content.model_dump_json())
         _keep_pictures(content, draft / "pictures")

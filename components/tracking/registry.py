@@ -143,6 +143,11 @@ def score_table(name: str, version: int) -> str | None:
     return versions.read_score_table(versions.read_version(MlflowClient(), name, version))
 
 
+def run_of(name: str, version: int) -> str:
+    """Return the id of the run that trained a version."""
+    return versions.read_version(MlflowClient(), name, version).run_id
+
+
 def record_decision(
     name: str, version: int, verdict: str, reasons: Sequence[str], *, judged_against: int | None
 ) -> None:

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError
 
 from components.outcome import Stopped
 from components.redaction import redact_text
-from flows.cli import dashboards, doctor, pipeline, registry, service, use
+from flows.cli import dashboards, doctor, pipeline, registry, service, use, yardstick
 
 app = App(
     name="kintsugi",
@@ -19,7 +19,15 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
 )
-for commands in (pipeline.app, registry.app, use.app, service.app, dashboards.app, doctor.app):
+for commands in (
+    pipeline.app,
+    yardstick.app,
+    registry.app,
+    use.app,
+    service.app,
+    dashboards.app,
+    doctor.app,
+):
     app.update(commands)
 
 

@@ -20,7 +20,7 @@ def test_every_earlier_stage_returns_what_the_whole_run_has_made(published, carr
     prepared, trained, evaluated, promoted = (
         carry_out(published.home, vae_only, until=stage).result for stage in ("prepare", "train", "evaluate", "promote")
     )
-    assert prepared.corruptions is None
+    assert prepared.sets.yardstick.corruptions is None
     assert prepared.shards.accepted == sum(split.samples for split in prepared.shards.splits.values())
     assert list(trained.trained) == list(evaluated.evaluated) == list(promoted.promoted) == ["vae"]
     assert prepared.trained == trained.evaluated == evaluated.promoted == {}
@@ -33,6 +33,6 @@ def test_every_earlier_stage_returns_what_the_whole_run_has_made(published, carr
 
 def test_preparing_alone_in_a_new_workspace_trains_nothing(carry_out, mini, launches, tmp_path):
     run = carry_out(tmp_path, mini, until="prepare")
-    assert run.result.corruptions.samples == 32
+    assert run.result.sets.yardstick.corruptions.samples == 32
     assert launches(tmp_path) == set()
     assert not list((tmp_path / "store").glob("checkpoint/*"))

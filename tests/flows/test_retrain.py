@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 
 ORDER = [
     "shard",
-    "corrupt",
+    "evaluation sets",
     *("train vae", "train inpainter"),
     *("evaluate vae", "evaluate inpainter"),
     *("promote vae", "promote inpainter"),
