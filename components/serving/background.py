@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from components.serving.refusal import Refusal
 from components.serving.settings import Limits
@@ -150,25 +150,36 @@ class Refresher:
 
 def in_thread(work: Callable[[], Result]) -> "asyncio.Future[Result]":
     """Start `work` in a thread that does not keep the process from ending, and return its outcome to come."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[Result] = loop.create_future()
-
-    def settle(result: Result | None, error: Exception | None) -> None:
-        if outcome.cancelled():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)  # type: ignore[arg-type]
+    settling = _Settling[Result](asyncio.get_running_loop())
 
     def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except Exception as error:  # handed on to whoever awaits
-            failure = error
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, failure)
+        with settling:
+            settling.result = work()
 
     threading.Thread(target=run, daemon=True).start()
-    return outcome
+    return settling.outcome
+
+
+class _Settling(Generic[Result]):
+    """Around work in a thread: hands its result or exception to whoever awaits the outcome in the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.outcome: asyncio.Future[Result] = loop.create_future()
+        self.result: Result | None = None
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._settle, error)
+        return isinstance(error, Exception)
+
+    def _settle(self, error: BaseException | None) -> None:
+        if self.outcome.cancelled():
+            return
+        if error is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(self.result)  # type: ignore[arg-type]
