@@ -47,7 +47,7 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
         notes = [*_note("The registry", champions.refresher), *_note("The artifact store", pages.refresher)]
         return HTMLResponse(service_page(entries, models, notes), headers={"Content-Security-Policy": _OURS})
 
-    @routes.get("/pages/{file}")
+    @routes.get("/pages/{file:path}")
     async def page(file: str) -> HTMLResponse:
         listed = await pages.find(file)
         content = await workers.run(lambda _deadline: pages.html(listed))

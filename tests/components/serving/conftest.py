@@ -1,5 +1,6 @@
 """A real registry with tiny models, a store with pages, and the service on a free port of loopback."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -46,12 +47,24 @@ FAMILIES = {
 }
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, whose tables are made once for all tests."""
+    home = tmp_path_factory.mktemp("migrated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
+        runs.configure(home)
+    return home / "mlflow.db"
+
+
 @pytest.fixture
-def workspace(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def workspace(home: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A configured home with an empty registry."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
     workspace = Workspace.from_environment()
+    shutil.copy(migrated, home / "mlflow.db")
     runs.configure(home)
     yield workspace
     monkeypatch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
