@@ -30,13 +30,14 @@ def start(home, tmp_path) -> Iterator[object]:
 
     def begin(*arguments: str, **more: str) -> tuple["subprocess.Popen[str]", str]:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("KINTSUGI_", "MLFLOW_TRACKING"))}
-        process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=(tmp_path / "stderr").open("w"),
-            text=True,
-            env={**kept, "KINTSUGI_HOME": str(home), **more},
-        )
+        with (tmp_path / "stderr").open("w") as stderr:
+            process = subprocess.Popen(
+                [*COMMAND, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**kept, "KINTSUGI_HOME": str(home), **more},
+            )
         started.append(process)
         return process, process.stdout.readline().strip()
 
