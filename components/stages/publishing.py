@@ -1,10 +1,12 @@
 """Publishing: the page that shows a run to people, and the index of all pages of this machine."""
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from components.artifacts import Artifact, write_atomically
 from components.config import RunConfig
@@ -73,8 +75,30 @@ def publish(
 
 
 def page_path(page: Page, site: Site) -> Path:
-    """Return where people open the page."""
-    return site.workspace.pages / f"{page.name}-{page.digest[:8]}.html"
+    """Return where people of this machine open the page."""
+    return site.workspace.pages / file_name(page)
+
+
+def page_url(page: Page) -> str | None:
+    """Return the page's address for people of other machines; None unless KINTSUGI_URL names a `kintsugi serve`.
+
+    Raises:
+        ValueError: KINTSUGI_URL is no http or https address, or holds a password, which links must not spread.
+    """
+    base = os.environ.get("KINTSUGI_URL", "")
+    if not base:
+        return None
+    parts = urlsplit(base)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("KINTSUGI_URL: expected the address of kintsugi serve, such as http://host:5001")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("KINTSUGI_URL: expected an address without user, password, ? and #")
+    return f"{base.rstrip('/')}/pages/{quote(file_name(page), safe='')}"
+
+
+def file_name(page: Page) -> str:
+    """Return the page's file name, which is also the last part of its address."""
+    return f"{page.name}-{page.digest[:8]}.html"
 
 
 def command(config: Path, overrides: Sequence[str]) -> str:

@@ -148,7 +148,8 @@ class Proxy:
             threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # closed before
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _pass_on(self, client: socket.socket) -> None:
