@@ -24,14 +24,35 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _settings(file: Path | None) -> Settings:
+    return Settings.read(file) if file else Settings.from_environment()
+
+
+def _known(service: str, *others: str) -> str:
+    from infra.team.services import SERVICES
+
+    if service not in (known := (*SERVICES, *others)):
+        raise ValueError(f"{service}: no such service; there are {', '.join(known)}")
+    return service
+
+
+@app.command(name="settings")
+def make_settings(*, settings: File = DEFAULT_FILE) -> None:
+    """Make the settings file with new passwords, if there is none; `up` does so, too."""
+    if settings.exists():
+        say(f"{settings}: there already, and left as it is")
+    else:
+        generate(settings)
+        say(f"{settings}: made, with new passwords; only you may read it")
+
+
 @app.command
 def up(*, settings: File = DEFAULT_FILE) -> None:
     """Bring all servers up and wait until they answer; the first time makes the settings file and the data folder."""
     from infra.team import lifecycle
 
     if not settings.exists():
-        generate(settings)
-        say(f"{settings}: made, with new passwords; only you may read it")
+        make_settings(settings=settings)
     read = Settings.read(settings)
     lifecycle.up(read, say)
     for name in ("prefect", "mlflow", "serve", "s3"):
@@ -45,6 +66,14 @@ def down(*, settings: File = DEFAULT_FILE) -> None:
     from infra.team import lifecycle
 
     lifecycle.down(Settings.read(settings), say)
+
+
+@app.command
+def restart(service: str, *, settings: File = DEFAULT_FILE) -> None:
+    """Stop one service, start it again, and wait until it answers."""
+    from infra.team import lifecycle
+
+    lifecycle.restart(Settings.read(settings), _known(service), say)
 
 
 @app.command
@@ -116,12 +145,7 @@ def person(
 @app.command
 def logs(service: str, *, settings: File = DEFAULT_FILE) -> None:
     """Follow the log of a service, until Ctrl-C."""
-    from infra.team.services import SERVICES
-
-    known = (*SERVICES, "deploy", "supervisor")
-    if service not in known:
-        raise ValueError(f"{service}: no such service; there are {', '.join(known)}")
-    path = Settings.read(settings).logs / f"{service}.log"
+    path = Settings.read(settings).logs / f"{_known(service, 'deploy', 'supervisor')}.log"
     os.execvp("tail", ["tail", "-n", "40", "-F", str(path)])
 
 
@@ -131,11 +155,20 @@ def start(service: str, *, settings: File | None = None) -> None:
     from infra.team import leftovers
     from infra.team.services import SERVICES
 
-    read = Settings.read(settings) if settings else Settings.from_environment()
-    os.environ[SERVICE] = service
+    read = _settings(settings)
+    os.environ[SERVICE] = _known(service)
     if MARK in os.environ:
         leftovers.end(leftovers.find(read.home, service), SERVICES[service].stop_wait_s)
     SERVICES[service].program(read).become()
+
+
+@app.command(show=False)
+def ask(service: str, *, settings: File | None = None) -> None:
+    """Ask a service as its clients do; exit code 1 if it does not answer."""
+    from infra.team import answers
+
+    if wrong := answers.complaint(_settings(settings), _known(service)):
+        raise RuntimeError(f"{service}: {wrong}")
 
 
 @app.command(show=False)
@@ -143,7 +176,7 @@ def prepare(*, settings: File | None = None) -> None:
     """Make the bucket, MLflow's accounts and Prefect's deployments, in servers that are up."""
     from infra.team import lifecycle
 
-    lifecycle.prepare(Settings.read(settings) if settings else Settings.from_environment(), say)
+    lifecycle.prepare(_settings(settings), say)
 
 
 def main() -> None:

@@ -84,6 +84,16 @@ def down(settings: Settings, say: Callable[[str], None]) -> None:
         _end_leftovers(settings, say)
 
 
+def restart(settings: Settings, name: str, say: Callable[[str], None]) -> None:
+    """Stop one service, start it again, and wait until it answers."""
+    with _alone(settings):
+        supervisor = Supervisor(settings)
+        if not supervisor.answers():
+            raise RuntimeError("the team's servers are down; `python -m infra.team up` brings them up")
+        supervisor.stop_service(name)
+        _bring(supervisor, [name], say)
+
+
 def standings(settings: Settings) -> list[Standing]:
     """Return how all services stand."""
     supervisor = Supervisor(settings)
@@ -139,11 +149,15 @@ def _deploy(settings: Settings) -> None:
     prefect = str(Path(sys.executable).with_name("prefect"))
     commands = [[prefect, "work-pool", "create", pool, "--type", "process", "--overwrite"] for pool in POOLS]
     commands += [[prefect, "--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"]]
-    own = environment.clean(clients.variables(settings, "worker"))
+    home = settings.home / "worker"
+    homes = {"KINTSUGI_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
+    own = environment.clean({**homes, **clients.variables(settings, "worker")})
     log = settings.logs / "deploy.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as stream:
         for command in commands:
-            if subprocess.run(command, cwd=CHECKOUT, env=own, stdout=stream, stderr=stream, check=False).returncode:
+            done = subprocess.run(command, cwd=CHECKOUT, env=own, stdout=stream, stderr=stream, check=False)
+            if done.returncode:
                 raise NotUpError(f"deploy failed; the end of {log}:\n{last_lines(log)}")
 
 

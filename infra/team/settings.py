@@ -52,7 +52,7 @@ class Settings:
     def from_environment(cls) -> "Settings":
         """Return what this process's environment says, as in a container; passwords of other services are empty."""
         defaults = {**_LOOPBACK, **_pairs(EXAMPLE)}
-        return cls(EXAMPLE, {name: os.environ.get(name, default) for name, default in defaults.items()})
+        return cls(Path("the environment"), {name: os.environ.get(name, default) for name, default in defaults.items()})
 
     def __getitem__(self, name: str) -> str:
         """Return a setting that must not be empty."""

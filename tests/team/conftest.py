@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.team.stack import Stack, port_names
+
 BUCKET = "mlops"
 _IDENTITY = {
     "name": "admin",
@@ -80,6 +82,25 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Pat
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Stack]:
+    """All of the team's servers; a test may leave them in any state."""
+    stack = Stack.prepare(_free_ports(len(port_names())))
+    try:
+        yield stack
+        stack.down()
+    finally:
+        stack.remove()
+
+
+@pytest.fixture
+def team(servers: Stack) -> Stack:
+    """All of the team's servers, up and answering."""
+    if servers.command("status").returncode:
+        servers.up()
+    return servers
 
 
 @pytest.fixture
