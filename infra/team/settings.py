@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ class Settings:
     """What the settings file says, over the defaults of `infra/env.example`."""
 
     file: Path
-    values: Mapping[str, str]
+    values: Mapping[str, str] = field(repr=False)  # with passwords
 
     @classmethod
     def read(cls, file: Path) -> "Settings":
