@@ -87,7 +87,8 @@ class Stack:
 
     def processes(self) -> list[int]:
         """Return all processes of these servers, their children and the supervisor included."""
-        return [process.pid for process in leftovers.find(self.settings.home)]
+        marked = leftovers.find(self.settings.home)  # PostgreSQL's children write over their environment
+        return sorted({one.pid for process in marked for one in (process, *process.children(recursive=True))})
 
     def ask(self, url: str, login: str | None = None, body: object = None, method: str | None = None) -> int:
         """Send a request with "user:password" or without, and return the status."""
