@@ -18,7 +18,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test unit drill matrix lint format fields bench audit clean
+.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix lint format fields bench audit clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -30,6 +30,17 @@ demo: install ## Install, then shard, train, evaluate, promote and report on a s
 install: $(VENV)/.installed ## Install Kintsugi into .venv
 
 install-dev: $(VENV)/.installed-dev ## Install Kintsugi and what its tests need into .venv
+
+install-team: $(VENV)/.installed-team ## Install Kintsugi and what the team's servers need into .venv
+
+team-up: install-team ## Bring up the team's servers (PostgreSQL, S3, MLflow, Prefect, worker, serve) and wait until they answer
+	$(BIN)/python -m infra.team up
+
+team-down: install-team ## Stop the team's servers, the worker first; data stays
+	$(BIN)/python -m infra.team down
+
+team-status: install-team ## Say how the team's servers stand
+	$(BIN)/python -m infra.team status
 
 test: install-dev lint ## Everything: lint, types, import rules, the whole test suite
 	@bash infra/ensure_chromium.sh
@@ -91,6 +102,11 @@ $(VENV)/audit/.installed: $(VENV)/.installed-dev
 	@$(call pip-install,-e '$(EVERYTHING)')
 	@$(BIN)/python -m venv $(VENV)/audit
 	@$(VENV)/audit/bin/python -m pip install --quiet $(AUDITORS)
+	@touch $@
+
+$(VENV)/.installed-team: $(VENV)/.installed
+	@echo "Installing what the team's servers need"
+	@$(call pip-install,-e '.[server]')
 	@touch $@
 
 $(VENV)/peers/.installed: tests/benchmarks/peers.txt | $(VENV)/.installed

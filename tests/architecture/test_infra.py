@@ -2,18 +2,32 @@
 
 import re
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from infra.team.services import SERVICES, Program
+from infra.team.settings import Settings, generate
+
+SECRET = re.compile(r"_(PASSWORD|SECRET|SECRET_KEY|AUTH)$")
 YAML_FILES = ("prefect.yaml", "compose.yaml")
 
 
 @pytest.fixture
 def infra(root: Path) -> Path:
     return root / "infra"
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> dict[str, Program]:
+    """What each of the team's services runs, with settings of its own."""
+    generate(tmp_path / "env")
+    settings = Settings.read(tmp_path / "env")
+    return {name: service.program(settings) for name, service in SERVICES.items() if name != "postgres"}
 
 
 @pytest.fixture
@@ -113,6 +127,59 @@ def test_deployed_flow_exists_and_takes_its_parameters(root: Path, infra: Path) 
         assert set(deployment["parameters"]) <= {argument.arg for argument in flow.args.args + flow.args.kwonlyargs}
 
 
+def test_compose_file_is_what_compose_understands(infra: Path) -> None:
+    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
+    checked = subprocess.run([*command, infra / "compose.yaml"], check=False, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_compose_has_the_services_of_the_servers_without_containers(compose: dict[str, Any]) -> None:
+    assert compose["services"].keys() == {*SERVICES, "deploy", "worker-gpu"}
+    for name, service in compose["services"].items():
+        if name not in {"postgres", "deploy"}:
+            assert service["command"] == ["python", "-m", "infra.team", "start", name.removesuffix("-gpu")]
+            assert service.get("stop_grace_period", "10s") in {
+                "10s",
+                f"{SERVICES[name.removesuffix('-gpu')].stop_wait_s}s",
+            }
+
+
+def test_each_container_gets_the_passwords_that_its_program_needs_and_no_others(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SERVICES.keys() - {"postgres"}:
+        settings, asked = settings_of_container(compose["services"][name], monkeypatch)
+        SERVICES[name].program(settings)
+        given = {variable for variable in compose["services"][name]["environment"] if SECRET.search(variable)}
+        assert {variable for variable in asked if SECRET.search(variable)} == given, name
+
+
+def settings_of_container(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, set[str]]:
+    """Return what a container's program reads as its settings, and a set that fills with what it asked for."""
+    asked: set[str] = set()
+
+    class Recorded(dict[str, str]):
+        def __getitem__(self, name: str) -> str:
+            asked.add(name)
+            return super().__getitem__(name)
+
+    with monkeypatch.context() as patch:
+        for variable, value in service["environment"].items():
+            patch.setenv(
+                variable, "secret-of-a-test" if SECRET.search(variable) else re.sub(r"\$\{.*?:-(.*?)\}+", r"\1", value)
+            )
+        settings = Settings.from_environment()
+    return replace(settings, values=Recorded(settings.values)), asked
+
+
+def test_compose_uses_the_settings_of_the_example_and_no_others(infra: Path) -> None:
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", (infra / "compose.yaml").read_text()))
+    pairs = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", (infra / "env.example").read_text(), re.MULTILINE))
+    assert used <= pairs.keys()
+    for name, default in re.findall(r"\$\{([A-Z0-9_]+):-([^}$]*)\}", (infra / "compose.yaml").read_text()):
+        assert default == pairs[name], name
+
+
 def test_compose_opens_ports_on_loopback_only(compose: dict[str, Any]) -> None:
     published = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert published
@@ -121,12 +188,11 @@ def test_compose_opens_ports_on_loopback_only(compose: dict[str, Any]) -> None:
 
 
 def test_compose_has_no_password_of_its_own(compose: dict[str, Any]) -> None:
-    secret = re.compile(r"PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY|_KEY$")
     for name, service in compose["services"].items():
         for variable, value in service.get("environment", {}).items():
-            if secret.search(variable):
+            if SECRET.search(variable):
                 assert re.fullmatch(r"\$\{[A-Z0-9_]+:\?set [A-Z0-9_]+ in infra/\.env\}", value), f"{name}: {variable}"
-        assert "@" not in str(service.get("command", "")).replace("kintsugi@postgres", "")
+        assert "@" not in str(service.get("command", ""))
 
 
 def test_example_environment_names_all_that_compose_asks_for_and_fills_no_secret(infra: Path) -> None:
@@ -141,30 +207,28 @@ def test_environment_with_secrets_is_never_committed_or_built_into_the_image(roo
     assert {"**/.env", ".git", "workspace"} <= set((infra / "Dockerfile.dockerignore").read_text().splitlines())
 
 
-def test_servers_ask_who_is_there(compose: dict[str, Any], infra: Path) -> None:
-    services = compose["services"]
-    assert "PREFECT_SERVER_API_AUTH_STRING" in services["prefect"]["environment"]
-    assert "--app-name=basic-auth" in services["mlflow"]["command"]
-    assert any(word.startswith("--allowed-hosts=") for word in services["mlflow"]["command"])
-    assert not any("*" in word for word in services["mlflow"]["command"])
-    assert "AWS_SECRET_ACCESS_KEY" in services["s3"]["environment"]
+def test_servers_ask_who_is_there(programs: dict[str, Program], infra: Path) -> None:
+    assert "PREFECT_SERVER_API_AUTH_STRING" in programs["prefect"].environment
+    assert "KINTSUGI_SERVE_AUTH" in programs["serve"].environment
+    assert "--app-name=basic-auth" in programs["mlflow"].command
+    assert any(word.startswith("--allowed-hosts=") for word in programs["mlflow"].command)
+    assert not any("*" in word for word in programs["mlflow"].command)
+    assert any(word.startswith("-s3.config=") for word in programs["s3"].command)
     assert "default_permission = NO_PERMISSIONS" in (infra / "mlflow-auth.ini").read_text()
 
 
 def test_only_what_keeps_tables_reaches_the_database(compose: dict[str, Any]) -> None:
     reaching = {name for name, service in compose["services"].items() if "databases" in service["networks"]}
     assert reaching == {"postgres", "prefect", "mlflow"}
-    assert {name for name, s in compose["services"].items() if "PGPASSWORD" in s.get("environment", {})} == {
-        "prefect",
-        "mlflow",
-    }
+    with_password = re.compile(r"POSTGRES_[A-Z_]*PASSWORD")
+    assert {name for name, s in compose["services"].items() if with_password.search(str(s["environment"]))} == reaching
 
 
-def test_telemetry_is_off(compose: dict[str, Any], infra: Path) -> None:
+def test_telemetry_is_off(programs: dict[str, Program], infra: Path) -> None:
     image = (infra / "Dockerfile").read_text()
     for setting in ("DO_NOT_TRACK=1", "MLFLOW_DISABLE_TELEMETRY=true", "PREFECT_SERVER_ANALYTICS_ENABLED=false"):
         assert setting in image
-    assert "-master.telemetry=false" in compose["services"]["s3"]["command"]
+    assert "-master.telemetry=false" in programs["s3"].command
 
 
 def test_containers_run_with_few_rights(compose: dict[str, Any], infra: Path) -> None:
@@ -200,7 +264,7 @@ def test_every_dependency_is_pinned(root: Path, infra: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],
-        *(name for extra in project["optional-dependencies"].values() for name in extra),
+        *(name for extra in project["optional-dependencies"].values() for name in extra if "kintsugi[" not in name),
     ]
     pinned = {_canonical(line) for line in (infra / "constraints.txt").read_text().splitlines() if "==" in line}
     assert sorted(name for name in map(_canonical, wanted) if name not in pinned) == []

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.team.stack import Stack, port_names
+
 BUCKET = "mlops"
 _IDENTITY = {
     "name": "admin",
@@ -110,6 +112,25 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 def s3_server(seaweed: Seaweed) -> int:
     """The port at which SeaweedFS speaks S3."""
     return seaweed.port
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Stack]:
+    """All of the team's servers; a test may leave them in any state."""
+    stack = Stack.prepare(_free_ports(len(port_names())))
+    try:
+        yield stack
+        stack.down()
+    finally:
+        stack.remove()
+
+
+@pytest.fixture
+def team(servers: Stack) -> Stack:
+    """All of the team's servers, up and answering."""
+    if servers.command("status").returncode:
+        servers.up()
+    return servers
 
 
 @pytest.fixture
