@@ -39,6 +39,9 @@ team-up: install-team ## Bring up the team's servers (PostgreSQL, S3, MLflow, Pr
 team-down: install-team ## Stop the team's servers, the worker first; data stays
 	$(BIN)/python -m infra.team down
 
+team-test: install-dev ## Try the team's servers, nights on them, and every fault: power cuts, servers away, full disks
+	$(BIN)/python -m pytest tests/team -m "server or team"
+
 team-status: install-team ## Say how the team's servers stand
 	$(BIN)/python -m infra.team status
 

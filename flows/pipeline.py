@@ -119,7 +119,7 @@ def retrain(
         failed = {name: str(error) for name, error in here.failed.items()}
         command = publishing.command(config, overrides)
         outcome.page = write_page(content, shards, sets, told, failed, command, here.site)
-        here.page = publishing.page_path(outcome.page, here.site).as_uri()
+        here.page = publishing.page_url(outcome.page) or publishing.page_path(outcome.page, here.site).as_uri()
         record(outcome.evaluated, outcome.promoted, outcome.page, here.site)
         showing.show_page(content.name, outcome.page)
         return outcome

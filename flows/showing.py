@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from prefect.artifacts import (
@@ -15,7 +15,8 @@ from prefect.artifacts import (
 from components.evaluation.protocol import ScoreTable
 from components.stages.measuring import Evaluated
 from components.stages.promotion import Promotion
-from components.stages.publishing import Page
+from components.stages.publishing import Page, page_url
+from components.stages.rescoring import Rescored
 from flows.reaching import reach
 
 _LARGEST_PICTURE_BYTES = 200_000
@@ -43,9 +44,19 @@ def show_promotions(promoted: Mapping[str, Promotion]) -> None:
         reach(partial(create_markdown_artifact, text, key), "to show a decision")
 
 
+def show_rescored(run: str, scored: Iterable[Rescored]) -> None:
+    """Keep what each champion scored when it was promoted and scores today."""
+    rows = [
+        {"model": f"{one.model} {one.version}", "metric": one.metric, "then": one.then[0], "now": one.now[0]}
+        | {"verdict": one.verdict, "why": one.reasons[0]}
+        for one in scored
+    ]
+    reach(partial(create_table_artifact, rows, _key(run, "rescored")), "to show scores")
+
+
 def show_page(run: str, page: Page) -> None:
     """Keep a link to the page and a small picture of what the run made."""
-    address = (page.path / "page.html").absolute().as_uri()
+    address = page_url(page) or (page.path / "page.html").absolute().as_uri()
     reach(partial(create_link_artifact, address, f"Page of {run}", _key(run, "page")), "to link the page")
     for picture in sorted((page.path / "pictures").glob("*.png")):
         content = picture.read_bytes()

@@ -12,7 +12,7 @@ from components.section import digest_of
 from components.stages.measuring import Evaluated
 from components.stages.night import Night
 from components.stages.promotion import Promotion
-from components.stages.publishing import Page
+from components.stages.publishing import Page, page_url
 from components.stages.site import Site, ending, flatten
 from components.tracking import runs
 
@@ -55,13 +55,15 @@ def record(evaluated: Mapping[str, Evaluated], promoted: Mapping[str, Promotion]
         runs.log_metrics(run_id, values, night.data_version)
     runs.log_files(run_id, page.path / "page.html", "page")
     verdicts = {f"verdict.{name}": promotion.verdict for name, promotion in promoted.items()}
-    runs.describe(run_id, _summary(night, promoted))
-    runs.link_run(run_id, {**verdicts, "page": page.digest})
+    address = page_url(page)
+    runs.describe(run_id, _summary(night, promoted, address))
+    runs.link_run(run_id, {**verdicts, **({"page_url": address} if address else {}), "page": page.digest})
 
 
-def _summary(night: Night, promoted: Mapping[str, Promotion]) -> str:
+def _summary(night: Night, promoted: Mapping[str, Promotion], address: str | None) -> str:
     """Return Markdown for the head of the run's page in MLflow."""
-    lines = [f"**{night.title}**. The page is among the artifacts: `page/page.html`.", ""]
+    where = f"[Page]({address}), also" if address else "The page is"
+    lines = [f"**{night.title}**. {where} among the artifacts: `page/page.html`.", ""]
     for promotion in promoted.values():
         lines.append(
             f"- **{promotion.model}** version {promotion.version}: {promotion.verdict}. {promotion.reasons[0]}"

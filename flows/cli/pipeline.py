@@ -26,12 +26,13 @@ AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts."
 @app.command
 def run(config: Config, *, set_: Overrides = ()) -> None:
     """Do all that is missing: shard, corrupt, train, evaluate, promote, report."""
+    from components.stages.publishing import page_url
     from flows import pipeline
 
     with watched():
         page = pipeline.retrain(config, set_).page
     here = Workspace.from_environment().pages / f"{page.name}-{page.digest[:8]}.html"
-    say(f"Page: {here.as_uri()}   Dashboards (MLflow, Prefect): {_program()} dashboards")
+    say(f"Page: {page_url(page) or here.as_uri()}   Dashboards (MLflow, Prefect): {_program()} dashboards")
 
 
 @app.command

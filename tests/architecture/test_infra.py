@@ -134,9 +134,9 @@ def test_compose_file_is_what_compose_understands(infra: Path) -> None:
 
 
 def test_compose_has_the_services_of_the_servers_without_containers(compose: dict[str, Any]) -> None:
-    assert compose["services"].keys() == {*SERVICES, "deploy", "worker-gpu"}
+    assert compose["services"].keys() == {*SERVICES, "prepare", "worker-gpu"}
     for name, service in compose["services"].items():
-        if name not in {"postgres", "deploy"}:
+        if name not in {"postgres", "prepare"}:
             assert service["command"] == ["python", "-m", "infra.team", "start", name.removesuffix("-gpu")]
             assert service.get("stop_grace_period", "10s") in {
                 "10s",

@@ -35,13 +35,13 @@ def config(pile, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def person(team, tmp_path_factory):
+def person(servers, tmp_path_factory):
     """Call a command as a person at the team's servers, with an empty home."""
     home = tmp_path_factory.mktemp("person")
 
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "KINTSUGI_"))}
-        environment = {**kept, **team.client(), "KINTSUGI_HOME": str(home)}
+        environment = {**kept, **servers.client(), "KINTSUGI_HOME": str(home)}
         return subprocess.run(
             [KINTSUGI, *words], env=environment, capture_output=True, text=True, check=False, timeout=600
         )
@@ -50,8 +50,8 @@ def person(team, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prefect(team) -> Prefect:
-    return Prefect(f"{team.settings.url('prefect')}/api", team.settings["PREFECT_AUTH"])
+def prefect(servers) -> Prefect:
+    return Prefect(f"{servers.settings.url('prefect')}/api", servers.settings["PREFECT_AUTH"])
 
 
 def deployed(person, config: Path, nightly: str) -> None:
