@@ -81,10 +81,12 @@ def unanswered(call, served, prefect_api, tiny, tmp_path_factory):
     away = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
     secrets = {name: value for name, value in PLANTED.items() if name.startswith("AWS")}
     said = {
-        "models": call("models", home=home, **mlflow, **PLANTED),
-        "run without MLflow": call("run", tiny, home=home, **mlflow, **served, **secrets),
-        "run without store": call("run", tiny, home=home, **store, **served, **secrets, KINTSUGI_PATIENCE_S="1"),
-        "run without Prefect": call("run", tiny, home=home, **away, **PLANTED),
+        "models": call("models", home=home, timeout_s=400, **mlflow, **PLANTED),
+        "run without MLflow": call("run", tiny, home=home, timeout_s=400, **mlflow, **served, **secrets),
+        "run without store": call(
+            "run", tiny, home=home, timeout_s=400, **store, **served, **secrets, KINTSUGI_PATIENCE_S="1"
+        ),
+        "run without Prefect": call("run", tiny, home=home, timeout_s=400, **away, **PLANTED),
     }
     return port, said, traces(home) + states(prefect_api).encode()
 

@@ -96,7 +96,5 @@ def test_renewed_credentials_are_taken_up_and_expired_ones_end_in_a_line(s3, pro
     storage.write_atomically("key", b"content")  # a new client reads profiles and token files again
     assert storage.read_bytes("key") == b"content"
     proxy.faults += [lambda request, reply: expired] * 2
-    with pytest.raises(
-        StorageError, match=r"/key: the store answered ExpiredToken: .*; the credentials have expired"
-    ):
+    with pytest.raises(StorageError, match=r"/key: the store answered ExpiredToken: .*; the credentials have expired"):
         storage.read_bytes("key")
