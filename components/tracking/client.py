@@ -1,5 +1,6 @@
 """The door to MLflow: its client, which waits for a server that is away and says in words that we are not let in."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -21,6 +22,8 @@ _REASON = re.compile(
 _DOWNLOAD_BROKE_OFF = re.compile(
     r"API request to \S+ failed with|(?:5\d\d Server|429 Client) Error|Connection (?:broken|aborted)"
 )
+
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each try, where `outlast` has a line
 
 Answer = TypeVar("Answer")
 P = ParamSpec("P")
