@@ -15,6 +15,8 @@ from prefect.tasks import Task
 
 from components.config import RunConfig, load
 from components.data import ShardSet
+from components.outcome import Stopped
+from components.patience import PatienceEndedError
 from components.stages import measuring, nights, preparation, promotion, publishing, training
 from components.stages.chapters import Chapter
 from components.stages.measuring import Evaluated
@@ -22,6 +24,8 @@ from components.stages.preparation import EvaluationSets
 from components.stages.promotion import Promotion
 from components.stages.publishing import Page
 from components.stages.training import Checkpoint
+from components.storage import StorageError
+from components.tracking.client import TrackingError
 from flows import showing, turn
 from flows.opening import opened
 
@@ -40,9 +44,12 @@ class Outcome:
     page: Page = field(init=False, repr=False)
 
 
+_FOR_GOOD = (ValueError, Stopped, PatienceEndedError, TrackingError, StorageError)
+
+
 def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") -> bool:  # noqa: ARG001 - Prefect's signature
-    """Retry what may go well next time. A mistake in the configuration stays one."""
-    return not isinstance(state.result(raise_on_failure=False), ValueError)
+    """Retry what may go well next time: no mistake in the configuration, and nothing that has waited already."""
+    return not isinstance(state.result(raise_on_failure=False), _FOR_GOOD)
 
 
 shard = task(name="shard", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
@@ -53,12 +60,12 @@ evaluation_sets = task(
 )(preparation.evaluation_sets)
 # No retries: the stage itself launches lost processes again, and gives up for a reason.
 train_model = task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)(training.train)
-evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=1, cache_policy=NO_CACHE)(
-    measuring.evaluate
-)
+evaluate_model = task(
+    name="evaluate", task_run_name="evaluate {name}", retries=1, retry_condition_fn=_may_pass, cache_policy=NO_CACHE
+)(measuring.evaluate)
 promote_model = task(name="promote", task_run_name="promote {candidate.name}", cache_policy=NO_CACHE)(promotion.promote)
-write_page = task(name="write page", retries=1, cache_policy=NO_CACHE)(publishing.publish)
-record = task(name="record", retries=1, cache_policy=NO_CACHE)(nights.record)
+write_page = task(name="write page", retries=1, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(publishing.publish)
+record = task(name="record", retries=1, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(nights.record)
 
 
 @flow(name="retrain")
