@@ -50,7 +50,7 @@ test: install-dev lint ## Everything: lint, types, import rules, the whole test 
 	$(BIN)/python -m pytest
 
 unit: install-dev ## The fast tests only: no servers, no browser, no long runs
-	$(BIN)/python -m pytest -m "not slow and not distributed and not flow and not server and not browser and not smoke"
+	$(BIN)/python -m pytest -m "not slow and not distributed and not flow and not server and not browser and not smoke and not team"
 
 drill: install-dev ## Kill trainings at a hundred random instants; each must end in the bytes of an untouched one
 	$(BIN)/python tests/distributed/drill.py --kills 100

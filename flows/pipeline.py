@@ -6,7 +6,7 @@ it again, and one that ends at an earlier stage does just what is missing up to 
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -52,20 +52,20 @@ def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") 
     return not isinstance(state.result(raise_on_failure=False), _FOR_GOOD)
 
 
-shard = task(name="shard", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
-    preparation.shard
-)
-evaluation_sets = task(
-    name="evaluation sets", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE
-)(preparation.evaluation_sets)
+def _retried(name: str, retries: int, delay_s: float = 0) -> dict[str, Any]:
+    return {"name": name, "retries": retries, "retry_delay_seconds": delay_s, "retry_condition_fn": _may_pass}
+
+
+shard = task(cache_policy=NO_CACHE, **_retried("shard", 2, 5))(preparation.shard)
+evaluation_sets = task(cache_policy=NO_CACHE, **_retried("evaluation sets", 2, 5))(preparation.evaluation_sets)
 # No retries: the stage itself launches lost processes again, and gives up for a reason.
 train_model = task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)(training.train)
-evaluate_model = task(
-    name="evaluate", task_run_name="evaluate {name}", retries=1, retry_condition_fn=_may_pass, cache_policy=NO_CACHE
-)(measuring.evaluate)
+evaluate_model = task(task_run_name="evaluate {name}", cache_policy=NO_CACHE, **_retried("evaluate", 1))(
+    measuring.evaluate
+)
 promote_model = task(name="promote", task_run_name="promote {candidate.name}", cache_policy=NO_CACHE)(promotion.promote)
-write_page = task(name="write page", retries=1, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(publishing.publish)
-record = task(name="record", retries=1, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(nights.record)
+write_page = task(cache_policy=NO_CACHE, **_retried("write page", 1))(publishing.publish)
+record = task(cache_policy=NO_CACHE, **_retried("record", 1))(nights.record)
 
 
 @flow(name="retrain")

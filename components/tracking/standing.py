@@ -160,12 +160,10 @@ def find_or_create_model(client: MlflowClient, name: str, family: str) -> None:
 
 
 def _find_model(client: MlflowClient, name: str) -> RegisteredModel | None:
-    try:
-        return client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    # Searched for first: asked for what is not there, a server with accounts says that it may not be read.
+    if not is_plain(name) or not client.search_registered_models(f"name = '{name}'", max_results=1):
         return None
+    return client.get_registered_model(name)
 
 
 def _ledger_of(model: RegisteredModel) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from infra.team import leftovers
 from infra.team.services import SERVICES
 from infra.team.settings import CHECKOUT, Settings, generate
+from infra.team.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Stack:
     def kill(self, service: str) -> None:
         """Kill a service's process, as a lack of memory does; supervisord starts it again."""
         os.kill(self.pids()[service], signal.SIGKILL)
+
+    def take_away(self, service: str, seconds: float) -> None:
+        """Stop a service, and start it again after a while."""
+        supervisor = Supervisor(self.settings)
+        supervisor.stop_service(service)
+        time.sleep(seconds)
+        supervisor.start_service(service)
+        self.wait_until_up()
 
     def restart(self, service: str) -> None:
         """Stop a service, start it, and wait until it answers."""

@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -12,6 +15,7 @@ from typing import Any
 import yaml
 
 from components.data import ShapesSource
+from tests.team.stack import Stack
 
 Facts = dict[str, Any]
 
@@ -30,10 +34,10 @@ class Pile:
                 (self.folder / f"{number:05d}.png").write_bytes(item.content)
 
 
-def write_config(path: Path, pile: Pile, *, images: int) -> Path:
+def write_config(path: Path, pile: Pile, *, images: int, name: str = "nights") -> Path:
     """Write a configuration that trains a small VAE on the pile."""
     content = {
-        "name": "nights",
+        "name": name,
         "dataset": {"source": {"kind": "folder", "path": str(pile.folder)}, "size": 16},
         "models": {
             "vae": {
@@ -49,12 +53,37 @@ def write_config(path: Path, pile: Pile, *, images: int) -> Path:
     return path
 
 
+def person(team: Stack, home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Call `kintsugi` as a person at the team's servers does."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "KINTSUGI_"))}
+    environment = {**kept, **team.client(), "KINTSUGI_HOME": str(home)}
+    command = [str(Path(sys.executable).with_name("kintsugi")), *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+
+
+def deploy(team: Stack, home: Path, config: Path, *, nightly: str) -> None:
+    """Deploy a configuration with a schedule, or none."""
+    done = person(team, home, "deploy", str(config), "--nightly", nightly, "--weekly", "", "--watch", "")
+    assert done.returncode == 0, done.stderr
+
+
+def training_has_begun(team: Stack) -> bool:
+    """Whether a training under way has written a checkpoint after its first step."""
+    places = (team.settings.home / "worker" / "training").glob("*/checkpoints/*")
+    return any(path.name.isdigit() and int(path.name) for path in places)
+
+
 @dataclass(frozen=True)
 class Prefect:
     """A Prefect server as its own API tells it."""
 
     url: str
     login: str
+
+    @classmethod
+    def of(cls, team: Stack) -> "Prefect":
+        """Return that of the team's servers."""
+        return cls(f"{team.settings.url('prefect')}/api", team.settings["PREFECT_AUTH"])
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request and return the answer."""
