@@ -159,9 +159,9 @@ def test_an_open_address_needs_a_password(monkeypatch):
     assert "long secret" not in repr(settings)
 
 
-@pytest.mark.parametrize("stated", ["no-colon", "user:", ":password"])
+@pytest.mark.parametrize("stated", ["s3cret-word", "s3cret-word:", ":s3cret-word"])
 def test_a_password_of_another_form_is_refused_without_being_said(monkeypatch, stated):
     monkeypatch.setenv("KINTSUGI_SERVE_AUTH", stated)
     with pytest.raises(ValueError, match="not of the form user:password") as caught:
         Settings.from_environment("127.0.0.1", 5001)
-    assert stated not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
