@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/quickstart.yaml
+EVERYTHING := .[dev,server]
+AUDITORS := pip-audit==2.10.1 cyclonedx-bom==7.5.0
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,7 +18,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev install-team team-up team-down team-status test unit drill matrix lint format fields bench clean
+.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix lint format fields bench audit clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -36,6 +38,9 @@ team-up: install-team ## Bring up the team's servers (PostgreSQL, S3, MLflow, Pr
 
 team-down: install-team ## Stop the team's servers, the worker first; data stays
 	$(BIN)/python -m infra.team down
+
+team-test: install-dev ## Try the team's servers, nights on them, and every fault: power cuts, servers away, full disks
+	$(BIN)/python -m pytest tests/team -m "server or team"
 
 team-status: install-team ## Say how the team's servers stand
 	$(BIN)/python -m infra.team status
@@ -70,6 +75,9 @@ fields: install ## Write configs/FIELDS.md, the table of every config field, fro
 bench: $(VENV)/peers/.installed ## Measure speed against other libraries; best on an idle machine (BENCH="--only loading --rounds 9")
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run.py --peers $(VENV)/peers $(BENCH)
 
+audit: $(VENV)/audit/.installed ## Check pins, write a bill of materials, ask for known vulnerabilities (exit code 4: nobody answered)
+	$(BIN)/python infra/audit.py --tools $(VENV)/audit/bin --out workspace/audit || { code=$$?; echo "audit: exit code $$code"; exit $$code; }
+
 clean: ## Remove the virtual environment and the tools' caches; results in workspace/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -90,6 +98,13 @@ $(VENV)/.installed: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests and linters need"
 	@$(call pip-install,-e '.[dev]')
+	@touch $@
+
+$(VENV)/audit/.installed: $(VENV)/.installed-dev
+	@echo "Installing every extra, and the auditors apart from Kintsugi's own libraries"
+	@$(call pip-install,-e '$(EVERYTHING)')
+	@$(BIN)/python -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet $(AUDITORS)
 	@touch $@
 
 $(VENV)/.installed-team: $(VENV)/.installed

@@ -13,9 +13,11 @@ from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
 from components.evaluation.gate import PromotionRule
 from components.evaluation.measure import EvaluationConfig
+from components.evaluation.yardstick import EvaluationSetChoice
 from components.mistakes import explain
 from components.recipes import RecipeConfig
 from components.section import Section
+from components.storage import checked_place
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
 
 _NAME = r"^[a-z][a-z0-9_-]{0,39}$"
@@ -73,8 +75,16 @@ class RunConfig(Section):
     """Where images come from and how they are kept."""
     corruption: CorruptionConfig | None = None
     """What is done to images that an inpainter is to mend; needed by models of that kind."""
+    evaluation_set: EvaluationSetChoice = "pinned"
+    """Held-out images that decide: `pinned`, the same each night, from the run's first data version or the last
+    `kintsugi yardstick CONFIG --renew`; `{pinned: 2}`, that version of them; `fresh`, those of the night's own data."""
     models: dict[str, ModelConfig] = Field(min_length=1)
     """The models to train, by name."""
+
+    @field_validator("store")
+    @classmethod
+    def _store_is_a_place(cls, store: str | None) -> str | None:
+        return None if store is None else checked_place(store)
 
     @field_validator("models")
     @classmethod

@@ -1,10 +1,7 @@
 """The only module that knows there is more than one process, and the only importer of torch.distributed."""
 
-import ctypes
 import os
 import signal
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -20,9 +17,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from components.cores import threads_per_process
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PARENT_POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -219,19 +213,6 @@ def gather_rows(tensor: Tensor) -> Tensor | None:
     return whole.view(tensor.dtype).reshape(sum(rows), *tensor.shape[1:]).to(tensor.device)
 
 
-def die_with_parent() -> None:
-    """Kill this process when the one that started it dies, so that no rank outlives a killed launcher.
-
-    Linux does it by itself (prctl PR_SET_PDEATHSIG, see prctl(2)); elsewhere, or where prctl is refused, a daemon
-    thread looks at the parent's number once a second. Killing is safe: artifacts and checkpoints are written whole.
-    """
-    parent = os.getppid()
-    if not _ask_kernel_to_kill():
-        threading.Thread(target=_watch_parent, args=(parent,), name="die-with-parent", daemon=True).start()
-    if os.getppid() != parent:  # it died before the kernel was asked
-        os._exit(1)
-
-
 def install_stop_signal() -> Callable[[], bool]:
     """Turn SIGTERM and SIGINT into a request to stop, and return the function that tells whether one has come.
 
@@ -278,14 +259,3 @@ def _collective_device() -> torch.device:
     if dist.is_initialized() and dist.get_backend() == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
-
-
-def _ask_kernel_to_kill() -> bool:
-    prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None) if os.name == "posix" else None
-    return prctl is not None and prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
-
-
-def _watch_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_PARENT_POLL_S)
-    os._exit(1)

@@ -40,6 +40,8 @@ class EvaluateJob(Section):
     """Folder with the model to measure; None measures the baselines."""
     shards: Path
     corruption_set: Path | None
+    images: int | None = None
+    """Compare with no more than so many test images; None takes all."""
     seed: int
     cache: Path
     folder: Path

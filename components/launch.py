@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 
 from components.cores import threads_per_process
-from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, disk_is_full, outcome
+from components.outcome import EXIT_STOPPED, LaunchFailed, Reporting, Stopped, outcome
 
-__all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "disk_is_full", "torchrun"]
+__all__ = ["EXIT_STOPPED", "LaunchFailed", "Reporting", "Stopped", "beat", "torchrun"]
 
 _GRACE_S = 20.0  # over torchrun's own 15 s for its ranks, under the 30 s that Prefect gives a cancelled flow
 _HUNG_GRACE_S = 5.0
@@ -77,7 +77,7 @@ def torchrun(
 
     Whatever ends the call, an error of a rank, a limit, a signal that raises in the caller, every process of the
     group is gone when it returns: SIGTERM first, SIGKILL after 20 s. If the caller itself is killed, the group ends
-    within about 20 s, at once where ranks call `distributed.die_with_parent`.
+    within about 20 s, at once where ranks call `parent.die_with_parent`.
 
     Args:
         module: Run in each rank, with `arguments`.

@@ -9,10 +9,15 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from safetensors import SafetensorError
+
+from components.redaction import redact_text
 
 EXIT_STOPPED = 3
 """Exit code of a rank that stopped on purpose and can be resumed."""
@@ -33,12 +38,33 @@ class LaunchFailed(RuntimeError):  # noqa: N818 - says what happened
 
 
 class Stopped(RuntimeError):  # noqa: N818 - nothing is wrong
-    """The work stopped on purpose (SIGTERM, time budget) in a state that the same command resumes."""
+    """The work stopped on purpose (SIGTERM, time budget, full disk) in a state that the same command resumes."""
+
+    def __init__(self, message: str, again_in_s: float = 60.0) -> None:
+        super().__init__(message)
+        self.again_in_s = again_in_s
+        """After how long a scheduler may resume it: what stopped it should have passed."""
 
 
 def disk_is_full(error: Exception) -> bool:
     """Return whether `error`, of Python, of shutil or of safetensors, says that nothing more can be written."""
     return any(os.strerror(code) in str(error) for code in _FULL)
+
+
+@contextmanager
+def stopping_when_full(place: Path) -> Iterator[None]:
+    """Stop in a resumable state where nothing more can be written at `place`, instead of failing.
+
+    Raises:
+        Stopped: The disk is full.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not disk_is_full(error):
+            raise
+        where = getattr(error, "filename", None) or place
+        raise Stopped(f"the disk is full, at {where}; make room and run the same command again") from error
 
 
 class Reporting:
@@ -63,7 +89,7 @@ class Reporting:
             _report(str(error), "", code)
         elif error is not None:
             code = 1
-            words = "".join(traceback.format_exception(error))
+            words = redact_text("".join(traceback.format_exception(error)))
             _report(f"{type(error).__name__}: {error}", words, code)
             sys.stderr.write(words)
         logging.shutdown()
@@ -131,14 +157,14 @@ def _silent_death(folder: Path, local: int, code: int) -> str:
 def _tail(path: Path) -> str:
     if not path.is_file():
         return ""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-_LAST_WORDS:])
+    return redact_text("\n".join(path.read_text(errors="replace").splitlines()[-_LAST_WORDS:]))
 
 
 def _report(message: str, words: str, code: int) -> None:
     """Write a rank's error file in torchrun's format (torch 2.14, elastic/multiprocessing/errors)."""
     if path := os.environ.get(_ERROR_FILE):
         facts = {"py_callstack": words, "timestamp": str(int(time.time()))}
-        record = {"message": {"message": message, "extraInfo": facts, "errorCode": code}}
+        record = {"message": {"message": redact_text(message), "extraInfo": facts, "errorCode": code}}
         draft = Path(f"{path}.part")
         draft.write_text(json.dumps(record))
         draft.replace(path)

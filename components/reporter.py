@@ -21,6 +21,8 @@ from components.training.curve import Curve
 from components.training.loop import Interval
 from components.training.state import TrainingState
 
+OUTBOX = "outbox"
+"""Folder, of a training's folder, of what is on its way to MLflow."""
 PROGRESS = "progress "
 """Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
 
@@ -34,7 +36,7 @@ class Reporter:
         self.job = job
         self.state = state
         self.curve = Curve(job.folder / "curve.jsonl", state.images)
-        self.tracker = _tracker(job)
+        self.tracker = _tracker(job, state.images)
         execution, whole = job.model.execution, state.images if resumed else None
         self.checkpoints = CheckpointWriter(
             job.folder / "checkpoints", job.run, execution.keep, resumed_at=whole, keep_every=execution.keep_every
@@ -54,7 +56,7 @@ class Reporter:
         """Put values into the curve and the tracker."""
         with self._noticing_a_full_disk():
             self.curve.add(values, self.state.images)
-        self.tracker.log_metrics(values, self.state.images)
+            self.tracker.log_metrics(values, self.state.images)
 
     def intervals(self, shards: ShardSet) -> tuple[Interval, ...]:
         """Return what to do while training: show pictures, keep checkpoints."""
@@ -69,7 +71,7 @@ class Reporter:
                 path = pictures / f"{name}-{self.state.images:012d}.png"
                 with self._noticing_a_full_disk():
                     write_atomically(path, figures.png(picture))
-                self.tracker.log_image(name, picture, self.state.images)
+                    self.tracker.log_image(name, path, self.state.images)
 
         return (
             Interval(execution.sample_every, show),
@@ -84,12 +86,14 @@ class Reporter:
         with self._noticing_a_full_disk():
             self.checkpoints.wait()
         with self._noticing_a_full_disk():
+            self.tracker.sync()
             self.checkpoints.save(self.state, good=False)
             self.checkpoints.wait()
         return self.checkpoints.durable == self.state.images
 
     def _save(self) -> None:
         with self._noticing_a_full_disk():
+            self.tracker.sync()
             self.checkpoints.save(self.state, good=self.state.guard.is_calm)
 
     @contextmanager
@@ -110,8 +114,8 @@ class Reporter:
             self.tracker.close()
 
 
-def _tracker(job: TrainJob) -> Tracker:
+def _tracker(job: TrainJob, images: int) -> Tracker:
     """Return where metrics go: nowhere unless a run was named, for a worker needs torch alone."""
     if job.tracking_run is None:
         return NullTracker()
-    return MlflowTracker(None, job.tracking_run, system_metrics=True)
+    return MlflowTracker(None, job.tracking_run, job.folder / OUTBOX, images=images, system_metrics=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError
 
-from components import distributed, launch
+from components import distributed, launch, parent
 from components.data import Loader, ShardReader, ShardSet, decoded_pixels, read_corruption_set
 from components.data.frozen import CorruptionSet
 from components.evaluation.measure import Evidence
 from components.evaluation.protocol import ScoreTable
 from components.jobs import EvaluateJob, Job, TrainJob
+from components.outcome import stopping_when_full
 from components.recipes.export import ModelCard, load_producer, write_export
 from components.recipes.recipe import PRODUCER
 from components.report import figures
@@ -38,13 +38,13 @@ _LET_GO_WITHIN_S = 60.0
 def main() -> None:
     """Run the job in the file named on the command line."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    distributed.die_with_parent()
+    parent.die_with_parent()
     with launch.Reporting():
         job: Job = TypeAdapter(Job).validate_json(Path(sys.argv[1]).read_bytes())
         match job:
             case TrainJob():
                 stop_requested = distributed.install_stop_signal()  # at once, so that none is missed while starting
-                with distributed.process_group() as world, _folder_of_its_own(job), _stopping_when_full():
+                with distributed.process_group() as world, _folder_of_its_own(job), stopping_when_full(job.folder):
                     _train(job, world, stop_requested)
             case EvaluateJob():
                 with distributed.process_group() as world:
@@ -60,18 +60,6 @@ def _folder_of_its_own(job: TrainJob) -> Iterator[None]:
             stack.enter_context(lock)
         distributed.barrier()  # no rank looks for a checkpoint while another training may still write one
         yield
-
-
-@contextmanager
-def _stopping_when_full() -> Iterator[None]:
-    """Stop in a resumable state where nothing more can be written, instead of failing."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        if not launch.disk_is_full(error):
-            raise
-        words = f"{error}; resumable from the last checkpoint: make room and run the same command again"
-        raise launch.Stopped(words) from error
 
 
 def _train(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
@@ -255,6 +243,7 @@ def _evaluate(job: EvaluateJob, world: distributed.World) -> None:
         seed=job.seed,
         device=world.device,
         cache=job.cache,
+        images=job.images,
     )
     if job.export is None:
         measured = job.evaluation.measure_baselines(evidence)

@@ -3,14 +3,16 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 _GIB = 1 << 30
+_NVIDIA = Path("/proc/driver/nvidia/version")
 
 
 class WorkspaceError(RuntimeError):
@@ -25,8 +27,16 @@ class Workspace:
 
     @classmethod
     def from_environment(cls) -> "Workspace":
-        """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace."""
-        workspace = cls(Path(os.environ.get("KINTSUGI_HOME") or "workspace").absolute())
+        """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace.
+
+        Raises:
+            ValueError: KINTSUGI_HOME names the home of nobody.
+        """
+        stated = os.environ.get("KINTSUGI_HOME") or "workspace"
+        try:
+            workspace = cls(Path(stated).expanduser().absolute())
+        except RuntimeError as error:
+            raise ValueError(f"KINTSUGI_HOME is {stated!r}: {error}") from error
         workspace.create()
         return workspace
 
@@ -96,17 +106,55 @@ def exclusive(file: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
         WorkspaceError: Another process holds it, still after `wait_s` seconds; the message names that process.
     """
     holder = file.with_suffix(".holder")
-    lock = FileLock(file)
+    lock = FileLock(file, mode=0o666)
     try:
         lock.acquire(timeout=wait_s)
     except Timeout as error:
         who = holder.read_text() if holder.is_file() else "another process"
         raise WorkspaceError(f"{what} is already under way: {who} holds {file}") from error
     try:
+        holder.unlink(missing_ok=True)  # it may be another account's, and not to be written to
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def processors(purpose: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold this host's processors for `purpose`, so that a night and a person's command do not share a graphics card.
+
+    Whoever comes second waits; the kernel lets go for who is killed. All accounts and workspaces of the host take part.
+    KINTSUGI_PROCESSORS says whether work is done `alone` or `shared`; left out, alone where there are NVIDIA cards.
+
+    Args:
+        purpose: What is to be done, for those who wait.
+        waiting: Called every ten seconds with who is in the way.
+
+    Raises:
+        WorkspaceError: KINTSUGI_PROCESSORS says something else.
+    """
+    stated = os.environ.get("KINTSUGI_PROCESSORS") or ("alone" if _NVIDIA.exists() else "shared")
+    if stated not in {"alone", "shared"}:
+        raise WorkspaceError(f"KINTSUGI_PROCESSORS is {stated!r}, expected alone or shared")
+    with ExitStack() as held:
+        while stated == "alone":
+            try:
+                held.enter_context(exclusive(_host_locks() / "processors.lock", purpose, wait_s=10))
+            except WorkspaceError as error:
+                waiting(str(error))
+            else:
+                break
+        yield
+
+
+def _host_locks() -> Path:
+    """Return a folder that all accounts of this host write to."""
+    folder = Path(tempfile.gettempdir()) / "kintsugi-locks"
+    with suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(0o777)
+    return folder
 
 
 def require_free(folder: Path, needed_bytes: int, purpose: str) -> None:

@@ -1,33 +1,43 @@
-"""The pipeline: prepare, train, evaluate, promote, publish; and retrain, which chains them. Each runs alone, too.
+"""The pipeline on one page: prepare, train, evaluate, promote, publish.
 
 Every stage is idempotent: it finds by digest what is already there. So a run that was killed is continued by starting
-it again, and a flow that is started alone does just what is missing before it.
+it again, and one that ends at an earlier stage does just what is missing up to there.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from components.data import CorruptionSet, ShardSet
-from components.section import Section
-from components.stages import measuring, preparation, promotion, publishing, training
+from components.config import RunConfig, load
+from components.data import ShardSet
+from components.stages import measuring, nights, preparation, promotion, publishing, training
+from components.stages.chapters import Chapter
 from components.stages.measuring import Evaluated
+from components.stages.preparation import EvaluationSets
 from components.stages.promotion import Promotion
 from components.stages.publishing import Page
-from components.stages.telling import Chapter
 from components.stages.training import Checkpoint
-from flows import showing
+from flows import showing, turn
 from flows.opening import opened
 
+Stage = Literal["prepare", "train", "evaluate", "promote", "publish"]
 
-class Prepared(Section):
-    """What every model is trained and judged on."""
+
+@dataclass
+class Outcome:
+    """What a run has made; what comes after its last stage is empty, or missing as the page is."""
 
     shards: ShardSet
-    corruptions: CorruptionSet | None
+    sets: EvaluationSets
+    trained: dict[str, Checkpoint] = field(default_factory=dict)
+    evaluated: dict[str, Evaluated] = field(default_factory=dict)
+    promoted: dict[str, Promotion] = field(default_factory=dict)
+    page: Page = field(init=False, repr=False)
 
 
 def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") -> bool:  # noqa: ARG001 - Prefect's signature
@@ -38,9 +48,9 @@ def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") 
 shard = task(name="shard", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
     preparation.shard
 )
-corrupt = task(name="corrupt", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)(
-    preparation.corrupt
-)
+evaluation_sets = task(
+    name="evaluation sets", retries=2, retry_delay_seconds=5, retry_condition_fn=_may_pass, cache_policy=NO_CACHE
+)(preparation.evaluation_sets)
 # No retries: the stage itself launches lost processes again, and gives up for a reason.
 train_model = task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)(training.train)
 evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=1, cache_policy=NO_CACHE)(
@@ -48,111 +58,68 @@ evaluate_model = task(name="evaluate", task_run_name="evaluate {name}", retries=
 )
 promote_model = task(name="promote", task_run_name="promote {candidate.name}", cache_policy=NO_CACHE)(promotion.promote)
 write_page = task(name="write page", retries=1, cache_policy=NO_CACHE)(publishing.publish)
-
-
-@flow(name="prepare")
-def prepare(config: Path, overrides: tuple[str, ...] = ()) -> Prepared:
-    """Return shards and frozen evaluation set, making only what the store lacks."""
-    with opened(config, overrides) as here:
-        shards = shard(here.run.dataset, here.site)
-        corruptions = corrupt(shards, here.run.corruption, here.run.seed, here.site) if here.run.corruption else None
-        return Prepared(shards=shards, corruptions=corruptions)
-
-
-@flow(name="train")
-def train(config: Path, overrides: tuple[str, ...] = (), prepared: Prepared | None = None) -> dict[str, Checkpoint]:
-    """Return the trained models by name, one after the other: each has all processors."""
-    with opened(config, overrides) as here:
-        data = prepared or prepare(config, overrides)
-        run = here.run
-        return here.each(
-            run.models,
-            lambda name: train_model(name, run.models[name], run.corruption, run.seed, data.shards, here.site),
-        )
-
-
-@flow(name="evaluate")
-def evaluate(
-    config: Path,
-    overrides: tuple[str, ...] = (),
-    prepared: Prepared | None = None,
-    trained: dict[str, Checkpoint] | None = None,
-) -> dict[str, Evaluated]:
-    """Return the scores of every model that was trained, with the baselines beside them."""
-    with opened(config, overrides) as here:
-        data = prepared or prepare(config, overrides)
-        checkpoints = trained or train(config, overrides, data)
-        run = here.run
-        evaluated = here.each(
-            checkpoints,
-            lambda name: evaluate_model(
-                name, run.models[name], checkpoints[name], data.shards, data.corruptions, run.seed, here.site
-            ),
-        )
-        for name, scores in evaluated.items():
-            showing.show_scores(run.name, name, scores.table)
-        return evaluated
-
-
-@flow(name="promote")
-def promote(
-    config: Path,
-    overrides: tuple[str, ...] = (),
-    prepared: Prepared | None = None,
-    trained: dict[str, Checkpoint] | None = None,
-    evaluated: dict[str, Evaluated] | None = None,
-) -> dict[str, Promotion]:
-    """Register every model that was judged, and put those in service that the gate lets through."""
-    with opened(config, overrides) as here:
-        data = prepared or prepare(config, overrides)
-        checkpoints = trained or train(config, overrides, data)
-        scores = evaluated or evaluate(config, overrides, data, checkpoints)
-        run = here.run
-        promotions = {}
-        for name in scores:
-            candidate = promotion.Candidate(name, run.models[name], checkpoints[name], scores[name])
-            promotions[name] = promote_model(candidate, data.shards, data.corruptions, run.seed, here.site)
-            showing.show_promotion(promotions[name])
-        return promotions
-
-
-@flow(name="publish")
-def publish(
-    config: Path,
-    overrides: tuple[str, ...] = (),
-    prepared: Prepared | None = None,
-    trained: dict[str, Checkpoint] | None = None,
-    evaluated: dict[str, Evaluated] | None = None,
-    promotions: dict[str, Promotion] | None = None,
-) -> Page:
-    """Return the page that shows the run to people."""
-    with opened(config, overrides) as here:
-        data = prepared or prepare(config, overrides)
-        checkpoints = trained or train(config, overrides, data)
-        scores = evaluated or evaluate(config, overrides, data, checkpoints)
-        decisions = promotions or promote(config, overrides, data, checkpoints, scores)
-        run = here.run
-        told = {
-            name: Chapter(name, run.models[name], checkpoints[name], scores[name], decision)
-            for name, decision in decisions.items()
-        }
-        failed = {name: str(error) for name, error in here.failed.items()}
-        command = publishing.command(config, overrides)
-        page = write_page(run, data.shards, data.corruptions, told, failed, command, here.site)
-        here.page = publishing.page_path(page, here.site)
-        showing.show_page(run.name, page)
-        return page
+record = task(name="record", retries=1, cache_policy=NO_CACHE)(nights.record)
 
 
 @flow(name="retrain")
-def retrain(config: Path, overrides: tuple[str, ...] = ()) -> Page:
-    """Bring the models up to date with their source and put the better ones in service; return the page.
+def retrain(
+    config: Path,
+    overrides: tuple[str, ...] = (),
+    reason: str = "by hand",
+    until: Stage = "publish",
+    run: RunConfig | None = None,
+) -> Outcome:
+    """Bring the models up to date with their source and put the better ones in service.
 
     A model that fails does not keep the others from it: they go on to the page, which says so, and then the flow fails.
+
+    Args:
+        config: The run's YAML file.
+        overrides: Changes of single values, such as "models.gan.training.images=1000".
+        reason: Why it runs, in a few words; part of the night's name.
+        until: The last stage.
+        run: The whole configuration, to be used instead of the file.
     """
-    with opened(config, overrides):
-        prepared = prepare(config, overrides)
-        trained = train(config, overrides, prepared)
-        evaluated = evaluate(config, overrides, prepared, trained)
-        promotions = promote(config, overrides, prepared, trained, evaluated)
-        return publish(config, overrides, prepared, trained, evaluated, promotions)
+    with turn.taken(), opened(content := run or load(config, overrides), reason) as here:
+        shards, seed = here.shards(lambda: shard(content.dataset, here.site)), content.seed
+        here.begin(shards)
+        sets = evaluation_sets(
+            content.name, content.evaluation_set, content.dataset, content.corruption, seed, shards, here.site
+        )
+        outcome = Outcome(shards, sets)
+        if until == "prepare":
+            return outcome
+
+        outcome.trained = here.each(
+            content.models,
+            lambda name: train_model(name, content.models[name], content.corruption, seed, shards, here.site),
+        )
+        if until == "train":
+            return outcome
+
+        outcome.evaluated = here.each(
+            outcome.trained,
+            lambda name: evaluate_model(name, content.models[name], outcome.trained[name], sets, seed, here.site),
+        )
+        showing.show_scores(content.name, outcome.evaluated)
+        if until == "evaluate":
+            return outcome
+
+        for name, evaluated in outcome.evaluated.items():
+            candidate = promotion.Candidate(name, content.models[name], outcome.trained[name], evaluated)
+            outcome.promoted[name] = promote_model(candidate, shards, sets, seed, here.site)
+        showing.show_promotions(outcome.promoted)
+        if until == "promote":
+            return outcome
+
+        told = {
+            name: Chapter(name, content.models[name], outcome.trained[name], outcome.evaluated[name], decision)
+            for name, decision in outcome.promoted.items()
+        }
+        failed = {name: str(error) for name, error in here.failed.items()}
+        command = publishing.command(config, overrides)
+        outcome.page = write_page(content, shards, sets, told, failed, command, here.site)
+        here.page = publishing.page_url(outcome.page) or publishing.page_path(outcome.page, here.site).as_uri()
+        record(outcome.evaluated, outcome.promoted, outcome.page, here.site)
+        showing.show_page(content.name, outcome.page)
+        return outcome

@@ -2,6 +2,8 @@
 
 import base64
 import re
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from prefect.artifacts import (
     create_image_artifact,
@@ -11,39 +13,57 @@ from prefect.artifacts import (
 )
 
 from components.evaluation.protocol import ScoreTable
+from components.stages.measuring import Evaluated
 from components.stages.promotion import Promotion
-from components.stages.publishing import Page
+from components.stages.publishing import Page, page_url
+from components.stages.rescoring import Rescored
+from flows.reaching import reach
 
 _LARGEST_PICTURE_BYTES = 200_000
 
 
-def show_scores(run: str, model: str, table: ScoreTable) -> None:
-    """Keep the table: one row per metric, a column for the model and each baseline."""
-    names = [score.name for score in table.rows["model"]]
+def show_scores(run: str, evaluated: Mapping[str, Evaluated]) -> None:
+    """Keep a table for each model: one row per metric, a column for the model and each baseline."""
+    for model, scores in evaluated.items():
+        table, key = scores.table, _key(run, model, "scores")
+        names = [score.name for score in table.rows["model"]]
+        rows = [
+            {"metric": name, **{row: _number(table, row, name) for row in table.rows}}
+            for name in names
+            if "/" not in name
+        ]
+        said = f"Scores of {model} in run {run}"
+        reach(partial(create_table_artifact, rows, key, said), "to show scores")
+
+
+def show_promotions(promoted: Mapping[str, Promotion]) -> None:
+    """Keep each decision with its reasons."""
+    for promotion in promoted.values():
+        lines = [f"## {promotion.model}: {promotion.verdict}", *(f"- {reason}" for reason in promotion.reasons)]
+        text, key = "\n".join(lines), _key(promotion.model, "decision")
+        reach(partial(create_markdown_artifact, text, key), "to show a decision")
+
+
+def show_rescored(run: str, scored: Iterable[Rescored]) -> None:
+    """Keep what each champion scored when it was promoted and scores today."""
     rows = [
-        {"metric": name, **{row: _number(table, row, name) for row in table.rows}} for name in names if "/" not in name
+        {"model": f"{one.model} {one.version}", "metric": one.metric, "then": one.then[0], "now": one.now[0]}
+        | {"verdict": one.verdict, "why": one.reasons[0]}
+        for one in scored
     ]
-    create_table_artifact(rows, key=_key(run, model, "scores"), description=f"Scores of {model} in run {run}")
-
-
-def show_promotion(promotion: Promotion) -> None:
-    """Keep the decision with its reasons."""
-    lines = [f"## {promotion.model}: {promotion.verdict}", *(f"- {reason}" for reason in promotion.reasons)]
-    create_markdown_artifact("\n".join(lines), key=_key(promotion.model, "decision"))
+    reach(partial(create_table_artifact, rows, _key(run, "rescored")), "to show scores")
 
 
 def show_page(run: str, page: Page) -> None:
     """Keep a link to the page and a small picture of what the run made."""
-    create_link_artifact(
-        (page.path / "page.html").absolute().as_uri(), key=_key(run, "page"), link_text=f"Page of {run}"
-    )
+    address = page_url(page) or (page.path / "page.html").absolute().as_uri()
+    reach(partial(create_link_artifact, address, f"Page of {run}", _key(run, "page")), "to link the page")
     for picture in sorted((page.path / "pictures").glob("*.png")):
         content = picture.read_bytes()
         if len(content) <= _LARGEST_PICTURE_BYTES:
-            text = base64.b64encode(content).decode()
-            create_image_artifact(
-                f"data:image/png;base64,{text}", key=_key(run, picture.stem), description=picture.stem
-            )
+            data = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+            key, name = _key(run, picture.stem), picture.stem
+            reach(partial(create_image_artifact, data, key, name), "to show a picture")
 
 
 def _number(table: ScoreTable, row: str, name: str) -> str:

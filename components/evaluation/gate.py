@@ -109,6 +109,13 @@ def improvement(challenger: Score, other: Score) -> Improvement:
     if one is not None and two is not None and len(one) == len(two) >= FEWEST_PAIRS:
         half = _paired_halfwidth([a - b for a, b in zip(one, two, strict=True)])
         return Improvement(gain, gain - half, gain + half, len(one))
+    return improvement_apart(challenger, other)
+
+
+def improvement_apart(challenger: Score, other: Score) -> Improvement:
+    """Return how much better `challenger` is, from the two intervals alone, as `improvement` does without pairs."""
+    sign = 1.0 if challenger.better == "higher" else -1.0
+    gain = sign * (challenger.value - other.value)
     up, down = challenger.high - challenger.value, challenger.value - challenger.low
     other_up, other_down = other.high - other.value, other.value - other.low
     if sign < 0:

@@ -54,17 +54,19 @@ class Evidence:
     device: torch.device
     cache: Path
     """Where what is known of the test images is kept between evaluations."""
+    images: int | None = None
+    """Compare with no more than so many test images, the first by key; None takes all."""
 
     @cached_property
     def test(self) -> Images:
-        """All test images, uint8 (n, size, size, 3)."""
+        """The test images, uint8 (n, size, size, 3)."""
         reader = ShardReader(self.shards, "test")
-        return reader.images(np.arange(len(reader)))
+        return reader.images(np.arange(len(reader))[: self.images])
 
     @property
     def test_digest(self) -> str:
         """Name of the test images in protocols."""
-        return f"{self.shards.digest}/test"
+        return f"{self.shards.digest}/test" if self.images is None else f"{self.shards.digest}/test[:{self.images}]"
 
 
 @dataclass(frozen=True)

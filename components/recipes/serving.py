@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.pictures.reading import WEB_FORMATS, read_picture
 from components.recipes.export import load_producer
 from components.recipes.recipe import ClassGenerator, Generator, Restorer
 from components.recipes.repair import repair
@@ -74,14 +75,11 @@ def decode_png(text: str) -> NDArray[np.uint8]:
     """Return the RGB picture (height, width, 3) in the base64 text of an image file.
 
     Raises:
-        ValueError: It is not base64, or not a whole PNG, JPEG or WebP image of reasonable size.
+        TooManyPixelsError: It has more pixels than are decoded.
+        ValueError: It is not base64, or not a whole PNG, JPEG or WebP image.
     """
     try:
         content = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise ValueError(f"expected the base64 text of an image file ({error})") from error
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"expected a whole PNG, JPEG or WebP image, found {len(content)} bytes ({error})") from error
+    return read_picture(content, f"image of {len(content)} bytes", WEB_FORMATS)

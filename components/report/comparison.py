@@ -1,13 +1,14 @@
-"""The page that sets runs side by side: one score table, overlaid curves, the same held-out pictures in columns."""
+"""The page that sets runs side by side: score tables, overlaid curves, the same held-out pictures in columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components.report.boards import Board, boards_of
 from components.report.content import (
     Curve,
     CurvePlot,
     Link,
-    Measure,
     ModelCard,
     PageContent,
     PanelRow,
@@ -15,11 +16,9 @@ from components.report.content import (
     Picture,
     ProtocolFacts,
     Record,
-    Subject,
 )
 from components.report.page import plot_picture
-from components.report.rendering import render
-from components.report.scores import ScoreRow, score_rows
+from components.report.rendering import render, utc
 
 
 class RunColumn(Record):
@@ -40,9 +39,8 @@ class Family(Record):
     """All that the comparison says of one model family, over the runs that trained it."""
 
     name: str
-    subjects: tuple[Subject, ...]
-    """One for each run, then the baselines that the runs share."""
-    rows: tuple[ScoreRow, ...]
+    boards: tuple[Board, ...]
+    """Score tables, each on one set of held-out images."""
     protocols: tuple[ProtocolFacts, ...]
     plots: tuple[Picture, ...]
     samples: tuple[RunSamples, ...]
@@ -68,13 +66,18 @@ def write_comparison(columns: Sequence[RunColumn], path: Path) -> Path:
 
 
 def _distinct(contents: Sequence[PageContent]) -> list[str]:
-    """Return the runs' names, told apart by config digest and then by place where they are equal."""
-    names = [content.run.name for content in contents]
-    longer = [
-        f"{name} ({content.run.config_digest[:7]})" if names.count(name) > 1 else name
-        for name, content in zip(names, contents, strict=True)
+    """Return the runs' names, told apart where they are equal by config, then by when they ended, then by place."""
+    known = [
+        (
+            content.run.name,
+            f"{content.run.name} ({content.run.config_digest[:7]})",
+            f"{content.run.name}, {utc(content.run.finished)}",
+            f"{content.run.name} #{place}",
+        )
+        for place, content in enumerate(contents, start=1)
     ]
-    return [f"{name} #{place}" if longer.count(name) > 1 else name for place, name in enumerate(longer, start=1)]
+    taken = [Counter(names) for names in zip(*known, strict=True)]
+    return [next(name for name, count in zip(names, taken, strict=True) if count[name] == 1) for names in known]
 
 
 def _cards(name: str, runs: Mapping[str, RunColumn]) -> dict[str, ModelCard]:
@@ -82,35 +85,15 @@ def _cards(name: str, runs: Mapping[str, RunColumn]) -> dict[str, ModelCard]:
 
 
 def _family(name: str, cards: Mapping[str, ModelCard]) -> Family:
-    models = [
-        subject.model_copy(update={"name": run})
-        for run, card in cards.items()
-        for subject in card.subjects
-        if subject.role == "model"
-    ]
-    subjects = (*models, *_baselines(cards.values()))
     protocols = {protocol.digest: protocol for card in cards.values() for protocol in card.protocols}
     return Family(
         name=name,
-        subjects=subjects,
-        rows=score_rows(subjects),
+        boards=boards_of(cards),
         protocols=tuple(protocols.values()),
         plots=tuple(plot_picture(plot) for plot in _overlaid(cards)),
         samples=tuple(RunSamples(run=run, pictures=card.samples) for run, card in cards.items() if card.samples),
         panels=_shared_panels(cards),
     )
-
-
-def _baselines(cards: Iterable[ModelCard]) -> list[Subject]:
-    """Return each baseline once, with what any run measured of it; equal protocols give equal numbers."""
-    measures: dict[str, dict[tuple[str, str], Measure]] = {}
-    for card in cards:
-        for subject in card.subjects:
-            if subject.role == "baseline":
-                known = measures.setdefault(subject.name, {})
-                for measure in subject.measures:
-                    known.setdefault((measure.metric, measure.protocol), measure)
-    return [Subject(name=name, role="baseline", measures=tuple(known.values())) for name, known in measures.items()]
 
 
 def _overlaid(cards: Mapping[str, ModelCard]) -> list[CurvePlot]:

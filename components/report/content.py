@@ -144,6 +144,25 @@ class Panels(Record):
         return self
 
 
+class Ground(Record):
+    """The held-out images that a table of scores rests on."""
+
+    name: str = Field(min_length=1)
+    """What people call them: "evaluation set 1", "today's data"."""
+    facts: str
+    """How many, and of what, in words."""
+    is_pinned: bool
+    """The same night after night; else those of one night's data."""
+
+
+class FreshScores(Record):
+    """Scores beside those that decide: on the held-out images of the night's own data."""
+
+    ground: Ground
+    subjects: tuple[Subject, ...]
+    """The model first, then the champion if there is one."""
+
+
 class Decision(Record):
     """What the gate decided, with its reasons in words."""
 
@@ -163,6 +182,10 @@ class ModelCard(Record):
     facts: tuple[Fact, ...] = ()
     subjects: tuple[Subject, ...] = ()
     """The model first, then the champion if there is one, then the baselines."""
+    ground: Ground | None = None
+    """What their scores rest on; None on pages of versions that did not say."""
+    fresh: FreshScores | None = None
+    """None where the night's own held-out images are those that decide."""
     protocols: tuple[ProtocolFacts, ...] = ()
     charted: tuple[str, ...] = ()
     """Metrics to draw as intervals; empty draws the first row of the table."""

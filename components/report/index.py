@@ -73,6 +73,17 @@ def rebuild_index(folder: Path) -> Path:
     return write_index(entries, target)
 
 
+def entry_in(html: bytes) -> IndexEntry | None:
+    """Return the line of the index that a page carries in its head; None if the file is no run's page.
+
+    Raises:
+        ValidationError: The line was written by another version of this code, or by nobody's.
+    """
+    finder = _EntryFinder()
+    finder.feed(html[:_HEAD_BYTES].decode(errors="replace").partition("</head>")[0])
+    return None if finder.content is None else IndexEntry.model_validate_json(finder.content)
+
+
 class _EntryFinder(HTMLParser):
     """Finds the meta tag in which a page carries its line of the index."""
 
@@ -86,13 +97,9 @@ class _EntryFinder(HTMLParser):
 
 def _read_entry(page: Path) -> IndexEntry | None:
     with page.open("rb") as file:
-        head = file.read(_HEAD_BYTES).decode(errors="replace")
-    finder = _EntryFinder()
-    finder.feed(head.partition("</head>")[0])
-    if finder.content is None:
-        return None
+        head = file.read(_HEAD_BYTES)
     try:
-        return IndexEntry.model_validate_json(finder.content)
+        return entry_in(head)
     except ValidationError as error:
         _log.warning("%s: left out of the index, its line there is not one this version reads (%s)", page, error)
         return None

@@ -10,9 +10,10 @@ from components.report.scores import ScoreRow, score_rows
 
 
 class Scoreboard(Record):
-    """A model's scores as a table and as charts."""
+    """A model's scores as tables and as charts."""
 
     rows: tuple[ScoreRow, ...]
+    fresh: tuple[ScoreRow, ...]
     charts: tuple[Picture, ...]
 
 
@@ -34,11 +35,12 @@ def write_page(content: PageContent, path: Path) -> Path:
 
 
 def scoreboard(model: ModelCard) -> Scoreboard:
-    """Return a model's table of scores and an interval chart for each of its charted metrics."""
+    """Return a model's tables of scores and an interval chart for each of its charted metrics."""
     rows = score_rows(model.subjects)
     wanted = model.charted or tuple(row.metric for row in rows[:1])
     drawn = [row for row in rows if row.metric in wanted and sum(m is not None for m in row.measures) > 1]
-    return Scoreboard(rows=rows, charts=tuple(_intervals(model, row) for row in drawn))
+    fresh = score_rows(model.fresh.subjects) if model.fresh else ()
+    return Scoreboard(rows=rows, fresh=fresh, charts=tuple(_intervals(model, row) for row in drawn))
 
 
 def plot_picture(plot: CurvePlot) -> Picture:

@@ -24,9 +24,13 @@ _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": 
 def render(template: str, values: Mapping[str, Any], path: Path) -> Path:
     """Write the page that `template` makes of `values` to `path`, whole or not at all, and return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = _environment().get_template(template).render(dict(values))
-    write_atomically(path, text.encode())
+    write_atomically(path, rendered(template, values).encode())
     return path
+
+
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    """Return the page that `template` makes of `values`."""
+    return _environment().get_template(template).render(dict(values))
 
 
 def media_type(content: bytes) -> str:

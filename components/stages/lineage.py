@@ -1,9 +1,9 @@
-"""Lineage: from a registered version back to the artifacts it was made from, checked byte by byte."""
+"""Lineage: from a registered version back to the artifacts it was made from, checked where the store keeps them."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from components.artifacts import Artifact, ArtifactError
+from components.artifacts import Artifact, Store
+from components.artifacts.audit import Progress, audit
 from components.data import CorruptionSet, ShardSet
 from components.stages.measuring import Scores
 from components.stages.training import Checkpoint
@@ -16,16 +16,16 @@ _KINDS: Mapping[str, type[Artifact]] = {
 }
 
 
-def verify_lineage(store: Path, lineage: Mapping[str, str]) -> Iterator[str]:
+def verify_lineage(store: Store, lineage: Mapping[str, str], *, deep: bool, progress: Progress) -> Iterator[str]:
     """Yield what is wrong with the artifacts that `lineage` names, in words; nothing if all are whole.
 
     Args:
-        store: Folder of the artifact store.
+        store: Where the artifacts are: a folder, or a shared store, which is read and not its local copy alone.
         lineage: Digests by part, as the registry keeps them.
+        deep: Also read every byte of a shared store's objects.
+        progress: Told of bytes read.
     """
     for part, kind in _KINDS.items():
         if part in lineage:
-            try:
-                kind.read(store / kind.folder() / lineage[part]).verify()
-            except ArtifactError as error:
-                yield f"{part}: {error}"
+            for problem in audit(store, kind.folder(), lineage[part], deep=deep, progress=progress):
+                yield f"{part}: {problem}"

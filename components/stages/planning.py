@@ -6,8 +6,10 @@ from typing import Literal
 from components.artifacts import Store
 from components.config import ModelConfig, RunConfig
 from components.data import ShardSet, find_corruption_set, plan_shards
+from components.evaluation.yardstick import Yardstick, chosen, yardsticks
 from components.models.summary import count_parameters, multiply_adds
 from components.section import Section
+from components.stages.preparation import in_force, pinned_shards
 from components.stages.training import Checkpoint, training_inputs
 
 
@@ -24,7 +26,8 @@ def plan(run: RunConfig, store: Store) -> list[Step]:
     """Return the steps of a run in order.
 
     Raises:
-        ValueError: The source is not there.
+        ValueError: The source is not there, or an evaluation set is asked for that is not.
+        ArtifactError: The shards of the pinned evaluation set are gone.
     """
     return list(_steps(run, store))
 
@@ -32,9 +35,12 @@ def plan(run: RunConfig, store: Store) -> list[Step]:
 def _steps(run: RunConfig, store: Store) -> Iterator[Step]:
     shards, files = plan_shards(run.dataset, store)
     yield _shard_step(run, shards, files)
+    pinned = _yardstick(run, shards, store)
+    yield _yardstick_step(run, pinned)
     if run.corruption is not None:
         frozen = run.corruption.frozen
-        found = find_corruption_set(shards, frozen, run.corruption.mix, run.seed, store) if shards else None
+        held = pinned_shards(pinned, store) if pinned else shards
+        found = find_corruption_set(held, frozen, run.corruption.mix, run.seed, store) if held else None
         bins = f" in {len(frozen.bins) - 1} bins of missing area" if run.corruption.mix.masks else ""
         facts = f"{frozen.images:,} test images{bins}"
         yield Step(stage="corrupt", state="reuse" if found else "run", facts=facts)
@@ -55,6 +61,20 @@ def _shard_step(run: RunConfig, shards: ShardSet | None, files: int | None) -> S
     return Step(
         stage="shard", state="reuse", facts=f"{shards.accepted:,} images ({splits}), {stored / 1e6:.1f} MB, {size}"
     )
+
+
+def _yardstick(run: RunConfig, shards: ShardSet | None, store: Store) -> Yardstick | None:
+    """Return the pinned evaluation set that will decide; before the data is read, the one that would if it grew."""
+    if shards is None:
+        return chosen(yardsticks(store, run.name), run.dataset, run.evaluation_set)
+    return in_force(run.name, run.evaluation_set, run.dataset, shards, store)
+
+
+def _yardstick_step(run: RunConfig, pinned: Yardstick | None) -> Step:
+    if pinned is not None:
+        return Step(stage="yardstick", state="reuse", facts=f"{pinned.name}: {pinned.facts}")
+    pins = "not pinned: evaluation_set is fresh" if run.evaluation_set == "fresh" else "pinned as a new evaluation set"
+    return Step(stage="yardstick", state="run", facts=f"the held-out images of today's data, {pins}")
 
 
 def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None) -> str:

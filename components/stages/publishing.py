@@ -1,21 +1,25 @@
 """Publishing: the page that shows a run to people, and the index of all pages of this machine."""
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from components.artifacts import Artifact, write_atomically
 from components.config import RunConfig
-from components.data import CorruptionSet, ShardSet
+from components.data import ShardSet
 from components.report.content import PageContent
 from components.report.index import rebuild_index
 from components.report.page import write_page
+from components.stages.chapters import Chapter
+from components.stages.preparation import EvaluationSets
 from components.stages.site import Site
-from components.stages.telling import Chapter, told
+from components.stages.telling import told
 
-_PAGE_CODE = 2
+_PAGE_CODE = 3
 """Version of what the page shows; raise it when equal runs should get another page."""
 
 
@@ -29,7 +33,7 @@ class Page(Artifact):
 def publish(
     run: RunConfig,
     shards: ShardSet,
-    corruptions: CorruptionSet | None,
+    sets: EvaluationSets,
     chapters: Mapping[str, Chapter],
     failed: Mapping[str, str],
     command_line: str,
@@ -40,7 +44,7 @@ def publish(
     Args:
         run: What was asked for.
         shards: What the models were trained on.
-        corruptions: What they were judged on, if it was damaged images.
+        sets: What they were judged on.
         chapters: What there is to tell of each model.
         failed: Why there is nothing to tell of the others, by name.
         command_line: What makes the run again.
@@ -50,7 +54,7 @@ def publish(
         "code": _PAGE_CODE,
         "run": run,
         "shards": shards.digest,
-        "corruption": corruptions.digest if corruptions else None,
+        "judged_on": [sets.yardstick.name, *(one.digest for one in (sets.yardstick, sets.fresh) if one)],
         "models": {name: chapter.identity for name, chapter in chapters.items()},
         "failed": dict(failed),
         "command": command_line,
@@ -58,7 +62,7 @@ def publish(
 
     def write(draft: Path) -> Mapping[str, Any]:
         finished = datetime.now(UTC)
-        content = told(run, shards, corruptions, list(chapters.values()), failed, command_line, finished, site)
+        content = told(run, shards, sets, list(chapters.values()), failed, command_line, finished, site)
         write_page(content, draft / "page.html")
         (draft / "page.json").write_text(content.model_dump_json())
         _keep_pictures(content, draft / "pictures")
@@ -71,8 +75,30 @@ def publish(
 
 
 def page_path(page: Page, site: Site) -> Path:
-    """Return where people open the page."""
-    return site.workspace.pages / f"{page.name}-{page.digest[:8]}.html"
+    """Return where people of this machine open the page."""
+    return site.workspace.pages / file_name(page)
+
+
+def page_url(page: Page) -> str | None:
+    """Return the page's address for people of other machines; None unless KINTSUGI_URL names a `kintsugi serve`.
+
+    Raises:
+        ValueError: KINTSUGI_URL is no http or https address, or holds a password, which links must not spread.
+    """
+    base = os.environ.get("KINTSUGI_URL", "")
+    if not base:
+        return None
+    parts = urlsplit(base)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("KINTSUGI_URL: expected the address of kintsugi serve, such as http://host:5001")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("KINTSUGI_URL: expected an address without user, password, ? and #")
+    return f"{base.rstrip('/')}/pages/{quote(file_name(page), safe='')}"
+
+
+def file_name(page: Page) -> str:
+    """Return the page's file name, which is also the last part of its address."""
+    return f"{page.name}-{page.digest[:8]}.html"
 
 
 def command(config: Path, overrides: Sequence[str]) -> str:

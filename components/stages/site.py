@@ -1,6 +1,7 @@
 """Site: where a pipeline run happens, and how its jobs are launched there."""
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +13,19 @@ from typing import Any, Protocol
 from components import launch
 from components.artifacts import Store
 from components.jobs import Job
+from components.patience import PatienceEndedError, at_most
 from components.reporter import PROGRESS
 from components.section import digest_of
+from components.stages.night import Night
 from components.tracking import runs
+from components.tracking.client import TrackingError
 from components.training.config import ExecutionConfig
-from components.workspace import Workspace
+from components.workspace import Workspace, processors
+
+_log = logging.getLogger(__name__)
+
+_BRIEFLY_S = 5.0
+_log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -72,8 +81,12 @@ class Site:
     store: Store
     tracking_uri: str
     experiment: str
-    parent_run: str
+    """Name of the run's configuration: the experiment of its nights, and the first part of its models' names."""
     progress: Progress
+    parent_run: str | None = None
+    """The night's run in the tracker; None before it is known which data it is of."""
+    night: Night | None = None
+    """Which night it is; None likewise."""
 
 
 def run_job(
@@ -98,47 +111,77 @@ def run_job(
     folder.mkdir(parents=True, exist_ok=True)
     handed = folder / f"job-{digest_of(job)}.json"
     handed.write_text(job.model_dump_json(indent=1))
-    launch.torchrun(
-        "components.worker",
-        [str(handed)],
-        processes=execution.processes if execution else processes,
-        logs=folder,
-        on_line=partial(_show, stage, site.progress),
-        nodes=execution.nodes if execution else 1,
-        node_rank=host.rank if execution else 0,
-        rendezvous=host.rendezvous,
-        heartbeat=heartbeat,
-        heartbeat_timeout_s=execution.heartbeat_timeout_s if heartbeat and execution else None,
-    )
+    with processors(stage, lambda words: site.progress(stage, 0, None, f"waiting; {words}")):
+        launch.torchrun(
+            "components.worker",
+            [str(handed)],
+            processes=execution.processes if execution else processes,
+            logs=folder,
+            on_line=partial(_show, stage, site.progress),
+            nodes=execution.nodes if execution else 1,
+            node_rank=host.rank if execution else 0,
+            rendezvous=host.rendezvous,
+            heartbeat=heartbeat,
+            heartbeat_timeout_s=execution.heartbeat_timeout_s if heartbeat and execution else None,
+        )
 
 
 @contextmanager
 def tracked(site: Site, name: str, digest: str, params: Mapping[str, object] | None = None) -> Iterator[str]:
-    """Open the tracking run of one model and end it as the block ends: finished, failed, or stopped for later."""
-    run_id = runs.open_run(site.experiment, name, digest, parent=site.parent_run, params=params)
+    """Open the tracking run of one model and end it as the block ends: finished, failed, or stopped for later.
+
+    Each model has an experiment of its own, named as it is registered, so that its nights stand beside each other.
+    """
+    experiment = registered_name(site.experiment, name)
+    run_id = runs.open_run(
+        experiment, site.night.subtitle if site.night else name, digest, parent=site.parent_run, params=params
+    )
     with ending(run_id):
         yield run_id
 
 
+def registered_name(run: str, model: str) -> str:
+    """Return the name of a model in the registry, and of the experiment of its trainings."""
+    return f"{run}-{model}"
+
+
 @contextmanager
 def ending(run_id: str) -> Iterator[None]:
-    """End a tracking run as the block ends: finished, failed, or stopped in a state that can be resumed."""
-    status: runs.RunStatus = "KILLED"
+    """End a tracking run as the block ends: finished, failed, or stopped in a state that can be resumed.
+
+    An error of the block is never hidden by one of telling so. Where a person or Prefect waits for this process to end,
+    and where the tracking server was waited for in vain, it is waited for no longer.
+    """
     try:
         yield
-        status = "FINISHED"
     except launch.Stopped:
+        _report(run_id, "KILLED")
+        raise
+    except PatienceEndedError:
+        with at_most(_BRIEFLY_S):
+            _report(run_id, "FAILED")
         raise
     except Exception:
-        status = "FAILED"
+        _report(run_id, "FAILED")
         raise
-    finally:
+    except BaseException:  # an interrupt, or a cancelled flow
+        with at_most(_BRIEFLY_S):
+            _report(run_id, "KILLED")
+        raise
+    runs.finish_run(run_id)
+
+
+def _report(run_id: str, status: runs.RunStatus) -> None:
+    try:
         runs.finish_run(run_id, status)
+    except (PatienceEndedError, TrackingError) as error:
+        _log.warning("MLflow shows a run as going on that is %s: %s", status, error)
 
 
 def _show(stage: str, progress: Progress, line: str) -> None:
     _, found, text = line.partition(PROGRESS)
     if not found:
+        _log.info("%s: %s", stage, line)
         return
     facts = json.loads(text)
     losses = [f"{key} {value:.3g}" for key, value in facts.items() if key.endswith("/loss")]

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ from components.artifacts import Artifact
 from components.config import CorruptionConfig, ModelConfig
 from components.data import ShardSet
 from components.jobs import TrainJob
+from components.patience import PatienceEndedError, at_most
 from components.recipes.export import export_digest
+from components.reporter import OUTBOX
 from components.stages.site import Host, Site, flatten, run_job, tracked
-from components.tracking import runs
+from components.tracking import runs, writing
+from components.tracking.client import TrackingError
 from components.training.checkpoint import newest_place
 
 _PUBLISHED_WITHIN_S = 300.0
+_AFTER_A_FAILURE_S = 10.0
 _TRAINING_CODE = 3
 """Version of what training computes; raise it when equal configurations would give other weights."""
 
@@ -80,13 +85,10 @@ def train(
     execution = flatten(model.model_dump(mode="json", include={"execution"}))
     with site.workspace.training_lock(digest), tracked(site, name, digest, params) as run_id:
         # Tags, for params are fixed by the first attempt, and the next one may be carried out otherwise.
-        runs.link_run(run_id, {name: str(value) for name, value in execution.items()})
+        runs.link_run(run_id, {name: str(value) for name, value in execution.items()} | {"shards": shards.digest})
         runs.log_dataset(run_id, "train", shards.digest, str(shards.path), "training")
         tracked_job = job.model_copy(update={"tracking_run": run_id})
-        checkpoint = site.store.materialise(Checkpoint, inputs, partial(_run_training, name, tracked_job, site))
-        runs.log_files(run_id, checkpoint.path / "pictures", "pictures")
-        runs.log_files(run_id, checkpoint.path / "curve.jsonl")
-        runs.link_run(run_id, {"checkpoint": checkpoint.digest, "export": checkpoint.export, "shards": shards.digest})
+        checkpoint = site.store.materialise(Checkpoint, inputs, partial(_run_training, name, tracked_job, run_id, site))
     shutil.rmtree(job.folder, ignore_errors=True)
     return checkpoint
 
@@ -102,22 +104,36 @@ def _lend_processors(name: str, job: TrainJob, inputs: Mapping[str, Any], site: 
     return finished
 
 
-def _run_training(name: str, job: TrainJob, site: Site, draft: Path) -> Mapping[str, Any]:
+def _run_training(name: str, job: TrainJob, run_id: str, site: Site, draft: Path) -> Mapping[str, Any]:
+    """Train, and fill the draft. All that MLflow is to have it has before the checkpoint counts as finished."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    execution = job.model.execution
-    with_heartbeat = partial(run_job, job, site, stage=f"train {name}", execution=execution)
-    relaunch.persist(
-        lambda: with_heartbeat(heartbeat=job.folder / "heartbeat"),
-        lambda: newest_place(job.folder / "checkpoints"),
-        relaunches=execution.relaunches if execution.nodes == 1 else 0,
-    )
-    shutil.copytree(job.folder / "export", draft / "export")
+    if job.model.execution.nodes > 1 or not (job.folder / "export").is_dir():  # the last that ranks leave
+        _launch(name, job, run_id, site)
+    writing.deliver_rest(job.folder / OUTBOX, run_id)
     newest = max(path for path in (job.folder / "checkpoints").iterdir() if path.name.isdigit())
+    shutil.copytree(job.folder / "export", draft / "export")
     shutil.copytree(newest, draft / "checkpoint")
     shutil.copytree(job.folder / "pictures", draft / "pictures")
     shutil.copy(job.folder / "curve.jsonl", draft)
-    return {
-        "family": job.model.recipe.kind,
-        "images": job.model.training.images,
-        "export": export_digest(draft / "export"),
-    }
+    export = export_digest(draft / "export")
+    runs.log_files(run_id, draft / "pictures", "pictures")
+    runs.log_files(run_id, draft / "curve.jsonl")
+    runs.link_run(run_id, {"checkpoint": job.run, "export": export})
+    return {"family": job.model.recipe.kind, "images": job.model.training.images, "export": export}
+
+
+def _launch(name: str, job: TrainJob, run_id: str, site: Site) -> None:
+    execution = job.model.execution
+    with_heartbeat = partial(run_job, job, site, stage=f"train {name}", execution=execution)
+    try:
+        relaunch.persist(
+            lambda: with_heartbeat(heartbeat=job.folder / "heartbeat"),
+            lambda: newest_place(job.folder / "checkpoints"),
+            relaunches=execution.relaunches if execution.nodes == 1 else 0,
+        )
+    except (launch.LaunchFailed, launch.Stopped) as error:
+        with at_most(_AFTER_A_FAILURE_S), suppress(PatienceEndedError, TrackingError):  # the outbox keeps the rest
+            writing.deliver_rest(job.folder / OUTBOX, run_id)
+        if isinstance(error, launch.Stopped):
+            raise launch.Stopped(str(error), execution.resume_after_s) from error
+        raise

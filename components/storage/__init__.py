@@ -4,13 +4,22 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from components.storage.bucket import BucketStorage
-from components.storage.files import StorageError, checked_key
+from components.storage.files import Stat, StorageError
 from components.storage.folder import FolderStorage
+from components.storage.places import bucket_and_prefix, checked_place, folder_of
 
-__all__ = ["BucketStorage", "FolderStorage", "Storage", "StorageError", "open_storage", "probe_conditional_writes"]
+__all__ = [
+    "BucketStorage",
+    "FolderStorage",
+    "Stat",
+    "Storage",
+    "StorageError",
+    "checked_place",
+    "open_storage",
+    "probe_conditional_writes",
+]
 
 
 class Storage(Protocol):
@@ -20,6 +29,12 @@ class Storage(Protocol):
 
     def exists(self, key: str) -> bool:
         """Whether there is content under `key`."""
+
+    def stat(self, key: str) -> Stat | None:
+        """Return the length and the recorded sha256 of the content under `key`, or None if there is none."""
+
+    def sha256(self, key: str) -> str:
+        """Return the sha256 of the bytes under `key`, all of which are read; FileNotFoundError if there are none."""
 
     def read_bytes(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from `start` up to, not including, `end`; FileNotFoundError if there are none."""
@@ -62,13 +77,9 @@ def open_storage(url: str | Path) -> Storage:
     Raises:
         ValueError: The address is neither.
     """
-    parts = urlsplit(str(url))
-    if parts.scheme == "s3" and parts.netloc:
-        prefix = parts.path.strip("/")
-        return BucketStorage(parts.netloc, checked_key(prefix) if prefix else "")
-    if parts.scheme:
-        raise ValueError(f"{url}: expected a folder or s3://bucket/prefix")
-    return FolderStorage(Path(url))
+    if (shared := bucket_and_prefix(url)) is None:
+        return FolderStorage(folder_of(url))
+    return BucketStorage(*shared)
 
 
 def probe_conditional_writes(storage: Storage) -> None:

@@ -6,10 +6,21 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 DRAFT = ".part"
 """Ends the names of what is being written."""
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What a store says of one content without its bytes being read."""
+
+    size: int
+    """Length in bytes."""
+    sha256: str | None
+    """The digest recorded when it was written; None if none was."""
 
 
 class StorageError(OSError):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from components.storage.files import (
     DRAFT,
+    Stat,
     checked_key,
     copy_checked,
     draft_of,
+    sha256_of,
     sync_file,
     sync_folder,
     write_atomically,
@@ -24,6 +26,15 @@ class FolderStorage:
     def exists(self, key: str) -> bool:
         """Whether there is content under `key`."""
         return self._path(key).is_file()
+
+    def stat(self, key: str) -> Stat | None:
+        """Return the length of the file under `key`, or None if there is none."""
+        path = self._path(key)
+        return Stat(path.stat().st_size, None) if path.is_file() else None
+
+    def sha256(self, key: str) -> str:
+        """Return the sha256 of the bytes under `key`."""
+        return sha256_of(self._path(key))
 
     def read_bytes(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from `start` up to, not including, `end`."""

@@ -2,27 +2,33 @@
 
 MLflow's aliases are set without comparing and keep no history. Its params can be written once: a second value for the
 same name is refused by a unique constraint of the database. So entry n of a model's history is the param `p/00000n` of
-one run, each entry holds the sha256 of the one before, and aliases are only copies of what the ledger says.
+one run, each entry holds the sha256 of the one before, and aliases are only copies of what the ledger says. What the
+ledger says of files stands under other keys: `seals.py`.
 """
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from components.section import Section, canonical_json
+from components.tracking.client import MlflowClient
 
 LEDGER_FOR = "kintsugi.ledger_for"
+PROMOTIONS = "kintsugi-promotions"
+"""The experiment that holds all ledgers; whoever may write there may promote."""
 
 _PREFIX = "p/"
 _LONGEST_BY = 60
+_LONGEST_REASON = 300
+_LONGEST_ENTRY = 1000
 _SELF_TEST = "write_once"
+_RIVALS = 100
 
 
 class LedgerError(RuntimeError):
@@ -47,11 +53,18 @@ class Entry(Section):
     """Random, so that two promoters never write the same text and both believe to have won."""
     before: str
     """sha256 of the entry before this one; empty for the first."""
+    override: bool = False
+    """Whether a person put `version` in service against the gate's word, or without it."""
+    reason: str = ""
+    """Why, in the words of who overrode, at most 300 characters."""
 
     @property
     def text(self) -> str:
-        """The entry as it is stored: one line of JSON, under 500 characters."""
-        return canonical_json(self).decode()
+        """The entry as it is stored: one line of JSON, under 1000 characters.
+
+        What an entry does not say is left out, so that entries from before there were overrides keep their text.
+        """
+        return canonical_json(self.model_dump(mode="json", exclude_defaults=True)).decode()
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ class History:
     line: tuple[int, ...] = ()
     """Champions that stand on each other: the last is in service, the one before it is what a rollback returns to."""
     withdrawn: frozenset[int] = frozenset()
-    """Versions that were rolled back and not promoted again."""
+    """Versions that a person took out of service and nobody put back; they may stand in the line, below the top."""
 
     @property
     def champion(self) -> int | None:
@@ -70,19 +83,39 @@ class History:
         return self.line[-1] if self.line else None
 
     def then(self, entry: Entry) -> Self:
-        """Return the history one entry later. A rollback takes every version above its target out of the line."""
-        line, withdrawn = self.line, self.withdrawn
-        if entry.action == "rollback":
-            kept = line[: line.index(entry.version) + 1] if entry.version in line else (*line[:-1], entry.version)
-            withdrawn |= frozenset(line) - frozenset(kept)
-            line = kept
-        else:
-            line = (*(version for version in line if version != entry.version), entry.version)
-        return type(self)((*self.entries, entry), line, withdrawn - {entry.version})
+        """Return the history one entry later.
 
-    def next_entry(self, action: Literal["promote", "rollback"], version: int, export: str, by: str) -> Entry:
-        """Return the entry that would make `version` champion after this history."""
-        return Entry(
+        A rollback down the line takes every version above its target out of it. One to a version elsewhere, and every
+        override, stands on the champion it replaces, so that the next rollback undoes it.
+        """
+        version, withdrawn = entry.version, self.withdrawn
+        line = (*(one for one in self.line if one != version), version)
+        if entry.action == "rollback":
+            if version in self.line and not entry.override:
+                line = self.line[: self.line.index(version) + 1]
+            withdrawn |= frozenset(self.line) - frozenset(line) | frozenset(self.line[-1:])
+        return type(self)((*self.entries, entry), line, withdrawn - {version})
+
+    def next_entry(
+        self,
+        action: Literal["promote", "rollback"],
+        version: int,
+        export: str,
+        by: str,
+        *,
+        override: bool = False,
+        reason: str = "",
+    ) -> Entry:
+        """Return the entry that would make `version` champion after this history.
+
+        Raises:
+            ValueError: The reason is too long or not one line, or an override lacks one or a name.
+        """
+        if override and not (by.strip() and reason.strip()):
+            raise ValueError("an override says who decided and why; one of them is empty")
+        if len(reason) > _LONGEST_REASON or not reason.isprintable():
+            raise ValueError(f"the reason: expected one line of at most {_LONGEST_REASON} characters")
+        entry = Entry(
             action=action,
             version=version,
             base=self.champion,
@@ -91,7 +124,12 @@ class History:
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             id=uuid.uuid4().hex[:16],
             before=_sha256(self.entries[-1].text) if self.entries else "",
+            override=override,
+            reason=reason,
         )
+        if len(entry.text) >= _LONGEST_ENTRY:
+            raise ValueError("who decided and why: too long for the ledger; say it in fewer words")
+        return entry
 
 
 def create_ledger(client: MlflowClient, experiment_id: str, name: str) -> str:
@@ -103,7 +141,7 @@ def create_ledger(client: MlflowClient, experiment_id: str, name: str) -> str:
     run_id: str = client.create_run(
         experiment_id, run_name=f"promotions of {name}", tags={LEDGER_FOR: name}
     ).info.run_id
-    if not (_write_once(client, run_id, _SELF_TEST, "first") and not _write_once(client, run_id, _SELF_TEST, "second")):
+    if not (write_once(client, run_id, _SELF_TEST, "first") and not write_once(client, run_id, _SELF_TEST, "second")):
         raise LedgerError("this MLflow store lets params be overwritten; promotion needs SQLite, PostgreSQL or MySQL")
     client.set_terminated(run_id)
     return run_id
@@ -115,8 +153,16 @@ def read_ledger(client: MlflowClient, run_id: str, name: str) -> History:
     Raises:
         LedgerError: The run is missing, deleted, another model's, or an entry is missing or altered.
     """
-    run = _ledger_run(client, run_id, name)
-    texts = {key: text for key, text in run.data.params.items() if key.startswith(_PREFIX)}
+    return replay(ledger_params(client, run_id, name), run_id, name)
+
+
+def replay(params: Mapping[str, str], run_id: str, name: str) -> History:
+    """Return the history that a ledger's params tell.
+
+    Raises:
+        LedgerError: An entry is missing or altered.
+    """
+    texts = {key: text for key, text in params.items() if key.startswith(_PREFIX)}
     history = History()
     for number in range(1, len(texts) + 1):
         text = texts.get(_key(number))
@@ -137,10 +183,10 @@ def read_ledger(client: MlflowClient, run_id: str, name: str) -> History:
 
 def append(client: MlflowClient, run_id: str, history: History, entry: Entry) -> bool:
     """Write `entry` after `history`; False if someone else wrote that place first."""
-    return _write_once(client, run_id, _key(len(history.entries) + 1), entry.text)
+    return write_once(client, run_id, _key(len(history.entries) + 1), entry.text)
 
 
-def _write_once(client: MlflowClient, run_id: str, key: str, text: str) -> bool:
+def write_once(client: MlflowClient, run_id: str, key: str, text: str) -> bool:
     """Return whether `text` is what the param holds for good, also when the reply to the write was lost."""
     try:
         client.log_param(run_id, key, text, synchronous=True)
@@ -152,16 +198,35 @@ def _write_once(client: MlflowClient, run_id: str, key: str, text: str) -> bool:
     return True
 
 
-def _ledger_run(client: MlflowClient, run_id: str, name: str) -> Run:
+def ledger_params(client: MlflowClient, run_id: str, name: str) -> dict[str, str]:
+    """Return all that is written in the ledger of the model `name`, by key.
+
+    Raises:
+        LedgerError: The run is missing, deleted, another model's or not among the promotions; or another ledger of the
+            model has entries, too: then somebody pointed the model to a ledger of his own.
+    """
+    experiment = client.get_experiment_by_name(PROMOTIONS)
+    places = [] if experiment is None else [experiment.experiment_id]
+    found = client.search_runs(places, f"tags.`{LEDGER_FOR}` = '{name}'", max_results=_RIVALS) if places else []
+    params = {run.info.run_id: run.data.params for run in found}
+    if run_id not in params:
+        raise LedgerError(_why_missing(client, run_id, name))
+    for other, written in params.items():
+        if other != run_id and written.keys() - {_SELF_TEST}:
+            raise LedgerError(f"{name} has two ledgers with entries, runs {run_id} and {other}: one of them is false")
+    return dict(params[run_id])
+
+
+def _why_missing(client: MlflowClient, run_id: str, name: str) -> str:
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        raise LedgerError(f"the ledger of {name} (run {run_id}) cannot be read: {error.message}") from error
+        return f"the ledger of {name} (run {run_id}) cannot be read: {error.message}"
     if run.info.lifecycle_stage != "active":
-        raise LedgerError(f"the ledger of {name} was deleted; bring it back: mlflow runs restore --run-id {run_id}")
-    if run.data.tags.get(LEDGER_FOR) != name:
-        raise LedgerError(f"run {run_id} is not the ledger of {name} but of {run.data.tags.get(LEDGER_FOR)}")
-    return run
+        return f"the ledger of {name} was deleted; bring it back: mlflow runs restore --run-id {run_id}"
+    if (other := run.data.tags.get(LEDGER_FOR)) != name:
+        return f"run {run_id} is not the ledger of {name} but of {other}"
+    return f"the ledger of {name} (run {run_id}) is not in the experiment {PROMOTIONS!r}, where ledgers are kept"
 
 
 def _key(number: int) -> str:

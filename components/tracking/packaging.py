@@ -7,25 +7,27 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
 from PIL import Image
 
 from components.artifacts import sha256_of
 from components.section import canonical_json
+from components.tracking.client import MlflowClient, patiently
 from components.tracking.environment import installed_version
+from components.tracking.inspection import DATA, EXPORT_SUFFIXES, objection
 
 DIGEST_TAG = "kintsugi.export_digest"
 FILES_TAG = "kintsugi.files"
 SERVING = "components.recipes.serving"
 
-_DATA = "data/export"
 _WRITTEN_ON_DOWNLOAD = "registered_model_meta"
 _REQUIREMENTS = ("mlflow", "torch", "safetensors", "numpy", "pillow", "pandas", "pydantic", "jaxtyping", "psutil")
 _EXAMPLE_PX = 32
@@ -87,18 +89,19 @@ def log_export(
         files = files_of(folder)
         client.log_model_artifacts(stored.model_id, str(folder))
     client.set_logged_model_tags(stored.model_id, {FILES_TAG: canonical_json(files).decode()})
-    client.log_outputs(run_id, [LoggedModelOutput(stored.model_id, step=0)])
+    _link_to_run(client, run_id, stored.model_id)
     client.finalize_logged_model(stored.model_id, LoggedModelStatus.READY)
     return Package(stored.model_id, files)
 
 
-def fetch(model_id: str, files: dict[str, str], to: Path) -> Path:
+def fetch(model_id: str, files: dict[str, str], to: Path, loader_module: str = SERVING) -> Path:
     """Copy a stored model to the folder `to` and return its export folder; reuse what lies there if it is whole.
 
-    Nothing appears at `to` before every file's sha256 is the one in `files`, and nothing else is downloaded over it.
+    Nothing appears at `to` before every file's sha256 is the one in `files` and nothing there asks for code of its
+    own, and nothing else is downloaded over it.
 
     Raises:
-        AlteredModelError: A file is missing, added or altered; the message names it.
+        AlteredModelError: A file is missing, added or altered, or could run code; the message names it.
         ValueError: Something else lies at `to`.
     """
     if to.exists():
@@ -106,21 +109,24 @@ def fetch(model_id: str, files: dict[str, str], to: Path) -> Path:
             _compare(to, files)
         except AlteredModelError as error:
             raise ValueError(f"{to}: in the way, and not a copy of this model ({error})") from error
-        return to / _DATA
+        _demand_harmless(to, loader_module)
+        return to / DATA
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
         draft = Path(scratch) / "model"
         draft.mkdir()
-        draft = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(draft)))
+        copy = partial(mlflow.artifacts.download_artifacts, f"models:/{model_id}", dst_path=str(draft))
+        draft = Path(patiently(copy))
         (draft / _WRITTEN_ON_DOWNLOAD).unlink(missing_ok=True)
         _compare(draft, files)
+        _demand_harmless(draft, loader_module)
         try:
             draft.rename(to)
         except OSError:
             if not to.exists():
                 raise
             _compare(to, files)
-    return to / _DATA
+    return to / DATA
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -156,6 +162,16 @@ def _save(
     )
 
 
+def _link_to_run(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Make MLflow show the model as what the run made; it refuses a second time, as after an answer that got lost."""
+    try:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    except MlflowException:
+        outputs = client.get_run(run_id).outputs
+        if outputs is None or model_id not in {output.model_id for output in outputs.model_outputs}:
+            raise
+
+
 def _stored_before(client: MlflowClient, experiment_id: str, run_id: str, export_digest: str) -> Package | None:
     """Return the package that an earlier, perhaps interrupted, registration of this export finished storing."""
     found = client.search_logged_models([experiment_id], filter_string=f"tags.`{DIGEST_TAG}` = '{export_digest}'")
@@ -169,9 +185,14 @@ def _demand_plain_files(export: Path) -> None:
     names = [path.name for path in export.rglob("*") if path.is_file()] if export.is_dir() else []
     if not names:
         raise ValueError(f"{export}: expected a folder with an exported model, found no files")
-    pickles = sorted(name for name in names if Path(name).suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"})
-    if pickles:
-        raise ValueError(f"{export}: holds {', '.join(pickles)}; an export holds safetensors and JSON, never pickles")
+    others = sorted(name for name in names if Path(name).suffix not in EXPORT_SUFFIXES)
+    if others:
+        raise ValueError(f"{export}: holds {', '.join(others)}; an export holds safetensors and JSON, never pickles")
+
+
+def _demand_harmless(folder: Path, loader_module: str) -> None:
+    if (found := objection(folder, loader_module)) is not None:
+        raise AlteredModelError(f"{found}; no code that comes with a model is ever run")
 
 
 def _compare(folder: Path, files: dict[str, str]) -> None:

@@ -3,18 +3,16 @@
 What is true is in the promotion ledger and in version tags; MLflow's aliases are copies, set again by `reconcile`.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
-from components.tracking import versions
-from components.tracking.ledger import LedgerError, append
-from components.tracking.packaging import SERVING, AlteredModelError, Delivery, fetch, log_export
-from components.tracking.redaction import redact_text
+from components.redaction import redact_text
+from components.tracking import seals, versions
+from components.tracking.cards import fact_tags, version_card
+from components.tracking.client import MlflowClient
+from components.tracking.delivery import Alias, download
+from components.tracking.ledger import Entry, LedgerError, append
+from components.tracking.packaging import SERVING, log_export
 from components.tracking.standing import (
     ModelRecord,
     Standing,
@@ -25,9 +23,31 @@ from components.tracking.standing import (
     record_of,
     set_aliases,
 )
+from components.tracking.verification import Adoption, adopt, verify
 from components.tracking.versions import KeptDecision, Version
 
-Alias = Literal["champion", "challenger", "previous"]
+__all__ = [
+    "Adoption",
+    "Alias",
+    "ChampionMovedError",
+    "KeptDecision",
+    "RefusedError",
+    "WithdrawnError",
+    "adopt",
+    "challenger",
+    "champion",
+    "decision",
+    "download",
+    "models",
+    "promote",
+    "reconcile",
+    "record_decision",
+    "record_scores",
+    "register",
+    "rollback",
+    "score_table",
+    "verify",
+]
 
 _ROUNDS = 20
 
@@ -46,6 +66,10 @@ class WithdrawnError(ValueError):
     """A version that was rolled back is not put in service again without a person's word."""
 
 
+class RefusedError(ValueError):
+    """A version that the gate did not let through is put in service only by a person who says who he is and why."""
+
+
 def register(
     name: str,
     export: Path,
@@ -56,9 +80,13 @@ def register(
     run_id: str,
     scores: Mapping[str, float] | None = None,
     score_table: str | None = None,
+    metric: str | None = None,
+    facts: Mapping[str, str] | None = None,
     loader_module: str = SERVING,
 ) -> int:
     """Return the version of this export: a new one, or the one that an earlier call made.
+
+    The digests of its files are sealed in the ledger before the version exists.
 
     Args:
         name: Name of the model; created with its promotion ledger if missing.
@@ -69,35 +97,55 @@ def register(
         run_id: The run that trained it.
         scores: Single values worth showing; those that are not finite are left out.
         score_table: The whole table with its protocols, as JSON text.
+        metric: The score that decides, shown first in the version's description.
+        facts: What else people should read there, such as the number of images.
         loader_module: Module that MLflow loads the export with; see `packaging.log_export`.
+
+    Raises:
+        AlteredModelError: The version or its package is no longer what was sealed.
     """
     versions.demand_plain("model name", name)
     versions.demand_plain("export digest", export_digest)
     client = MlflowClient()
-    find_or_create_model(client, name)
+    find_or_create_model(client, name, family)
     version = versions.first_of_digest(client, name, export_digest)
+    state = read_state(client, name)
     if version is None:
         package = log_export(
             name, export, export_digest=export_digest, family=family, run_id=run_id, loader_module=loader_module
         )
+        package = seals.seal_export(client, state.ledger, export_digest, package)
         versions.create_version(client, name, package, export_digest, family, lineage, run_id)
         version = versions.first_of_digest(client, name, export_digest)
         if version is None:
             raise RuntimeError(f"{name}: the version just made of export {export_digest} is gone again")
-    versions.attach_scores(client, version, scores or {}, score_table)
+        seals.seal_version(client, state.ledger, version)
+    elif seals.export_is_sealed(state.params, export_digest):
+        seals.seal_version(client, state.ledger, version)
+    versions.set_version_tags(client, version, fact_tags(facts or {}))
+    versions.attach_scores(client, version, scores or {}, score_table, metric)
+    _describe(client, name, version.number)
     reconcile(name)
     return version.number
 
 
-def record_scores(name: str, version: int, scores: Mapping[str, float], score_table: str | None = None) -> None:
+def record_scores(
+    name: str, version: int, scores: Mapping[str, float], score_table: str | None = None, metric: str | None = None
+) -> None:
     """Attach scores to a version, in place of those it had: after it was measured again under another protocol."""
     client = MlflowClient()
-    versions.attach_scores(client, _version(client, name, version), scores, score_table)
+    versions.attach_scores(client, versions.read_version(client, name, version), scores, score_table, metric)
+    _describe(client, name, version)
 
 
 def score_table(name: str, version: int) -> str | None:
     """Return the JSON text of a version's score table, its sha256 checked, or None if it has none."""
-    return versions.read_score_table(_version(MlflowClient(), name, version))
+    return versions.read_score_table(versions.read_version(MlflowClient(), name, version))
+
+
+def run_of(name: str, version: int) -> str:
+    """Return the id of the run that trained a version."""
+    return versions.read_version(MlflowClient(), name, version).run_id
 
 
 def record_decision(
@@ -106,13 +154,14 @@ def record_decision(
     """Write the gate's decision to the version. A rejected version is no longer the challenger."""
     client = MlflowClient()
     decided = KeptDecision(verdict, tuple(reasons), judged_against)
-    versions.attach_decision(client, _version(client, name, version), decided)
+    versions.attach_decision(client, versions.read_version(client, name, version), decided)
+    _describe(client, name, version)
     reconcile(name)
 
 
 def decision(name: str, version: int) -> KeptDecision | None:
     """Return the gate's last decision about a version; None before the first."""
-    return _version(MlflowClient(), name, version).decision
+    return versions.read_version(MlflowClient(), name, version).decision
 
 
 def promote(name: str, version: int, *, judged_against: int | None, by: str = "", again: bool = False) -> Standing:
@@ -135,21 +184,31 @@ def promote(name: str, version: int, *, judged_against: int | None, by: str = ""
     client = MlflowClient()
     state = read_state(client, name)
     if state.history.champion != version:
-        candidate = _one(name, state.versions, version)
+        candidate = state.version(version)
         if version in state.history.withdrawn and not again:
             raise WithdrawnError(f"{name} {version} was rolled back before; only a person may promote it again")
         if state.history.champion != judged_against:
             raise ChampionMovedError(name, judged_against, state.history.champion)
-        _change_champion(client, state, "promote", candidate, by)
+        entry = state.history.next_entry("promote", version, candidate.export_digest, redact_text(by))
+        _change_champion(client, state, candidate, entry)
     return reconcile(name)
 
 
-def rollback(name: str, to: int | None = None, *, by: str = "") -> Standing:
-    """Put the previous champion, or version `to`, in service. `promote` then refuses what was rolled back.
+def rollback(name: str, to: int | None = None, *, by: str = "", reason: str = "", override: bool = False) -> Standing:
+    """Put the previous champion, or version `to`, in service. `promote` then refuses what was taken out of it.
+
+    Args:
+        name: Name of the model.
+        to: A version; None is the previous champion.
+        by: Who decides, for the ledger.
+        reason: Why, for the ledger; an override needs one.
+        override: Also take a version that the gate did not let through. A plain rollback undoes it.
 
     Raises:
         ChampionMovedError: Someone else changed the champion meanwhile.
-        ValueError: There is nothing to return to.
+        RefusedError: The gate did not let `to` through, or never judged it.
+        ValueError: There is nothing to return to, or an override lacks who and why.
+        AlteredModelError: The version is not what the ledger sealed.
     """
     client = MlflowClient()
     state = read_state(client, name)
@@ -157,7 +216,13 @@ def rollback(name: str, to: int | None = None, *, by: str = "") -> Standing:
     if state.history.champion is None or target is None:
         raise ValueError(f"{name}: no earlier champion to return to; the champion is {state.history.champion}")
     if target != state.history.champion:
-        _change_champion(client, state, "rollback", _one(name, state.versions, target), by)
+        version = state.version(target)
+        if to is not None and not override:
+            _demand_gate_passed(version)
+        entry = state.history.next_entry(
+            "rollback", target, version.export_digest, redact_text(by), override=override, reason=redact_text(reason)
+        )
+        _change_champion(client, state, version, entry)
     return reconcile(name)
 
 
@@ -173,7 +238,8 @@ def reconcile(name: str) -> Standing:
         standing = state.standing
         if standing.champion is not None:
             if standing.champion not in state.versions:
-                raise LedgerError(f"{name}: its champion, version {standing.champion}, was deleted; roll back")
+                lost = "lost the tags it was registered with" if standing.champion in state.strangers else "was deleted"
+                raise LedgerError(f"{name}: its champion, version {standing.champion}, {lost}; roll back")
             mark = {"kintsugi.ledger_entry": str(len(state.history.entries))}
             versions.set_version_tags(client, state.versions[standing.champion], mark)
         set_aliases(client, name, standing)
@@ -199,74 +265,9 @@ def models() -> list[ModelRecord]:
     return [record_of(name, read_state(client, name)) for name in known_models(client)]
 
 
-def download(name: str, which: int | Alias, to: Path) -> Delivery:
-    """Copy a version to the folder `to`, checked file by file against what was registered; reuse a whole copy.
-
-    Args:
-        name: Name of the model.
-        which: A version, or the part it plays by the ledger.
-        to: A folder of this version alone; appears only when every file was checked.
-
-    Raises:
-        AlteredModelError: A file is missing, added or altered.
-        LedgerError: The ledger cannot be trusted.
-        ValueError: No such version, or something else lies at `to`.
-    """
-    state = read_state(MlflowClient(), name)
-    parts = vars(state.standing)
-    number = which if isinstance(which, int) else parts[which]
-    if number is None:
-        raise ValueError(f"{name} has no {which} yet")
-    version = _one(name, state.versions, number)
-    try:
-        return Delivery(number, to, fetch(version.model_id, version.files, to))
-    except AlteredModelError as error:
-        raise AlteredModelError(f"{name} {number} was altered after it was registered: {error}") from error
-
-
-def verify(name: str) -> tuple[str, ...]:
-    """Return what is wrong with a model, in words; empty if ledger, aliases and files are what they should be.
-
-    The files of champion, challenger and previous are downloaded and hashed.
-    """
-    client = MlflowClient()
-    try:
-        state = read_state(client, name)
-    except LedgerError as error:
-        return (str(error),)
-    problems = []
-    aliases = client.get_registered_model(name).aliases
-    for part, number in vars(state.standing).items():
-        found = aliases.get(part)
-        if str(found) != str(number):
-            problems.append(f"{name}: the alias {part} points to {found}, the ledger says {number}; reconcile sets it")
-        if number is not None:
-            problems += _problems_of(name, state, number)
-    return tuple(problems)
-
-
-def _problems_of(name: str, state: State, number: int) -> list[str]:
-    if number not in state.versions:
-        return [f"{name} {number} was deleted"]
-    version = state.versions[number]
-    problems = []
-    with tempfile.TemporaryDirectory(prefix="kintsugi-verify-") as scratch:
-        try:
-            fetch(version.model_id, version.files, Path(scratch) / "model")
-            versions.read_score_table(version)
-        except (AlteredModelError, MlflowException, OSError) as error:
-            problems.append(f"{name} {number}: {error}")
-    said = [entry.export for entry in state.history.entries if entry.version == number]
-    if any(export != version.export_digest for export in said):
-        problems.append(f"{name} {number}: the ledger promoted another export than the version now names")
-    return problems
-
-
-def _change_champion(
-    client: MlflowClient, state: State, action: Literal["promote", "rollback"], version: Version, by: str
-) -> None:
+def _change_champion(client: MlflowClient, state: State, version: Version, entry: Entry) -> None:
     """Write the next ledger entry; if someone else wrote that place first, accept only the same outcome."""
-    entry = state.history.next_entry(action, version.number, version.export_digest, redact_text(by))
+    seals.demand_sealed(state, version)
     if append(client, state.ledger, state.history, entry):
         return
     now = read_state(client, version.name).history.champion
@@ -274,11 +275,19 @@ def _change_champion(
         raise ChampionMovedError(version.name, state.history.champion, now)
 
 
-def _one(name: str, kept: Mapping[int, Version], number: int) -> Version:
-    if number not in kept:
-        raise ValueError(f"{name} has no version {number}; there are: {', '.join(map(str, sorted(kept))) or 'none'}")
-    return kept[number]
+def _demand_gate_passed(version: Version) -> None:
+    decided = version.decision
+    if decided is not None and decided.verdict == "promote":
+        return
+    why = f"the gate said {decided.verdict} ({'; '.join(decided.reasons)})" if decided else "the gate never judged it"
+    raise RefusedError(
+        f"{version.name} version {version.number}: {why}; to put it in service all the same: "
+        f"kintsugi rollback {version.name} --to {version.number} --override --by WHO --reason WHY"
+    )
 
 
-def _version(client: MlflowClient, name: str, number: int) -> Version:
-    return _one(name, versions.all_versions(client, name), number)
+def _describe(client: MlflowClient, name: str, number: int) -> None:
+    """Make MLflow's description of a version say what its tags say."""
+    version = versions.read_version(client, name, number)
+    if (card := version_card(version)) != version.description:
+        client.update_model_version(name, str(number), card)

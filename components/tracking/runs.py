@@ -2,22 +2,27 @@
 
 import json
 import logging
+import math
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import mlflow
 import numpy as np
 from filelock import FileLock
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
+from components.redaction import redact, redact_text
 from components.section import canonical_json
+from components.tracking.client import MlflowClient, TrackingError
 from components.tracking.environment import environment_tags
-from components.tracking.redaction import redact, redact_text
+from components.tracking.metrics import allowed
+from components.tracking.sqlite import sqlite_file, sqlite_uri
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +34,7 @@ _BATCH = 100
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
 _LONGEST_DATASET_DIGEST = 36
-_SQLITE = "sqlite:///"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # or its page opens as that of a chat application
 
 Item = TypeVar("Item")
 
@@ -38,18 +43,19 @@ def configure(home: Path) -> str:
     """Point MLflow at its store, make the store usable by many processes, and return its tracking URI.
 
     MLFLOW_TRACKING_URI wins if the user set it; otherwise runs are kept in HOME/mlflow.db and files in
-    HOME/mlartifacts. Processes started from here inherit the choice. The URI may hold a password: do not log it.
+    HOME/mlartifacts. Processes started from here inherit the choice. A name and a password in an http address move to
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for MLflow's messages repeat the address.
     """
-    stated = os.environ.get("MLFLOW_TRACKING_URI", "")
+    stated = _without_userinfo(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if not stated or stated == os.environ.get(_OUR_DEFAULT):
-        stated = f"{_SQLITE}{home.resolve() / 'mlflow.db'}"
+        stated = sqlite_uri(home.resolve() / "mlflow.db")
         os.environ[_OUR_DEFAULT] = stated
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(stated)
-    if stated.startswith(_SQLITE):
-        _create_tables(Path(stated.removeprefix(_SQLITE)))
+    if (database := sqlite_file(stated)) is not None:
+        _create_tables(database)
     return stated
 
 
@@ -75,25 +81,38 @@ def open_run(
     client = MlflowClient()
     experiment_id = find_or_create_experiment(client, experiment)
     known = _first_run(client, experiment_id, digest)
+    lineage = {} if parent is None else {"mlflow.parentRunId": parent}
     if known is None:
         known = _create_run(client, experiment_id, name, digest)
     else:
         client.update_run(known.info.run_id, status="RUNNING")
+        lineage = {} if "mlflow.parentRunId" in known.data.tags else lineage  # it stays with the run that began it
     run_id: str = known.info.run_id
-    lineage = {} if parent is None else {"mlflow.parentRunId": parent}
     _log_params(client, known, params or {})
     _set_tags(client, run_id, {**environment_tags(), **lineage, **(tags or {})})
     return run_id
 
 
 def finish_run(run_id: str, status: RunStatus = "FINISHED") -> None:
-    """End a run: FINISHED, FAILED, or KILLED for one that was stopped and can be resumed."""
-    MlflowClient().set_terminated(run_id, status)
+    """End a run: FINISHED, FAILED, or KILLED for one that was stopped and can be resumed.
+
+    Raises:
+        TrackingError: MLflow refused it.
+    """
+    try:
+        MlflowClient().set_terminated(run_id, status)
+    except MlflowException as error:
+        raise TrackingError(f"run {run_id} could not be ended as {status}: {redact_text(error.message)}") from error
 
 
 def link_run(run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags `kintsugi.NAME` that tie a run to artifacts, flow runs, model versions or pages."""
     _set_tags(MlflowClient(), run_id, {f"kintsugi.{name.removeprefix('kintsugi.')}": v for name, v in tags.items()})
+
+
+def describe(run_id: str, markdown: str) -> None:
+    """Set the text at the head of the run's page."""
+    _set_tags(MlflowClient(), run_id, {"mlflow.note.content": markdown})
 
 
 def linked(run_id: str, name: str) -> str | None:
@@ -146,6 +165,16 @@ def log_text(run_id: str, name: str, text: str) -> None:
     MlflowClient().log_text(run_id, redact_text(text), name)
 
 
+def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
+    """Keep numbers by name, at `images` seen; what is not finite is left out, and so is what the run says already."""
+    client, now_ms = MlflowClient(), int(time.time() * 1000)
+    known = client.get_run(run_id).data.metrics
+    named = {allowed(name): value for name, value in values.items() if math.isfinite(value)}
+    fresh = [Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value]
+    for chunk in _chunks(fresh):
+        client.log_batch(run_id, metrics=chunk)
+
+
 def log_image(run_id: str, name: str, image: NDArray[np.uint8], images: int) -> None:
     """Add an RGB image of shape (height, width, 3) to the run's image grid, at the slider's place `images` seen."""
     MlflowClient().log_image(run_id, image, key=name, step=images, synchronous=True)
@@ -160,7 +189,8 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location=_artifact_root(mlflow.get_tracking_uri())))
+            place = _artifact_root(mlflow.get_tracking_uri())
+            return str(client.create_experiment(name, artifact_location=place, tags=_KIND))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -169,6 +199,18 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
         number = "" if found is None else f": mlflow experiments restore --experiment-id {found.experiment_id}"
         raise ValueError(f"the MLflow experiment {name!r} was deleted; restore it{number}")
     return str(found.experiment_id)
+
+
+def _without_userinfo(uri: str) -> str:
+    parts = urlsplit(uri)
+    userinfo, found, place = parts.netloc.rpartition("@")
+    if not found or parts.scheme not in {"http", "https"}:
+        return uri
+    name, _, password = userinfo.partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(name)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    os.environ["MLFLOW_TRACKING_URI"] = bare = urlunsplit(parts._replace(netloc=place))
+    return bare
 
 
 def _create_tables(database: Path) -> None:
@@ -180,9 +222,8 @@ def _create_tables(database: Path) -> None:
 
 def _artifact_root(uri: str) -> str | None:
     """Return where files go: beside a SQLite file; elsewhere the server knows."""
-    if not uri.startswith(_SQLITE):
-        return None
-    return (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlartifacts").as_uri()
+    database = sqlite_file(uri)
+    return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
 
 
 def _first_run(client: MlflowClient, experiment_id: str, digest: str) -> Run | None:

@@ -1,18 +1,19 @@
 """Standing: which versions of a model are champion, challenger and previous, worked out from ledger and versions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from components.section import Section
-from components.tracking.ledger import History, LedgerError, create_ledger, read_ledger
+from components.tracking.cards import model_card
+from components.tracking.client import MlflowClient
+from components.tracking.ledger import PROMOTIONS, History, LedgerError, create_ledger, ledger_params, replay
 from components.tracking.runs import find_or_create_experiment
-from components.tracking.versions import Version, all_versions
+from components.tracking.versions import Version, all_versions, is_plain, one_of
 
 _LEDGER = "kintsugi.ledger"
-_PROMOTIONS = "kintsugi-promotions"
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,31 @@ class ModelRecord(Section):
     """Of the champion, or of the challenger while there is no champion."""
     lineage: dict[str, str]
     """Digests of what that version was made from."""
+    card: str = ""
+    """What MLflow shows of that version, in words."""
 
 
 @dataclass(frozen=True)
 class State:
     """All that a model's standing follows from."""
 
+    name: str
     ledger: str
     """Id of the run that is its promotion ledger."""
+    params: Mapping[str, str]
+    """All that the ledger holds, by key."""
     history: History
     versions: dict[int, Version]
+    strangers: frozenset[int] = frozenset()
+    """Versions without this program's tags: registered by hand, or robbed of them."""
+
+    def version(self, number: int) -> Version:
+        """Return one version, unchecked.
+
+        Raises:
+            ValueError: There is none of this number, or it is a stranger.
+        """
+        return one_of(self.name, self.versions, self.strangers, number)
 
     @property
     def previous(self) -> int | None:
@@ -79,7 +95,11 @@ def read_state(client: MlflowClient, name: str) -> State:
     if model is None:
         raise ValueError(f"no model {name!r} is registered; there are: {', '.join(known_models(client)) or 'none'}")
     ledger = _ledger_of(model)
-    return State(ledger, read_ledger(client, ledger, name), all_versions(client, name))
+    params = ledger_params(client, ledger, name)
+    found = all_versions(client, name)
+    ours = {version.number: version for version in found if version.is_ours}
+    strangers = frozenset(version.number for version in found) - ours.keys()
+    return State(name, ledger, params, replay(params, ledger, name), ours, strangers)
 
 
 def record_of(name: str, state: State) -> ModelRecord:
@@ -91,6 +111,7 @@ def record_of(name: str, state: State) -> ModelRecord:
         family=shown.family if shown else "",
         scores=shown.scores if shown else {},
         lineage=shown.lineage if shown else {},
+        card=shown.description if shown else "",
         **vars(standing),
     )
 
@@ -110,27 +131,32 @@ def known_models(client: MlflowClient) -> list[str]:
     names, token = [], None
     while True:
         page = client.search_registered_models(page_token=token)
-        names += [model.name for model in page if _LEDGER in model.tags]
+        names += [model.name for model in page if _LEDGER in model.tags and is_plain(model.name)]
         token = page.token
         if not token:
             return sorted(names)
 
 
-def find_or_create_model(client: MlflowClient, name: str) -> None:
+def find_or_create_model(client: MlflowClient, name: str, family: str) -> None:
     """Create the registered model together with its ledger, unless it is there.
 
     The ledger is named by the very call that creates the model, so of several that try at once, one ledger counts.
     """
+    description = model_card(name, family)
     if (known := _find_model(client, name)) is not None:
         _ledger_of(known)
+        if not known.description:
+            client.update_registered_model(name, description)
         return
-    ledger = create_ledger(client, find_or_create_experiment(client, _PROMOTIONS), name)
+    ledger = create_ledger(client, find_or_create_experiment(client, PROMOTIONS), name)
     try:
-        client.create_registered_model(name, tags={_LEDGER: ledger})
+        client.create_registered_model(name, tags={_LEDGER: ledger}, description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        client.delete_run(ledger)
+        known = _find_model(client, name)
+        if known is None or _ledger_of(known) != ledger:  # else it is ours, and the first answer got lost
+            client.delete_run(ledger)
 
 
 def _find_model(client: MlflowClient, name: str) -> RegisteredModel | None:

@@ -4,19 +4,21 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
 import mlflow
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter, ValidationError
 
+from components.redaction import redact, redact_text
 from components.section import canonical_json
+from components.tracking.cards import HEADLINE, headline
+from components.tracking.client import MlflowClient, patiently
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Package
-from components.tracking.redaction import redact, redact_text
 
 DUPLICATE_OF = "kintsugi.duplicate_of"
 
@@ -31,6 +33,7 @@ _TABLE_FILE = "kintsugi.score_table"
 _TABLE_SHA256 = "kintsugi.score_table_sha256"
 _PAGE = 1000
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_FILES = TypeAdapter(dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,18 @@ class Version:
     model_id: str
     run_id: str
     tags: Mapping[str, str]
+    description: str = ""
 
     @classmethod
     def of(cls, kept: ModelVersion) -> Self:
         """Return what MLflow keeps as a version."""
         model_id = str(kept.source).removeprefix("models:/")
-        return cls(kept.name, int(kept.version), model_id, kept.run_id or "", dict(kept.tags))
+        return cls(kept.name, int(kept.version), model_id, kept.run_id or "", dict(kept.tags), kept.description or "")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it bears the tags that every version registered by this program has."""
+        return DIGEST_TAG in self.tags and FILES_TAG in self.tags
 
     @property
     def export_digest(self) -> str:
@@ -73,9 +82,15 @@ class Version:
 
     @property
     def files(self) -> dict[str, str]:
-        """sha256 of every file of the stored model, by relative path."""
-        files: dict[str, str] = json.loads(self.tags[FILES_TAG])
-        return files
+        """sha256 of every file of the stored model, by relative path.
+
+        Raises:
+            AlteredModelError: The tag that holds them is not readable.
+        """
+        try:
+            return _FILES.validate_json(self.tags[FILES_TAG])
+        except ValidationError as error:
+            raise AlteredModelError(f"{self.name} {self.number}: its tag {FILES_TAG} is not readable") from error
 
     @property
     def lineage(self) -> dict[str, str]:
@@ -92,21 +107,48 @@ class Version:
         """The last decision about it; None before the first."""
         if _VERDICT not in self.tags:
             return None
-        reasons, against = json.loads(self.tags[_REASONS]), self.tags[_JUDGED_AGAINST]
+        reasons, against = json.loads(self.tags.get(_REASONS, "[]")), self.tags.get(_JUDGED_AGAINST)
         return KeptDecision(self.tags[_VERDICT], tuple(reasons), int(against) if against else None)
 
 
 def demand_plain(what: str, text: str) -> None:
     """Raise ValueError unless `text` can be quoted in a query and be part of a path."""
-    if not _PLAIN.fullmatch(text):
+    if not is_plain(text):
         raise ValueError(f"{what} {text!r}: expected letters, digits, _ and - only")
 
 
-def all_versions(client: MlflowClient, name: str) -> dict[int, Version]:
-    """Return the versions of a model by number, without those that are second registrations of one export."""
-    return {
-        version.number: version for version in _search(client, f"name = '{name}'") if DUPLICATE_OF not in version.tags
-    }
+def is_plain(text: str) -> bool:
+    """Return whether `text` can be quoted in a query and be part of a path."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def all_versions(client: MlflowClient, name: str) -> list[Version]:
+    """Return the versions of a model, those of others too, but not second registrations of one export."""
+    return [version for version in _search(client, f"name = '{name}'") if DUPLICATE_OF not in version.tags]
+
+
+def read_version(client: MlflowClient, name: str, number: int) -> Version:
+    """Return one version.
+
+    Raises:
+        ValueError: There is none of this number, or it was not registered by this program.
+    """
+    found = all_versions(client, name)
+    ours = {version.number: version for version in found if version.is_ours}
+    return one_of(name, ours, frozenset(version.number for version in found) - ours.keys(), number)
+
+
+def one_of(name: str, ours: Mapping[int, Version], strangers: Collection[int], number: int) -> Version:
+    """Return version `number` of those of ours.
+
+    Raises:
+        ValueError: There is none, or it is one of the strangers: registered by hand, or robbed of its tags.
+    """
+    if number in strangers:
+        raise ValueError(f"{name} version {number} was not registered by kintsugi, and is not used")
+    if number not in ours:
+        raise ValueError(f"{name} has no version {number}; there are: {', '.join(map(str, sorted(ours))) or 'none'}")
+    return ours[number]
 
 
 def first_of_digest(client: MlflowClient, name: str, export_digest: str) -> Version | None:
@@ -142,14 +184,24 @@ def attach_decision(client: MlflowClient, version: Version, decision: KeptDecisi
     set_version_tags(client, version, tags)
 
 
-def attach_scores(client: MlflowClient, version: Version, values: Mapping[str, float], table: str | None) -> None:
-    """Attach scores to a version: single values as tags, the whole table as a file of its run with its sha256."""
+def attach_scores(
+    client: MlflowClient, version: Version, values: Mapping[str, float], table: str | None, metric: str | None = None
+) -> None:
+    """Attach scores to a version: single values as tags, the whole table as a file of its run with its sha256.
+
+    Args:
+        client: Talks to MLflow.
+        version: What was scored.
+        values: By name; those that are not finite are left out.
+        table: JSON text with the protocols.
+        metric: The score that decides, for the card.
+    """
     tags = {f"{_SCORE}{name}": repr(float(value)) for name, value in values.items() if math.isfinite(value)}
     if table is not None:
         digest = _sha256(table)
         file = f"scores/{version.name}-{digest[:20]}.json"
         client.log_text(version.run_id, table, file)
-        tags |= {_TABLE_FILE: file, _TABLE_SHA256: digest}
+        tags |= {_TABLE_FILE: file, _TABLE_SHA256: digest, HEADLINE: headline(table, metric)}
     set_version_tags(client, version, tags)
 
 
@@ -163,7 +215,7 @@ def read_score_table(version: Version) -> str | None:
     if file is None:
         return None
     try:
-        table: str = mlflow.artifacts.load_text(f"runs:/{version.run_id}/{file}")
+        table: str = patiently(lambda: mlflow.artifacts.load_text(f"runs:/{version.run_id}/{file}"))
     except (MlflowException, OSError) as error:
         raise AlteredModelError(f"{version.name} {version.number}: its score table {file} is missing") from error
     if _sha256(table) != version.tags[_TABLE_SHA256]:

@@ -1,33 +1,29 @@
-"""The wire between a tracker and one MLflow run: what is sent, and whether a failure may pass."""
+"""Writing: how an outbox gets to one MLflow run, by a trainer that never waits or by a flow's process that does."""
 
-import os
+import hashlib
+import logging
+import tempfile
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from contextlib import closing
+from pathlib import Path
 
-import numpy as np
-from mlflow import MlflowClient
+import mlflow
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
-POINTS_PER_REQUEST = 1000
+from components.redaction import redact_text
+from components.tracking.client import patiently
+from components.tracking.outbox import Outbox, Picture, Point
 
-_PERMANENT = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"})
+_log = logging.getLogger(__name__)
 
+_POINTS_PER_REQUEST = 1000
+_THUMBNAIL_PX = 256
+UNSENT = (MlflowException, OSError)
+"""What `deliver` raises when the rest waits on."""
 
-class Point(NamedTuple):
-    """One number of one metric."""
-
-    name: str
-    value: float
-    time_ms: int
-    """Milliseconds since 1970, UTC."""
-    images: int
-    """Images seen: MLflow's step."""
-
-
-class UnreachableError(RuntimeError):
-    """The server did not answer, or not now; the same may succeed later."""
+_PERMANENT = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST"})
 
 
 class RefusedError(RuntimeError):
@@ -35,12 +31,10 @@ class RefusedError(RuntimeError):
 
 
 class RunWriter:
-    """Writes to one run by its id; never touches MLflow's notion of an active run."""
+    """Writes to one run by its id; never touches MLflow's notion of an active run, and does not wait for a server."""
 
     def __init__(self, uri: str | None, run_id: str) -> None:
-        # Who uses this tries again by himself; MLflow's client would sleep for minutes inside one request.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        self._client = MlflowClient(uri)
+        self._client = mlflow.MlflowClient(uri)
         self._run_id = run_id
 
     def points(self, points: Sequence[Point]) -> None:
@@ -48,25 +42,68 @@ class RunWriter:
         metrics = [Metric(point.name, point.value, point.time_ms, point.images) for point in points]
         _send(lambda: self._client.log_batch(self._run_id, metrics=metrics))
 
-    def image(self, name: str, image: NDArray[np.uint8], images: int) -> None:
-        """Send an RGB picture of shape (height, width, 3) for the grid `name` with its slider over images."""
-        _send(lambda: self._client.log_image(self._run_id, image, key=name, step=images, synchronous=True))
+    def picture(self, picture: Picture) -> None:
+        """Send a picture for the grid of its name; sending the same one again replaces it.
 
-    def text(self, name: str, text: str) -> None:
-        """Send a text file."""
-        _send(lambda: self._client.log_text(self._run_id, text, name))
+        MLflow's own `log_image` gives each try another file name, and so would show a picture twice whose first answer
+        got lost. The names are those that MLflow's pages look for.
+        """
+        try:
+            image = Image.open(picture.file).convert("RGB")
+        except (FileNotFoundError, UnidentifiedImageError) as error:
+            raise RefusedError(f"{picture.file}: not a readable picture") from error
+        place = f"{picture.name.replace('/', '~')}+step+{picture.images}+timestamp+{picture.time_ms}"
+        mark = hashlib.sha256(place.encode()).hexdigest()[:32]
+        with tempfile.TemporaryDirectory(prefix="kintsugi-picture-") as folder:
+            full, small = Path(folder) / f"{place}+{mark}.png", Path(folder) / f"{place}+{mark}+compressed.webp"
+            image.save(full)
+            image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+            image.save(small)
+            _send(lambda: self._client.log_artifacts(self._run_id, folder, "images"))
+        _send(lambda: self._client.set_tag(self._run_id, "mlflow.loggedImages", "True"))
+
+
+def deliver(outbox: Outbox, run: RunWriter) -> int:
+    """Send all that waits, and return how many points and pictures MLflow refused for good.
+
+    Raises:
+        MlflowException, OSError: MLflow does not take the rest now; it waits on.
+    """
+    refused = 0
+    for points, place in outbox.points(_POINTS_PER_REQUEST):
+        refused += 0 if _taken(lambda points=points: run.points(points)) else len(points)  # type: ignore[misc]
+        outbox.points_sent(place)
+    for picture, place in outbox.pictures():
+        refused += 0 if _taken(lambda picture=picture: run.picture(picture)) else 1  # type: ignore[misc]
+        outbox.pictures_sent(place)
+    return refused
+
+
+def deliver_rest(folder: Path, run_id: str) -> None:
+    """Send what a training, whose processes are gone, left in its outbox; waits for a server that is away.
+
+    Raises:
+        PatienceEndedError: The server was away for too long; the outbox keeps the rest.
+    """
+    with closing(Outbox(folder)) as outbox:
+        run = RunWriter(None, run_id)
+        patiently(lambda: deliver(outbox, run))
+
+
+def _taken(send: Callable[[], None]) -> bool:
+    try:
+        send()
+    except RefusedError as error:
+        _log.warning("MLflow refuses a part of what a training sends, and will not show it: %s", error)
+        return False
+    return True
 
 
 def _send(request: Callable[[], object]) -> None:
-    """Make a request of MLflow.
-
-    Raises:
-        UnreachableError: It may succeed later.
-        RefusedError: It never will.
-    """
+    """Make a request of MLflow; what MLflow will never take is told apart from what may succeed later."""
     try:
         request()
     except MlflowException as error:
-        raise (RefusedError if error.error_code in _PERMANENT else UnreachableError)(str(error)) from error
-    except OSError as error:
-        raise UnreachableError(str(error)) from error
+        if error.error_code in _PERMANENT:
+            raise RefusedError(redact_text(str(error))) from error
+        raise

@@ -61,6 +61,8 @@ class ExecutionConfig(Section):
     """Also keep the first checkpoint of each so many images until the training is published; None keeps none."""
     time_budget_s: float | None = Field(default=None, gt=0)
     """Stop in a resumable state so many seconds after the first step; None sets no limit."""
+    resume_after_s: float = Field(default=60.0, ge=0)
+    """A deployed run that spent its time budget goes back in line and is continued by itself after so many seconds."""
     compile: bool = False
     """Compile networks with torch.compile; pays on GPUs in runs of more than a few minutes."""
     cache_bytes: int = Field(default=4 * 2**30, ge=0)

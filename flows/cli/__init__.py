@@ -4,12 +4,14 @@ import logging
 import os
 import signal
 import sys
-from types import FrameType
+import traceback
+from types import FrameType, TracebackType
 
 from cyclopts import App, CycloptsError
 
 from components.outcome import Stopped
-from flows.cli import dashboards, doctor, pipeline, registry, use
+from components.redaction import redact_text
+from flows.cli import dashboards, doctor, pipeline, registry, service, use, yardstick
 
 app = App(
     name="kintsugi",
@@ -17,14 +19,24 @@ app = App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
 )
-for commands in (pipeline.app, registry.app, use.app, dashboards.app, doctor.app):
+for commands in (
+    pipeline.app,
+    yardstick.app,
+    registry.app,
+    use.app,
+    service.app,
+    dashboards.app,
+    doctor.app,
+):
     app.update(commands)
 
 
 def main() -> None:
     """Run the command named on the command line and end with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.excepthook = _show_redacted
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
+    os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""  # or that level would silence our own warnings, too
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         app(exit_on_error=False)
@@ -51,5 +63,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
     raise KeyboardInterrupt
 
 
+def _show_redacted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show a call stack as Python does, but for secrets."""
+    sys.stderr.write(redact_text("".join(traceback.format_exception(kind, error, trace))))
+
+
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(redact_text(text) + "\n")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from components.recipes.export import load_producer
-from components.tracking import registry, runs
+from components.tracking import registry, runs, watching
 from components.tracking.packaging import Delivery
 from components.tracking.standing import ModelRecord
 from components.workspace import Workspace
@@ -21,7 +21,7 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     """
     workspace = Workspace.from_environment()
     runs.configure(workspace.home)
-    record = _resolved(model)
+    record = watching.resolve(registry.models(), model)
     number = version if version is not None else record.champion
     if number is None:
         raise ValueError(f"{record.name} has no champion yet; kintsugi run CONFIG trains and promotes one")
@@ -32,15 +32,3 @@ def producer(model: str, version: int | None) -> tuple[str, Any]:
     """Return what a person calls the version, and the network that makes or mends pictures."""
     record, delivery = delivered(model, version)
     return f"{record.name} version {delivery.version}", load_producer(delivery.export)
-
-
-def _resolved(model: str) -> ModelRecord:
-    records = registry.models()
-    fitting = [record for record in records if record.name == model] or [
-        record for record in records if record.name.endswith(f"-{model}")
-    ]
-    if len(fitting) != 1:
-        known = ", ".join(record.name for record in fitting or records) or "none; kintsugi run CONFIG makes some"
-        problem = "is the name of more than one model" if fitting else "is not registered"
-        raise ValueError(f"--model {model} {problem}; there are: {known}")
-    return fitting[0]

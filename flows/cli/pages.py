@@ -1,32 +1,30 @@
 """Pages of earlier runs, found again for comparison."""
 
-from pathlib import Path
-
-from components.artifacts import MANIFEST
+from components.artifacts import Store
 from components.report.comparison import RunColumn
 from components.report.content import Link, PageContent
 from components.stages.publishing import Page
 
 
-def column(store: Path, run: str) -> RunColumn:
+def column(store: Store, run: str) -> RunColumn:
     """Return the newest page of the run called `run`, or else the page whose digest begins so: "d5c1", "NAME-d5c1".
 
     Args:
-        store: Folder of the artifact store.
+        store: Where the pages are; those of a shared store that fit are fetched.
         run: What the person calls the run.
 
     Raises:
         ValueError: There is none; the message lists what there is.
     """
-    folder = store / Page.folder()
-    found = [Page.read(path) for path in sorted(folder.glob("*")) if (path / MANIFEST).is_file()]
+    found = list(store.all(Page))
     fitting = [page for page in found if page.name == run] or [
         page for page in found if page.digest.startswith(run.removeprefix(f"{page.name}-"))
     ]
     if not fitting:
         known = ", ".join(sorted({f"{page.name}-{page.digest[:8]}" for page in found})) or "none yet"
-        raise ValueError(f"no page of a run {run!r} in {folder}; there are: {known}")
-    contents = {page.digest: PageContent.model_validate_json((page.path / "page.json").read_text()) for page in fitting}
-    newest = max(fitting, key=lambda page: contents[page.digest].run.finished)
+        raise ValueError(f"no page of a run {run!r} in {store.place}; there are: {known}")
+    pages = [store.get(Page, page.digest) for page in fitting]
+    contents = {page.digest: PageContent.model_validate_json((page.path / "page.json").read_text()) for page in pages}
+    newest = max(pages, key=lambda page: contents[page.digest].run.finished)
     link = Link(label=f"Page of {newest.name}", url=(newest.path / "page.html").absolute().as_uri())
     return RunColumn(content=contents[newest.digest], page=link)

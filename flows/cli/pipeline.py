@@ -26,12 +26,13 @@ AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts."
 @app.command
 def run(config: Config, *, set_: Overrides = ()) -> None:
     """Do all that is missing: shard, corrupt, train, evaluate, promote, report."""
+    from components.stages.publishing import page_url
     from flows import pipeline
 
     with watched():
-        page = pipeline.retrain(config, set_)
+        page = pipeline.retrain(config, set_).page
     here = Workspace.from_environment().pages / f"{page.name}-{page.digest[:8]}.html"
-    say(f"Page: {here.as_uri()}   Dashboards (MLflow, Prefect): {_program()} dashboards")
+    say(f"Page: {page_url(page) or here.as_uri()}   Dashboards (MLflow, Prefect): {_program()} dashboards")
 
 
 @app.command
@@ -40,8 +41,7 @@ def shard(config: Config, *, set_: Overrides = ()) -> None:
     from flows import pipeline
 
     with watched():
-        prepared = pipeline.prepare(config, set_)
-    shards = prepared.shards
+        shards = pipeline.retrain(config, set_, until="prepare").shards
     refused = sum(shards.rejected.values())
     say(
         f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
@@ -55,7 +55,7 @@ def train(config: Config, *, set_: Overrides = ()) -> None:
     from flows import pipeline
 
     with watched():
-        trained = pipeline.train(config, set_)
+        trained = pipeline.retrain(config, set_, until="train").trained
     for name, checkpoint in trained.items():
         say(f"{name}: {checkpoint.path}")
 
@@ -66,7 +66,7 @@ def evaluate(config: Config, *, set_: Overrides = ()) -> None:
     from flows import pipeline
 
     with watched():
-        evaluated = pipeline.evaluate(config, set_)
+        evaluated = pipeline.retrain(config, set_, until="evaluate").evaluated
     for name, measured in evaluated.items():
         scores = measured.table
         names = [score.name for score in scores.rows["model"] if "/" not in score.name]
@@ -80,7 +80,7 @@ def promote(config: Config, *, set_: Overrides = ()) -> None:
     from flows import pipeline
 
     with watched():
-        promotions = pipeline.promote(config, set_)
+        promotions = pipeline.retrain(config, set_, until="promote").promoted
     for promotion in promotions.values():
         say(f"{promotion.model} version {promotion.version}: {promotion.verdict}")
         for reason in promotion.reasons:
@@ -93,7 +93,7 @@ def report(config: Config, *, set_: Overrides = ()) -> None:
     from flows import pipeline
 
     with watched():
-        page = pipeline.publish(config, set_)
+        page = pipeline.retrain(config, set_).page
     say((Workspace.from_environment().pages / f"{page.name}-{page.digest[:8]}.html").as_uri())
 
 
@@ -129,7 +129,7 @@ def compare(
     from flows.cli import pages
 
     workspace = Workspace.from_environment()
-    artifacts = Store.open(store or workspace.default_store, workspace.cache).root
+    artifacts = Store.open(store or workspace.default_store, workspace.cache)
     columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
     say(write_comparison(columns, path).absolute().as_uri())

@@ -6,9 +6,10 @@ from typing import Annotated
 import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from flows.cli import servers
+from components.pictures.reading import read_mask, read_picture
+from components.workspace import Workspace
 from flows.cli.tables import say
 
 app = App()
@@ -34,8 +35,8 @@ def repair(
     from components.recipes.repair import repair as mend
     from flows.cli import champions
 
-    picture = _read(image)
-    holes = np.zeros(picture.shape[:2], np.bool_) if mask is None else _read_mask(mask)
+    picture = read_picture(_read(image), str(image))
+    holes = np.zeros(picture.shape[:2], np.bool_) if mask is None else read_mask(_read(mask), str(mask))
     if holes.shape != picture.shape[:2]:
         raise ValueError(
             f"{mask}: {holes.shape[1]} x {holes.shape[0]} pixels, expected those of {image}, "
@@ -91,37 +92,53 @@ def generate(
 @app.command
 def serve(
     *,
-    model: Annotated[str, Parameter(help="Registered name, or its last part.")] = "inpainter",
-    version: Version = None,
-    host: Annotated[str, Parameter(help="Address to listen on. The server asks nobody for a password.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on.")] = 5001,
+    model: Annotated[
+        str | None, Parameter(help="Model behind /invocations: registered name, or its last part.")
+    ] = None,
+    version: Annotated[int | None, Parameter(help="A version of --model instead of its champion.")] = None,
+    host: Annotated[str, Parameter(help="Address to listen on; others than loopback need a password.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 5001,
+    allowed_host: Annotated[
+        tuple[str, ...], Parameter(help="Name by which others call this server; may be repeated.", negative=())
+    ] = (),
+    store: Annotated[str | None, Parameter(help="Artifact store that holds the pages.")] = None,
 ) -> None:
-    """Serve the champion over HTTP with MLflow's scoring server, until Ctrl-C."""
-    from components.tracking import scoring
-    from flows.cli import champions
+    """Serve the champions and the pages of all runs over HTTP, until Ctrl-C.
 
-    record, delivery = champions.delivered(model, version)
-    command, environment = scoring.scoring_command(delivery.model, host=host, port=port)
-    say(f"{record.name} version {delivery.version} on http://{host}:{port}/invocations")
-    servers.serve([command], environment)
+    KINTSUGI_SERVE_AUTH=user:password asks for that password; KINTSUGI_SERVE_HOSTS adds to --allowed-host.
+    """
+    from components.serving.settings import AUTH, Settings
 
+    settings = Settings.from_environment(host, port, allowed_host)
+    if version is not None and model is None:
+        raise ValueError(f"--version {version}: say with --model of which model")
 
-def _opened(path: Path) -> Image.Image:
+    from components.artifacts import Store
+    from components.serving.app import create_app
+    from components.serving.champions import Champions
+    from components.serving.pages import Pages
+    from components.serving.server import address_of, bind, run
+
+    workspace = Workspace.from_environment()
+    artifacts = Store.open(store or workspace.default_store, workspace.cache)
+    champions = Champions(workspace, {model: version} if model is not None and version is not None else {})
+    service = create_app(settings, champions, Pages(artifacts, workspace.cache / "pages"), model)
+    listening = bind(settings)
+    access = (
+        "with a password" if settings.credentials else f"for this machine only, without a password ({AUTH} sets one)"
+    )
+    say(f"kintsugi serve: {address_of(listening)}, {access}")
     try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not a picture in a known format") from error
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        run(service, listening, settings.limits)
+    except KeyboardInterrupt:
+        return
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(_opened(path).convert("RGB"))
-
-
-def _read_mask(path: Path) -> NDArray[np.bool_]:
-    return np.asarray(_opened(path).convert("L")) > 127
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _make_folder(path: Path) -> None:

@@ -57,7 +57,8 @@ def up(*, settings: File = DEFAULT_FILE) -> None:
     lifecycle.up(read, say)
     for name in ("prefect", "mlflow", "serve", "s3"):
         say(f"{name:<9} {read.url(name)}")
-    say(f"passwords: {settings}; for a shell: eval $(python -m infra.team env)")
+    say(f'passwords: {settings}; for your shell: eval "$(.venv/bin/python -m infra.team env)"')
+    say("nights: kintsugi deploy CONFIG")
 
 
 @app.command
@@ -82,7 +83,6 @@ def status(
 ) -> None:
     """Say how each service stands; exit code 1 if one is down."""
     from infra.team import lifecycle
-    from infra.team.services import SERVICES
 
     found = lifecycle.standings(Settings.read(settings))
     if as_json:
@@ -109,7 +109,7 @@ def status(
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
             say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    if not all(one.up for one in found if SERVICES[one.service].required):
+    if not all(one.up for one in found):
         sys.exit(1)
 
 
@@ -145,7 +145,7 @@ def person(
 @app.command
 def logs(service: str, *, settings: File = DEFAULT_FILE) -> None:
     """Follow the log of a service, until Ctrl-C."""
-    path = Settings.read(settings).logs / f"{_known(service, 'deploy', 'supervisor')}.log"
+    path = Settings.read(settings).logs / f"{_known(service, 'supervisor')}.log"
     os.execvp("tail", ["tail", "-n", "40", "-F", str(path)])
 
 
@@ -173,7 +173,7 @@ def ask(service: str, *, settings: File | None = None) -> None:
 
 @app.command(show=False)
 def prepare(*, settings: File | None = None) -> None:
-    """Make the bucket, MLflow's accounts and Prefect's deployments, in servers that are up."""
+    """Make the bucket and MLflow's accounts, in servers that are up."""
     from infra.team import lifecycle
 
     lifecycle.prepare(_settings(settings), say)

@@ -1,7 +1,5 @@
 """Bringing the team's servers up, taking them down, and saying how they stand."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from infra.team import answers, clients, environment, leftovers, postgres, store
+from infra.team import answers, leftovers, postgres, store
 from infra.team.accounts import Accounts
 from infra.team.services import SERVICES
-from infra.team.settings import CHECKOUT, POOLS, Settings
+from infra.team.settings import POOLS, Settings
 from infra.team.supervisor import State, Supervisor
 
 _LINES_OF_A_LOG = 20
@@ -63,12 +61,11 @@ def up(settings: Settings, say: Callable[[str], None]) -> None:
 
 
 def prepare(settings: Settings, say: Callable[[str], None]) -> None:
-    """Make what the servers must hold: the bucket, MLflow's accounts, Prefect's work pools and deployments."""
+    """Make what the servers must hold: the bucket and MLflow's accounts. `kintsugi deploy` makes the nights."""
+    began = time.monotonic()
     store.make_bucket(settings)
     Accounts(settings).make_services()
-    began = time.monotonic()
-    _deploy(settings)
-    say(f"{'deploy':<9} done in {time.monotonic() - began:.1f} s")
+    say(f"{'prepare':<9} done in {time.monotonic() - began:.1f} s")
 
 
 def down(settings: Settings, say: Callable[[str], None]) -> None:
@@ -130,35 +127,9 @@ def _bring(supervisor: Supervisor, names: list[str], say: Callable[[str], None])
                 say(f"{name:<9} ready in {took:.1f} s")
                 waiting.remove(name)
             elif states[name].name in _FAILED or took > SERVICES[name].patience_s:
-                _give_up(supervisor, name, f"{states[name].name.lower()}: {wrong}", say)
-                waiting.remove(name)
+                reason, log = f"{states[name].name.lower()}: {wrong}", supervisor.log(name)
+                raise NotUpError(f"{name} does not come up ({reason}); the end of {log}:\n{last_lines(log)}")
         time.sleep(0.2 if waiting else 0)
-
-
-def _give_up(supervisor: Supervisor, name: str, reason: str, say: Callable[[str], None]) -> None:
-    log = supervisor.log(name)
-    words = f"{name} does not come up ({reason}); the end of {log}:\n{last_lines(log)}"
-    if SERVICES[name].required:
-        raise NotUpError(words)
-    say(words)
-    supervisor.stop_service(name)
-
-
-def _deploy(settings: Settings) -> None:
-    """Make the work pools and register infra/prefect.yaml."""
-    prefect = str(Path(sys.executable).with_name("prefect"))
-    commands = [[prefect, "work-pool", "create", pool, "--type", "process", "--overwrite"] for pool in POOLS]
-    commands += [[prefect, "--no-prompt", "deploy", "--all", "--prefect-file", "infra/prefect.yaml"]]
-    home = settings.home / "worker"
-    homes = {"KINTSUGI_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
-    own = environment.clean({**homes, **clients.variables(settings, "worker")})
-    log = settings.logs / "deploy.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as stream:
-        for command in commands:
-            done = subprocess.run(command, cwd=CHECKOUT, env=own, stdout=stream, stderr=stream, check=False)
-            if done.returncode:
-                raise NotUpError(f"deploy failed; the end of {log}:\n{last_lines(log)}")
 
 
 def _clear(settings: Settings, say: Callable[[str], None]) -> None:

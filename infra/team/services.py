@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.team import clients, environment, postgres
-from infra.team.settings import BUCKET, CHECKOUT, POOLS, Settings
+from infra.team.settings import BUCKET, CHECKOUT, Settings
 
 _MLFLOW_AUTH = CHECKOUT / "infra" / "mlflow-auth.ini"
 
@@ -56,8 +56,6 @@ class Service:
     stop_signal: str = "TERM"
     stop_wait_s: int = 20
     """How long it may take to stop before it is killed."""
-    required: bool = True
-    """Whether the team's servers are up without it."""
 
     def all_ports(self, settings: Settings) -> dict[int, str]:
         """Return its ports, each with the setting that names it."""
@@ -167,7 +165,7 @@ def _prefect(settings: Settings) -> Program:
 
 
 def _worker(settings: Settings) -> Program:
-    command = (_tool("prefect"), "worker", "start", "--pool", POOLS[0], "--type", "process", "--limit", "1")
+    command = (_tool("kintsugi"), "worker", "--grace-s", "60")
     home = settings.home / "worker"
     own = {"KINTSUGI_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
     return Program(command, {**clients.variables(settings, "worker"), **own}, folders=(home, home / "prefect"))
@@ -188,9 +186,7 @@ SERVICES: dict[str, Service] = {
     "s3": Service(_s3, _STORE_PORTS, grpc_ports=True, stop_wait_s=30),
     "mlflow": Service(_mlflow, ("MLFLOW_PORT",), patience_s=180),
     "prefect": Service(_prefect, ("PREFECT_PORT",), patience_s=180),
-    "serve": Service(
-        _serve, ("SERVE_PORT",), patience_s=120, stop_wait_s=30, required=False
-    ),  # not before it starts without a model
+    "serve": Service(_serve, ("SERVE_PORT",), patience_s=120, stop_wait_s=30),
     "worker": Service(_worker, patience_s=120, stop_wait_s=90),  # trainings write a checkpoint
 }
 """In the order in which they start; they stop in the reverse order."""

@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "infra" / "env.example"
 DEFAULT_FILE = CHECKOUT / "infra" / ".env"
 BUCKET = "kintsugi"
-POOLS = ("kintsugi",)
+POOLS = ("kintsugi", "kintsugi-light")
 ROLES = ("postgres", "prefect", "mlflow", "mlflow_auth")
 """Accounts of PostgreSQL: the superuser, then the owners of the databases of the same names."""
 

@@ -22,7 +22,7 @@ def figures(effort: Effort, folder: Path) -> Iterator[Figure]:
 
     def ours(count: int) -> str:
         run = client.create_run(experiment).info.run_id
-        tracker = MlflowTracker(uri, run)
+        tracker = MlflowTracker(uri, run, folder / run, close_within_s=60)
         for step in range(count):
             tracker.log_metrics(dict.fromkeys(_NAMES, float(step)), step)
         assert tracker.close() == 0

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from components.artifacts import MANIFEST, Artifact, ArtifactError, Store
+from components.artifacts import MANIFEST, Artifact, ArtifactError, SharedStore, Store
 from components.section import Section
+from components.storage import FolderStorage
 
 WRITER = """
 import sys, time
@@ -205,3 +206,23 @@ def test_a_manifest_of_another_kind_schema_or_language_is_refused(store):
     manifest.write_text("half a mani")
     with pytest.raises(ArtifactError, match="not a readable manifest"):
         Drawing.read(artifact.path)
+
+
+def test_an_artifact_is_found_by_the_digest_that_another_names(tmp_path):
+    store = Store(tmp_path)
+    made = store.materialise(Drawing, {"seed": 1}, draw)
+    assert store.by_digest(Drawing, made.digest) == made
+    assert store.by_digest(Painting, made.digest) is None
+    assert store.by_digest(Drawing, "0" * 20) is None
+    with pytest.raises(ValueError, match=r"without '\.\.'"):
+        store.by_digest(Drawing, "../../elsewhere")
+
+
+def test_a_shared_store_fetches_what_is_asked_for_by_digest(tmp_path):
+    remote = FolderStorage(tmp_path / "remote")
+    here, there = (SharedStore(remote, tmp_path / name) for name in ("here", "there"))
+    made = here.materialise(Drawing, {"seed": 1}, draw)
+    fetched = there.by_digest(Drawing, made.digest)
+    assert (fetched.digest, fetched.path.parents[1]) == (made.digest, tmp_path / "there")
+    fetched.verify()
+    assert there.by_digest(Drawing, "0" * 20) is None

@@ -196,7 +196,7 @@ def test_defaults_are_whole():
 
 @pytest.mark.slow
 def test_the_runs_name_leaves_out_where_it_is_stored_and_how_it_is_carried_out(file):
-    from flows.opening import run_digest
+    from components.stages.nights import run_digest
 
     plain = run_digest(load(file))
     same = ["store=elsewhere", "models.gan.execution.processes=4", "models.gan.execution.time_budget_s=60"]

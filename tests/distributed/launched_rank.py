@@ -75,7 +75,7 @@ def ignore(folder: Path) -> None:
 
 def tied(folder: Path) -> None:
     """Never end unless the parent does."""
-    from components.distributed import die_with_parent
+    from components.parent import die_with_parent
 
     die_with_parent()
     ignore(folder)

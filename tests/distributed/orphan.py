@@ -8,11 +8,11 @@ import time
 if len(sys.argv) == 2:
     subprocess.run([sys.executable, __file__, sys.argv[1], "child"], check=False)
 else:
-    from components import distributed
+    from components import parent
 
     if sys.argv[1] == "thread":
-        distributed._ask_kernel_to_kill = lambda: False  # as on a system without prctl
-    distributed.die_with_parent()
+        parent._ask_kernel_to_kill = lambda: False  # as on a system without prctl
+    parent.die_with_parent()
     sys.stdout.write(f"{os.getpid()}\n")
     sys.stdout.flush()
     time.sleep(60)

@@ -28,11 +28,12 @@ from safetensors.torch import load_file
 from components import launch
 from components.artifacts import Store
 from components.config import RunConfig, load
-from components.data import CorruptionSet, ShardSet
+from components.data import ShardSet
 from components.recipes.export import read_card
 from components.recipes.recipe import PRODUCER
 from components.recipes.serving import decode_png
 from components.stages import measuring, preparation, promotion, training
+from components.stages.preparation import EvaluationSets
 from components.stages.site import Progress, Site
 from components.stages.training import Checkpoint
 from components.tracking import registry, runs
@@ -103,7 +104,9 @@ def take(case: Case, site: Site, findings: Findings, *, training_only: bool) -> 
     site = replace(site, experiment=run.name)
     model = run.models[case.model]
     shards = preparation.shard(run.dataset, site)
-    corruptions = preparation.corrupt(shards, run.corruption, run.seed, site) if run.corruption else None
+    sets = preparation.evaluation_sets(
+        run.name, run.evaluation_set, run.dataset, run.corruption, run.seed, shards, site
+    )
     train = partial(training.train, case.model, model, run.corruption, run.seed, shards)
     checkpoint = interrupted(train, site, model.training.images, findings)
     apart = replace(site, experiment=f"{run.name}-whole", store=Store(site.workspace.home / "whole"))
@@ -111,7 +114,7 @@ def take(case: Case, site: Site, findings: Findings, *, training_only: bool) -> 
     findings.equal = True
     every_weight_moved(checkpoint, run.seed)
     if not training_only:
-        judge(case, run, checkpoint, shards, corruptions, site, findings)
+        judge(case, run, checkpoint, shards, sets, site, findings)
 
 
 def interrupted(train: Callable[[Site], Checkpoint], site: Site, images: int, findings: Findings) -> Checkpoint:
@@ -169,13 +172,13 @@ def judge(
     run: RunConfig,
     checkpoint: Checkpoint,
     shards: ShardSet,
-    corruptions: CorruptionSet | None,
+    sets: EvaluationSets,
     site: Site,
     findings: Findings,
 ) -> None:
     """Evaluate, register and serve the model."""
     model = run.models[case.model]
-    evaluated = measuring.evaluate(case.model, model, checkpoint, shards, corruptions, run.seed, site)
+    evaluated = measuring.evaluate(case.model, model, checkpoint, sets, run.seed, site)
     for row in evaluated.table.rows:
         for metric, value in evaluated.table.values(row).items():
             if not math.isfinite(value):
@@ -183,7 +186,7 @@ def judge(
     metric = model.promotion.metric
     findings.score = f"{metric.removesuffix('_efficientnet_lite0')} {evaluated.table.values()[metric]:.4g}"
     candidate = promotion.Candidate(case.model, model, checkpoint, evaluated)
-    promoted = promotion.promote(candidate, shards, corruptions, run.seed, site)
+    promoted = promotion.promote(candidate, shards, sets, run.seed, site)
     findings.verdict = promoted.verdict
     if problems := registry.verify(promoted.model):
         raise RefutedError(f"{promoted.model}: {problems[0]}")
@@ -211,7 +214,7 @@ def cases(options: argparse.Namespace, home: Path) -> Iterator[tuple[Case, Findi
     workspace.create()
     uri = runs.configure(home)
     parent = runs.open_run("matrix", "matrix", "matrix")
-    site = Site(workspace, Store(workspace.store), uri, "matrix", parent, silent)
+    site = Site(workspace, Store(workspace.store), uri, "matrix", silent, parent)
     for named in product(options.models, options.processes, options.precision):
         case, findings, began = Case(*named), Findings(), time.monotonic()
         try:

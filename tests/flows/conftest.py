@@ -58,11 +58,12 @@ def at() -> Callable[[Path], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def carry_out(prefect_api: str, at: Callable[[Path], AbstractContextManager[None]]) -> Callable[..., Run]:
-    """Run a flow in a workspace to its end, whatever that is."""
+    """Retrain in a workspace up to a stage, to whatever end."""
+    from flows import pipeline
 
-    def run(flow: Any, home: Path, config: Path, *overrides: str) -> Run:
+    def run(home: Path, config: Path, *overrides: str, until: str = "publish") -> Run:
         with at(home):
-            return Run(home, flow(config, overrides, return_state=True))
+            return Run(home, pipeline.retrain(config, overrides, until=until, return_state=True))
 
     return run
 
@@ -70,17 +71,13 @@ def carry_out(prefect_api: str, at: Callable[[Path], AbstractContextManager[None
 @pytest.fixture(scope="session")
 def retrained(carry_out: Callable[..., Run], mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The first retraining in a new workspace."""
-    from flows import pipeline
-
-    return carry_out(pipeline.retrain, tmp_path_factory.mktemp("retrained"), mini)
+    return carry_out(tmp_path_factory.mktemp("retrained"), mini)
 
 
 @pytest.fixture(scope="session")
 def published(carry_out: Callable[..., Run], vae_only: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The flow `publish`, started alone in a new workspace."""
-    from flows import pipeline
-
-    return carry_out(pipeline.publish, tmp_path_factory.mktemp("published"), vae_only)
+    """One model up to its page, in a workspace of its own."""
+    return carry_out(tmp_path_factory.mktemp("published"), vae_only)
 
 
 @pytest.fixture(scope="session")

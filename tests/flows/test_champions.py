@@ -7,7 +7,7 @@ import pytest
 
 from components.report.content import PageContent
 from components.tracking import registry, runs
-from flows import cli, pipeline
+from flows import cli
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 
@@ -18,13 +18,13 @@ LITTLE, MUCH = "models.vae.training.images=64", "models.vae.training.images=9_60
 @pytest.fixture(scope="module")
 def rejected(published, carry_out, vae_only):
     """A challenger that saw too few images."""
-    return carry_out(pipeline.promote, published.home, vae_only, LITTLE).result["vae"]
+    return carry_out(published.home, vae_only, LITTLE, until="promote").result.promoted["vae"]
 
 
 @pytest.fixture(scope="module")
 def better(rejected, published, carry_out, vae_only):
     """A challenger that saw more, up to its page."""
-    page = carry_out(pipeline.publish, published.home, vae_only, MUCH).result
+    page = carry_out(published.home, vae_only, MUCH).result.page
     return PageContent.model_validate_json((page.path / "page.json").read_text())
 
 
@@ -35,7 +35,7 @@ def withdrawn(better, published, carry_out, vae_only, at):
         cli.app(["rollback", NAME], exit_on_error=False, result_action="return_value")
         runs.configure(published.home)
         before = registry.champion(NAME)
-    return before, carry_out(pipeline.promote, published.home, vae_only, MUCH).result["vae"]
+    return before, carry_out(published.home, vae_only, MUCH, until="promote").result.promoted["vae"]
 
 
 def test_a_challenger_that_is_worse_is_rejected_and_the_champion_stays(rejected):

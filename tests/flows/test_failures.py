@@ -10,7 +10,6 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from components.launch import LaunchFailed
 from components.report.content import PageContent
 from components.tracking import runs
-from flows import pipeline
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 
@@ -29,27 +28,27 @@ def ended_tasks(run):
             time.sleep(0.2)
 
 
-def statuses(home, experiment):
-    """Return how each run of an experiment ended in MLflow, by its name."""
+def statuses(home):
+    """Return how the one run of each experiment ended in MLflow, by the experiment's name."""
     runs.configure(home)
     client = MlflowClient()
-    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
-    return {run.info.run_name: run.info.status for run in found}
+    found = {one.name: client.search_runs([one.experiment_id]) for one in client.search_experiments()}
+    return {name: run.info.status for name, (run, *_) in ((name, ended) for name, ended in found.items() if ended)}
 
 
 def test_a_training_that_diverges_fails_with_the_ranks_own_words(carry_out, vae_only, tmp_path, at):
-    run = carry_out(pipeline.train, tmp_path, vae_only, *DIVERGES)
+    run = carry_out(tmp_path, vae_only, *DIVERGES, until="train")
     assert run.state.is_failed()
     with pytest.raises(LaunchFailed, match=r"rank 0 of 1 failed: DivergedError: vae/\w+ is .* after [\d,]+ images"):
         run.state.result()
     with at(tmp_path):
-        found = statuses(tmp_path, "alone")
-    assert found == {"alone": "FAILED", "vae": "FAILED"}
+        found = statuses(tmp_path)
+    assert found == {"alone": "FAILED", "alone-vae": "FAILED"}
     assert not list((tmp_path / "store").glob("checkpoint/*"))
 
 
 def test_a_model_that_fails_does_not_keep_the_others_from_service(carry_out, mini, tmp_path, at):
-    run = carry_out(pipeline.retrain, tmp_path, mini, *DIVERGES)
+    run = carry_out(tmp_path, mini, *DIVERGES)
     assert run.state.is_failed()
     with pytest.raises(
         LaunchFailed, match=r"^vae: rank 0 of 1 failed: DivergedError.*\n(.*\n)*The other.* page: file:"
@@ -64,14 +63,14 @@ def test_a_model_that_fails_does_not_keep_the_others_from_service(carry_out, min
     assert failed.reason.startswith("rank 0 of 1 failed: DivergedError: vae/")
     assert str(tmp_path) not in failed.reason
     with at(tmp_path):
-        found = statuses(tmp_path, "mini")
-    assert found["mini"] == found["vae"] == "FAILED"
-    assert found["inpainter"] == "FINISHED"
+        found = statuses(tmp_path)
+    assert found["mini"] == found["mini-vae"] == "FAILED"
+    assert found["mini-inpainter"] == "FINISHED"
 
 
 def test_a_source_that_is_not_there_fails_before_anything_is_written(carry_out, vae_only, tmp_path):
     missing = tmp_path / "nowhere"
-    run = carry_out(pipeline.prepare, tmp_path / "home", vae_only, f"dataset.source={{kind: folder, path: {missing}}}")
+    run = carry_out(tmp_path / "home", vae_only, f"dataset.source={{kind: folder, path: {missing}}}", until="prepare")
     assert run.state.is_failed()
     with pytest.raises(ValueError, match="nowhere"):
         run.state.result()

@@ -1,6 +1,7 @@
 """Retraining chains the stages, shows what it did in Prefect and MLflow, and does nothing twice."""
 
 import json
+import re
 import time
 from itertools import pairwise
 
@@ -12,37 +13,38 @@ from prefect.client.schemas.filters import (
     ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterId,
-    FlowRunFilterParentFlowRunId,
+    LogFilter,
+    LogFilterFlowRunId,
 )
 
 from components.tracking import registry, runs
-from flows import pipeline
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 
-ORDER = ["prepare", "train", "evaluate", "promote", "publish"]
-
-
-@pytest.fixture
-def stages(retrained):
-    """The flow runs that retraining started, first one first."""
-    with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[retrained.flow_run]))
-        )
-        flows = {flow.id: flow.name for flow in client.read_flows()}
-    return [(flows[run.flow_id], run) for run in sorted(found, key=lambda run: run.start_time)]
+ORDER = [
+    "shard",
+    "evaluation sets",
+    *("train vae", "train inpainter"),
+    *("evaluate vae", "evaluate inpainter"),
+    *("promote vae", "promote inpainter"),
+    "write page",
+    "record",
+]
 
 
 @pytest.fixture
 def tracked(retrained, at):
-    """The experiment's runs in MLflow by name."""
+    """The one run of each experiment in MLflow, by the experiment's name."""
     with at(retrained.home):
         runs.configure(retrained.home)
-        client = MlflowClient()
-        experiment = client.get_experiment_by_name("mini")
-        found = client.search_runs([experiment.experiment_id])
-        yield {run.info.run_name: run for run in found}
+        yield tracked_runs()
+
+
+def tracked_runs():
+    client = MlflowClient()
+    found = {one.name: client.search_runs([one.experiment_id]) for one in client.search_experiments()}
+    assert all(len(kept) == 1 for name, kept in found.items() if name.startswith("mini"))
+    return {name: kept[0] for name, kept in found.items() if name.startswith("mini")}
 
 
 def task_runs_of(flow_run, expected: int):
@@ -51,33 +53,36 @@ def task_runs_of(flow_run, expected: int):
     with get_client(sync_client=True) as client:
         while True:
             found = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])))
-            # A flow called in a flow is a task run, too.
-            found = [run for run in found if not run.state_name or not run.state.state_details.child_flow_run_id]
             if len(found) >= expected or time.monotonic() > deadline:
                 return sorted(found, key=lambda run: run.start_time or run.created)
             time.sleep(0.5)
 
 
-def test_retraining_completes_all_stages_in_order(retrained, stages):
+def test_retraining_completes_all_stages_in_order_one_task_per_model(retrained):
     assert retrained.state.is_completed(), retrained.state
-    assert [name for name, _ in stages] == ORDER
-    ends = [(run.start_time, run.end_time) for _, run in stages]
-    assert all(end <= start for (_, end), (start, _) in pairwise(ends))
+    tasks = task_runs_of(retrained.flow_run, len(ORDER))
+    assert [re.sub(r"-[0-9a-f]+$", "", task.name) for task in tasks] == ORDER
+    assert all(first.end_time <= second.start_time for first, second in pairwise(tasks))
 
 
-def test_each_stage_runs_one_task_per_model(stages):
-    names = {name: [run.name for run in task_runs_of(flow.id, 1 if name == "publish" else 2)] for name, flow in stages}
-    assert [name.split("-")[0] for name in names["prepare"]] == ["shard", "corrupt"]
-    for stage in ("train", "evaluate", "promote"):
-        assert names[stage] == [f"{stage} vae", f"{stage} inpainter"]
-    assert [name.split("-")[0] for name in names["publish"]] == ["write page"]
+def test_a_flow_run_is_called_by_configuration_data_and_reason_and_has_the_logs_of_stages_and_ranks(retrained):
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(retrained.flow_run).name == "mini · data 1 · by hand"
+        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[retrained.flow_run]))
+        deadline = time.monotonic() + 30  # they are sent in batches
+        while (
+            not (said := [log.message for log in client.read_logs(wanted, limit=200)]) and time.monotonic() < deadline
+        ):
+            time.sleep(0.5)
+        said = [log.message for log in client.read_logs(wanted, limit=200)]
+    assert any(line.startswith("train vae: 1,600 of 1,600") for line in said), said
+    assert any("[rank 0]" in line for line in said), said
 
 
-def test_prefect_shows_scores_decisions_the_page_and_pictures(stages):
-    identities = [run.id for _, run in stages]
+def test_prefect_shows_scores_decisions_the_page_and_pictures(retrained):
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=identities))
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[retrained.flow_run]))
         )
     by_key = {artifact.key: artifact for artifact in found if artifact.key}
     kinds = {key: artifact.type for key, artifact in by_key.items()}
@@ -97,19 +102,25 @@ def test_prefect_shows_scores_decisions_the_page_and_pictures(stages):
     assert by_key["mini-page"].data.endswith("page.html)")
 
 
-def test_mlflow_shows_one_run_with_one_child_per_model(retrained, tracked):
-    assert set(tracked) == {"mini", "vae", "inpainter"}
-    parent = tracked["mini"]
-    assert "mlflow.parentRunId" not in parent.data.tags
-    assert parent.data.tags["kintsugi.flow_run"] == str(retrained.flow_run)
-    assert parent.data.params["dataset.size"] == "16"
-    for name in ("vae", "inpainter"):
-        assert tracked[name].data.tags["mlflow.parentRunId"] == parent.info.run_id
+def test_mlflow_shows_a_run_for_the_night_and_one_in_each_models_own_experiment(retrained, tracked):
+    assert set(tracked) == {"mini", "mini-vae", "mini-inpainter"}
+    night = tracked["mini"]
+    assert night.info.run_name == "mini · data 1 · by hand"
+    assert "mlflow.parentRunId" not in night.data.tags
+    assert night.data.tags["kintsugi.flow_run"] == str(retrained.flow_run)
+    assert night.data.tags["kintsugi.data_version"] == "1"
+    assert night.data.tags["kintsugi.verdict.vae"] == "promote"
+    assert {"vae/reconstruction_psnr", "inpainter/psnr_hole"} <= set(night.data.metrics)
+    assert [file.path for file in MlflowClient().list_artifacts(night.info.run_id, "page")] == ["page/page.html"]
+    assert night.data.params["dataset.size"] == "16"
+    for name in ("mini-vae", "mini-inpainter"):
+        assert tracked[name].data.tags["mlflow.parentRunId"] == night.info.run_id
+        assert tracked[name].info.run_name == "data 1 · by hand"
     assert {run.info.status for run in tracked.values()} == {"FINISHED"}
 
 
 def test_a_models_run_holds_params_losses_against_images_and_scores(tracked):
-    vae = tracked["vae"]
+    vae = tracked["mini-vae"]
     assert vae.data.params["training.images"] == "1600"
     assert vae.data.params["recipe.network.latent"] == "4"
     assert vae.data.tags["kintsugi.execution.processes"] == "1"
@@ -126,34 +137,32 @@ def test_a_models_run_names_its_data_and_holds_its_pictures(tracked):
     inputs = {
         name: {
             (tag.value, entry.dataset.name)
-            for entry in client.get_run(tracked[name].info.run_id).inputs.dataset_inputs
+            for entry in client.get_run(tracked[f"mini-{name}"].info.run_id).inputs.dataset_inputs
             for tag in entry.tags
         }
         for name in ("vae", "inpainter")
     }
     assert inputs["vae"] == {("training", "train"), ("evaluation", "test")}
     assert inputs["inpainter"] == {("training", "train"), ("evaluation", "test"), ("evaluation", "frozen")}
-    held = [file.path for file in client.list_artifacts(tracked["inpainter"].info.run_id)]
+    held = [file.path for file in client.list_artifacts(tracked["mini-inpainter"].info.run_id)]
     assert {"images", "pictures", "curve.jsonl", "evaluation"} <= set(held)
-    course = [file.path for file in client.list_artifacts(tracked["inpainter"].info.run_id, "pictures")]
+    course = [file.path for file in client.list_artifacts(tracked["mini-inpainter"].info.run_id, "pictures")]
     assert course == ["pictures/restorations-000000000320.png", "pictures/restorations-000000000640.png"]
 
 
 def test_retraining_again_starts_nothing_and_tracks_nothing_new(retrained, tracked, carry_out, mini, launches, at):
     before = launches(retrained.home)
     versions = {record.name: record.champion for record in registry.models()}
-    again = carry_out(pipeline.retrain, retrained.home, mini)
+    again = carry_out(retrained.home, mini)
     assert again.state.is_completed(), again.state
-    assert again.result.digest == retrained.result.digest
+    assert again.result.page.digest == retrained.result.page.digest
     assert launches(retrained.home) == before
     with at(retrained.home):
         runs.configure(retrained.home)
         client = MlflowClient()
-        experiment = client.get_experiment_by_name("mini")
-        assert {run.info.run_id for run in client.search_runs([experiment.experiment_id])} == {
-            run.info.run_id for run in tracked.values()
-        }
+        assert {run.info.run_id for run in tracked_runs().values()} == {run.info.run_id for run in tracked.values()}
         for metric in ("vae/loss", "score/reconstruction_psnr"):
-            steps = [point.step for point in client.get_metric_history(tracked["vae"].info.run_id, metric)]
+            steps = [point.step for point in client.get_metric_history(tracked["mini-vae"].info.run_id, metric)]
             assert len(steps) == len(set(steps)), metric
+        assert len(client.get_metric_history(tracked["mini"].info.run_id, "vae/reconstruction_psnr")) == 1
         assert {record.name: record.champion for record in registry.models()} == versions

@@ -44,31 +44,6 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Start SeaweedFS and give the port at which it speaks S3."""
-    folder = tmp_path_factory.mktemp("seaweed")
-    (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY, _READER]}))
-    s3, master, volume, filer, admin = _free_ports(5)
-    command = [Path(sys.executable).with_name("weed"), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-    command += ["-master.telemetry=false", "-admin.ui=false", "-webdav=false", f"-s3.config={folder / 's3.json'}"]
-    command += [f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder / 's3.sock'}"]
-    command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-admin.port={admin}"]
-    command += [f"-bucket={BUCKET}"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-        try:
-            _wait_until_it_answers(s3, process, folder / "log")
-            yield s3
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while True:
@@ -82,6 +57,61 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Pat
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
+
+
+class Seaweed:
+    """A SeaweedFS server that can be taken away and brought back at the same ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY, _READER]}))
+        self.port, master, volume, filer, admin = _free_ports(5)
+        self._command = [Path(sys.executable).with_name("weed"), "mini", f"-dir={folder}", "-ip=127.0.0.1"]
+        self._command += ["-ip.bind=127.0.0.1", "-master.telemetry=false", "-admin.ui=false", "-webdav=false"]
+        self._command += [f"-s3.config={folder / 's3.json'}", f"-s3.port={self.port}", f"-bucket={BUCKET}"]
+        self._command += ["-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder / 's3.sock'}"]
+        self._command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"]
+        self._command += [f"-admin.port={admin}"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        (self._folder / "s3.sock").unlink(missing_ok=True)
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
+        _wait_until_it_answers(self.port, self._process, self._folder / "log")
+
+    def kill(self) -> None:
+        """Take it away as a power cut does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """Let it end."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """Start SeaweedFS."""
+    server = Seaweed(tmp_path_factory.mktemp("seaweed"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(seaweed: Seaweed) -> int:
+    """The port at which SeaweedFS speaks S3."""
+    return seaweed.port
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +169,8 @@ class Proxy:
             threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # closed before
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _pass_on(self, client: socket.socket) -> None:

@@ -10,20 +10,27 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
 
+from components.models.vae import ConvVaeConfig
+from components.recipes.export import ModelCard, export_digest, load_producer, write_export
+from components.recipes.recipe import PRODUCER
+from components.recipes.serving import encode_png
+from components.recipes.vae import VaeConfig
 from components.tracking import MlflowTracker, registry, runs
 from components.tracking.packaging import AlteredModelError
-from components.tracking.scoring import scoring_command
+from components.tracking.standing import read_state
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
 
+SERVED = "served_for_tests"
 LOADER = """
 import json
 from pathlib import Path
@@ -40,16 +47,24 @@ def _load_pyfunc(path):
 """
 
 PROMOTER = """
-import sys
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from components.tracking import registry, runs
+
 runs.configure(Path("unused"))
+versions = json.loads(sys.argv[1])
+
+def promote(version):
+    try:
+        return [version, registry.promote("gan", version, judged_against=None).champion]
+    except registry.ChampionMovedError as error:
+        return [version, error.champion]
+
 print("ready", flush=True)
 sys.stdin.readline()
-try:
-    print(registry.promote("gan", int(sys.argv[1]), judged_against=None).champion)
-except registry.ChampionMovedError as error:
-    print(f"lost to {error.champion}")
+with ThreadPoolExecutor(len(versions)) as threads:
+    print(json.dumps(list(threads.map(promote, versions))))
 """
 
 
@@ -140,7 +155,7 @@ def server(started: tuple[Service, str], monkeypatch: pytest.MonkeyPatch) -> Ite
 def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "loader"
     folder.mkdir()
-    (folder / "served_for_tests.py").write_text(LOADER)
+    (folder / f"{SERVED}.py").write_text(LOADER)
     monkeypatch.syspath_prepend(folder)
     return folder
 
@@ -159,7 +174,7 @@ def register(folder: Path, name: str, value: int) -> int:
         run_id=runs.open_run("kintsugi", "training", f"{name}-{value}"),
         scores={"fd": 1.5},
         score_table="{}",
-        loader_module="served_for_tests",
+        loader_module=SERVED,
     )
 
 
@@ -198,13 +213,12 @@ def test_the_tracker_outlives_a_restart_of_the_server(server: Service, caplog: p
     assert len(MlflowClient().list_artifacts(run, "images")) >= 2
 
 
-def test_processes_that_race_to_promote_end_with_one_champion(server: Service, loader: Path, tmp_path: Path) -> None:
-    versions = [register(tmp_path, "gan", value) for value in (1, 2, 3)]
-    command = [sys.executable, "-c", PROMOTER]
-    promoters = [
-        subprocess.Popen([*command, str(version)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for version in versions
-    ]
+def test_fifty_promotions_at_once_end_with_one_champion_and_a_whole_ledger(
+    server: Service, loader: Path, tmp_path: Path
+) -> None:
+    versions = [register(tmp_path, "gan", value) for value in range(1, 6)]
+    command = [sys.executable, "-c", PROMOTER, json.dumps(versions * 2)]
+    promoters = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(5)]
     for promoter in promoters:
         assert promoter.stdout is not None
         assert promoter.stdout.readline() == "ready\n"
@@ -212,42 +226,92 @@ def test_processes_that_race_to_promote_end_with_one_champion(server: Service, l
         assert promoter.stdin is not None
         promoter.stdin.write("\n")
         promoter.stdin.flush()
-    answers = [promoter.communicate(timeout=120)[0].strip() for promoter in promoters]
+    answers = [pair for promoter in promoters for pair in json.loads(promoter.communicate(timeout=300)[0])]
     winner = registry.champion("gan")
     assert winner in versions
-    expected = [str(winner) if version == winner else f"lost to {winner}" for version in versions]
-    assert answers == expected
-    assert registry.verify("gan") == ()
+    assert len(answers) == 50
+    assert {champion for _, champion in answers} == {winner}
+    (entry,) = read_state(MlflowClient(), "gan").history.entries
+    assert (entry.version, entry.base) == (winner, None)
+    assert registry.verify("gan", loader_module=SERVED) == ()
 
 
-def test_a_champion_is_served_and_an_altered_one_is_not(
-    server: Service, loader: Path, tmp_path: Path, place: Path
+def export(folder: Path, seed: int) -> Path:
+    """Write a small network of the seed's weights as training leaves it."""
+    recipe = VaeConfig(network=ConvVaeConfig(latent=8, width=4))
+    network = recipe.build(16, 1).networks[PRODUCER]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    folder.mkdir()
+    write_export(folder, recipe.finished(network, images, 1), ModelCard(size=16, recipe=recipe, images=128))
+    return folder
+
+
+def register_network(export: Path, name: str) -> int:
+    digest = export_digest(export)
+    run = runs.open_run("kintsugi", "training", digest)
+    return registry.register(name, export, export_digest=digest, family="vae", lineage={"shards": "abc"}, run_id=run)
+
+
+def pictures(port: int, body: dict[str, object]) -> list[str]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return [row["image"] for row in json.load(answer)["predictions"]]
+
+
+def stale_since(port: int) -> str | None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60) as answer:
+        return json.load(answer)["stale_since"]["models"]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def test_a_champion_is_served_also_while_the_server_is_away_and_an_altered_one_is_not(
+    server: Service, tmp_path: Path, place: Path
 ) -> None:
-    version = register(tmp_path, "served", 7)
-    registry.promote("served", version, judged_against=None)
+    first = export(tmp_path / "first", 1)
+    registry.promote("served", register_network(first, "served"), judged_against=None)
     delivery = registry.download("served", "champion", tmp_path / "served-model")
     assert not [path for path in delivery.model.rglob("*") if path.suffix in {".pkl", ".pickle", ".pt"}]
+    expected = [encode_png(load_producer(first).generate(1, 5)[0])]
     port = free_port()
-    command, environment = scoring_command(delivery.model, port=port)
-    environment["PYTHONPATH"] = str(loader)
-    model = Service(command, environment, f"http://127.0.0.1:{port}/ping", tmp_path / "serve.log")
+    command = [str(Path(sys.executable).with_name("kintsugi")), "serve", "--model", "served", "--port", str(port)]
+    environment = {**os.environ, "KINTSUGI_HOME": str(tmp_path / "home")}
+    model = Service(command, environment, f"http://127.0.0.1:{port}/health", tmp_path / "serve.log")
+    records = {"dataframe_records": [{"seed": 5}]}
     try:
         model.start()
-        for body in (
-            {"dataframe_split": {"columns": ["seed"], "data": [[5]]}},
-            {"dataframe_records": [{"seed": 5}]},
-            {"inputs": {"seed": [5]}},
-        ):
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/invocations",
-                data=json.dumps(body).encode(),
-                headers={"Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                assert json.load(answer) == {"predictions": [{"image": "7:5"}]}
+        for body in (records, {"dataframe_split": {"columns": ["seed"], "data": [[5]]}}, {"inputs": {"seed": [5]}}):
+            assert pictures(port, body) == expected
+
+        server.stop()
+        wait_until(lambda: stale_since(port) is not None)
+        began = time.monotonic()
+        assert pictures(port, records) == expected
+        assert time.monotonic() - began < 5
+        server.start()
+        wait_until(lambda: stale_since(port) is None)
+
+        second = register_network(export(tmp_path / "second", 2), "served")
+        for weights in (place / "artifacts").rglob("model.safetensors"):
+            weights.write_bytes(b"altered")
+        registry.promote("served", second, judged_against=1)
+        wait_until(lambda: pictures(port, records) == expected and "not what was registered" in model.log.read_text())
+        assert pictures(port, records) == expected
+        assert "Traceback" not in model.log.read_text()
     finally:
         model.stop()
-    for weights in (place / "artifacts").rglob("model.safetensors"):
-        weights.write_bytes(b"altered")
-    with pytest.raises(AlteredModelError, match="served 1 was altered after it was registered"):
+    with pytest.raises(AlteredModelError, match="served 2 was altered after it was registered"):
         registry.download("served", "champion", tmp_path / "again")

@@ -1,5 +1,6 @@
 """Artifacts in a real S3 store: shared, checked, never partial, also when the store and the network misbehave."""
 
+import hashlib
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.artifacts import MANIFEST, Artifact, ArtifactError, SharedStore, Store
-from components.storage import Storage, StorageError, open_storage, probe_conditional_writes
+from components.storage import Stat, Storage, StorageError, open_storage, probe_conditional_writes
 from components.workspace import WorkspaceError
 
 pytestmark = pytest.mark.server
@@ -62,6 +63,8 @@ def test_a_bucket_gives_back_what_it_was_given(storage):
     assert storage.read_bytes("c") == b""
     assert list(storage.list()) == ["a/b", "c"]
     assert list(storage.list("a/")) == ["a/b"]
+    assert storage.stat("a/b") == Stat(10, hashlib.sha256(b"0123456789").hexdigest())
+    assert (storage.stat("a"), storage.sha256("a/b")) == (None, hashlib.sha256(b"0123456789").hexdigest())
     storage.delete("a/b")
     storage.delete("a/b")
     assert not storage.exists("a/b")
@@ -200,7 +203,7 @@ def unreachable(path: Path, key: str) -> None:
 
 
 def test_wrong_keys_a_reader_and_a_missing_bucket_are_said_in_words(s3, monkeypatch):
-    with pytest.raises(StorageError, match=r"s3://no-such-bucket/a/: the store answered NoSuchBucket"):
+    with pytest.raises(StorageError, match=r"s3://no-such-bucket: there is no such bucket; mend its name"):
         list(open_storage("s3://no-such-bucket/a").list())
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(StorageError, match=r"/key: the store answered SignatureDoesNotMatch"):

@@ -68,6 +68,10 @@ class Source(Section, ABC):
     def fingerprint(self) -> str:
         """Return a digest that changes whenever `items` would give other names or other bytes."""
 
+    def signature(self) -> str:
+        """Return what changes when `fingerprint` may have, at less cost where that is possible."""
+        return self.fingerprint()
+
     @abstractmethod
     def items(self) -> Iterator[RawItem]:
         """Yield every file in the same order each time, reading one at a time."""

@@ -71,7 +71,6 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_what_is_no_picture_is_refused_in_words(what):
-    with pytest.raises(
-        ValueError, match=r"expected (a whole PNG, JPEG or WebP image|the base64 text of an image file)"
-    ):
+    words = r"expected (PNG, JPEG, WEBP|the base64 text of an image file)|cannot be read as a whole picture"
+    with pytest.raises(ValueError, match=words):
         decode_png(BAD[what])

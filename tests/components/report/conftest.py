@@ -14,6 +14,8 @@ from components.report.content import (
     DataCard,
     Decision,
     Fact,
+    FreshScores,
+    Ground,
     LineageStep,
     Link,
     Measure,
@@ -122,6 +124,24 @@ def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, siz
             Subject(name="inpainter", role="model", measures=measures(quality / 100)),
             Subject(name="version 6", role="champion", measures=measures(0.71)),
             *(Subject(name=title, role="baseline", measures=measures(shift)) for title, shift in baselines),
+        ),
+        ground=Ground(
+            name="evaluation set 2",
+            facts="512 damaged, of 620 held-out images of 64 px, pinned 2026-11-03 by ann",
+            is_pinned=True,
+        ),
+        fresh=FreshScores(
+            ground=Ground(
+                name="today's data",
+                facts="512 damaged, of 811 held-out images of 64 px, of the night's own data",
+                is_pinned=False,
+            ),
+            subjects=(
+                Subject(
+                    name="inpainter", role="model", measures=measures(quality / 100 - 0.3, protocol=f"{name}-fresh")
+                ),
+                Subject(name="version 6", role="champion", measures=measures(0.44, protocol=f"{name}-fresh")),
+            ),
         ),
         protocols=(protocol,),
         charted=("psnr_hole", "l1_hole"),

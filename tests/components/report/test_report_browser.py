@@ -109,3 +109,29 @@ def test_the_index_leads_to_the_page(pages, browser):
     tab.locator("table a").click()
     assert tab.url == pages["page"].as_uri()
     tab.close()
+
+
+def test_the_page_shows_what_decides_and_beside_it_todays_data(pages, browser):
+    tab = browser.new_page()
+    tab.goto(pages["page"].as_uri())
+    section = tab.locator("#model-1")
+    headings = section.locator("h3").all_inner_texts()
+    assert headings.index("Scores on today's data") > headings.index("Scores on evaluation set 2")
+    decided, fresh = section.locator("table.scores").all()[:2]
+    assert decided.locator("tbody tr").first.locator("td").count() == 6
+    assert fresh.locator("tbody tr").first.locator("td").count() == 2
+    assert "512 damaged, of 811 held-out images" in section.inner_text()
+    assert "They decide nothing" in section.inner_text()
+    tab.close()
+
+
+def test_a_comparison_has_a_table_for_each_set_of_images(pages, browser):
+    tab = browser.new_page()
+    tab.goto(pages["comparison"].as_uri())
+    section = tab.locator("#family-1")
+    assert section.locator("h3").all_inner_texts()[:2] == [
+        "Scores on evaluation set 2",
+        "Scores on the data of openmoji-64, weekly and again",
+    ]
+    assert "\N{EM DASH}" not in "".join(section.locator("table.scores").all_inner_texts())
+    tab.close()

@@ -66,3 +66,12 @@ def test_curves_of_equal_name_and_protocol_share_axes(content, tmp_path):
 def test_one_run_is_not_a_comparison(content, tmp_path):
     with pytest.raises(ValueError, match="at least two runs, found 1"):
         write_comparison([run_of(content, "one")], tmp_path / "c.html")
+
+
+def test_names_in_a_comparison_cannot_become_markup(content, tmp_path):
+    attack = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
+    columns = [run_of(content, f"{attack}{place}", scored(attack, 3.0)) for place in (1, 2)]
+    text = write_comparison(columns, tmp_path / "c.html").read_text()
+    assert "&lt;script&gt;alert" in text
+    assert text.count("<script>") <= 1
+    assert "<img src=x" not in text

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Param
 
-from components.tracking.ledger import Entry, History, LedgerError, append, create_ledger, read_ledger
+from components.tracking.ledger import PROMOTIONS, Entry, History, LedgerError, append, create_ledger, read_ledger
 from components.tracking.runs import find_or_create_experiment
 
 
@@ -19,7 +19,7 @@ def client(store: Path) -> MlflowClient:
 
 @pytest.fixture
 def ledger(client: MlflowClient) -> str:
-    return create_ledger(client, find_or_create_experiment(client, "promotions"), "gan")
+    return create_ledger(client, find_or_create_experiment(client, PROMOTIONS), "gan")
 
 
 def promoted(*versions: int) -> History:
@@ -92,9 +92,80 @@ def test_promoting_after_a_rollback_stands_on_what_was_returned_to() -> None:
     assert (again.line, again.withdrawn) == ((1, 3), {2})
 
 
-def test_returning_to_a_version_out_of_the_line_puts_it_in_the_champions_place() -> None:
+def test_what_is_not_in_the_line_and_every_override_stands_on_the_champion_so_that_a_rollback_undoes_it() -> None:
     history = rolled_back(rolled_back(promoted(1, 2), 1), 2)
-    assert (history.line, history.withdrawn) == ((2,), {1})
+    assert (history.line, history.withdrawn) == ((1, 2), {1})
+    for refused, line in ((3, (1, 2, 3)), (1, (2, 1))):
+        entry = promoted(1, 2).next_entry(
+            "rollback", refused, "e", "ada", override=True, reason="the gate's set is old"
+        )
+        history = promoted(1, 2).then(entry)
+        assert (history.line, history.withdrawn) == (line, {2})
+        back = rolled_back(history, 2)
+        assert (back.champion, back.withdrawn) == (2, {refused})
+
+
+def test_entries_from_before_there_were_overrides_keep_their_text() -> None:
+    text = (
+        '{"action":"promote","at":"2026-11-01T02:00:00+00:00","base":null,"before":"","by":"gate","export":"e1",'
+        '"id":"0123456789abcdef","version":1}'
+    )
+    assert Entry.model_validate_json(text).text == text
+    assert not Entry.model_validate_json(text).override
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "why"), ("ada", " "), ("ada", "x" * 301), ("ada", "two\nlines")])
+def test_an_override_without_who_and_why_is_refused(by: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"override|reason"):
+        promoted(1).next_entry("rollback", 2, "e", by, override=True, reason=reason)
+
+
+def test_an_entry_never_grows_beyond_what_is_kept() -> None:
+    with pytest.raises(ValueError, match="too long for the ledger"):
+        promoted(1).next_entry("rollback", 2, "e", "ada", override=True, reason="\N{BROKEN HEART}" * 299)
+
+
+Step = tuple[str, int]
+
+
+def slow_line(steps: list[Step]) -> tuple[list[int], set[int]]:
+    """The line and the withdrawn, by the time at which each version last climbed to the top."""
+    climbed: dict[int, int] = {}
+    withdrawn: set[int] = set()
+    for now, (action, version) in enumerate(steps):
+        before = max(climbed, key=lambda one: climbed[one], default=None)
+        if action != "promote" and before is not None:
+            withdrawn.add(before)
+        if action == "rollback" and version in climbed:
+            for above in [one for one, at in climbed.items() if at > climbed[version]]:
+                withdrawn.add(above)
+                del climbed[above]
+        else:
+            climbed[version] = now
+        withdrawn.discard(version)
+    return sorted(climbed, key=lambda one: climbed[one]), withdrawn
+
+
+@given(st.lists(st.tuples(st.sampled_from(["promote", "rollback", "override"]), st.integers(1, 5)), max_size=14))
+def test_the_line_is_that_of_a_slow_and_obvious_model(steps: list[Step]) -> None:
+    history = History()
+    for action, version in steps:
+        earlier = history.champion
+        history = history.then(
+            history.next_entry("promote", version, "e", "gate")
+            if action == "promote"
+            else history.next_entry(
+                "rollback", version, "e", "ada", override=action == "override", reason="why" * (action == "override")
+            )
+        )
+        if action == "override" and earlier not in {None, version}:
+            assert rolled_back(history, history.line[-2]).champion == earlier
+    line, withdrawn = slow_line(steps)
+    assert (list(history.line), set(history.withdrawn)) == (line, withdrawn)
+    while len(history.line) > 1:  # plain rollbacks come to an end, and never meet a version twice
+        shorter = rolled_back(history, history.line[-2])
+        assert shorter.line == history.line[:-1]
+        history = shorter
 
 
 @given(st.lists(st.tuples(st.sampled_from(["promote", "rollback"]), st.integers(1, 5)), min_size=1, max_size=12))
@@ -107,4 +178,4 @@ def test_the_last_entry_names_the_champion_and_no_version_stands_twice(steps: li
         history = history.then(entry)
         assert history.champion == version
     assert len(set(history.line)) == len(history.line)
-    assert not history.withdrawn & set(history.line)
+    assert history.champion not in history.withdrawn

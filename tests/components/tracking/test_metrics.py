@@ -10,8 +10,9 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 
-from components.tracking import MlflowTracker, NullTracker, runs
+from components.tracking import MlflowTracker, NullTracker, runs, writing
 
 
 @pytest.fixture
@@ -20,8 +21,23 @@ def run(store: Path) -> str:
 
 
 @pytest.fixture
-def start(store: Path, run: str) -> Callable[..., MlflowTracker]:
-    return lambda **options: MlflowTracker(mlflow.get_tracking_uri(), run, **options)
+def start(store: Path, run: str, tmp_path: Path) -> Callable[..., MlflowTracker]:
+    return lambda **options: MlflowTracker(
+        mlflow.get_tracking_uri(), run, tmp_path / "outbox", **{"close_within_s": 30, **options}
+    )
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a picture of one value where a training keeps its own."""
+
+    def write(value: int = 0) -> Path:
+        path = tmp_path / "pictures" / f"{value}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(path)
+        return path
+
+    return write
 
 
 @pytest.fixture
@@ -29,6 +45,14 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def kept(run: str):
+    return MlflowClient().get_run(run).data
+
+
+def pictures(run: str) -> list[str]:
+    return [file.path for file in MlflowClient().list_artifacts(run, "images") if file.path.endswith(".png")]
 
 
 def history(run: str, name: str) -> list[tuple[int, float]]:
@@ -54,14 +78,20 @@ def test_points_arrive_while_training_goes_on(start, run: str) -> None:
     tracker.close()
 
 
-def test_a_continued_run_takes_more_points(start, run: str) -> None:
-    for images in (64, 128):
-        tracker = start()
-        tracker.log_metrics({"loss": 1.0}, images)
-        tracker.close()
+def test_a_resumed_training_adds_only_what_is_not_there(start, run: str, picture) -> None:
+    for begin, end in ((64, 512), (256, 1024)):  # the second goes on from a checkpoint in the middle of the first
+        tracker = start(images=begin)
+        for images in range(begin + 64, end + 1, 64):
+            tracker.log_metrics({"loss": begin + images, f"only from {begin}": 1.0}, images)
+            if images == 512:
+                tracker.log_image("samples", picture(7), images)
+        assert tracker.close() == 0
         runs.finish_run(run, "KILLED")
         assert runs.open_run("kintsugi", "training", "digest") == run
-    assert history(run, "loss") == [(64, 1.0), (128, 1.0)]
+    expected = [(images, 64.0 + images) for images in range(128, 513, 64)]
+    assert history(run, "loss") == expected + [(images, 256.0 + images) for images in range(576, 1025, 64)]
+    assert [images for images, _ in history(run, "only from 256")] == list(range(320, 1025, 64))
+    assert len(pictures(run)) == 1
 
 
 def test_the_tracker_neither_begins_nor_ends_runs(start, run: str) -> None:
@@ -80,16 +110,25 @@ def test_numbers_that_are_not_finite_are_left_out_and_told(start, run: str, capl
     assert "{'loss': 2, 'rate': 2}" in caplog.text
 
 
-def test_pictures_and_texts_arrive(start, run: str) -> None:
+def test_pictures_arrive_where_mlflow_looks_for_them(start, run: str, picture) -> None:
     tracker = start()
-    picture = np.full((8, 8, 3), 7, np.uint8)
-    tracker.log_image("samples", picture, 640)
-    picture[:] = 0
-    tracker.log_text("notes.txt", "from https://me:hunter22@host")
+    tracker.log_image("samples/all (of it)", picture(7), 640)
     assert tracker.close() == 0
-    files = [file.path for file in MlflowClient().list_artifacts(run, "images") if file.path.endswith(".png")]
-    assert mlflow.artifacts.load_image(f"runs:/{run}/{files[0]}").getpixel((0, 0)) == (7, 7, 7)
-    assert mlflow.artifacts.load_text(f"runs:/{run}/notes.txt") == "from https://[redacted]@host"
+    (file,) = pictures(run)
+    assert file.startswith("images/samples~all _of it_+step+640+timestamp+")
+    assert mlflow.artifacts.load_image(f"runs:/{run}/{file}").getpixel((0, 0)) == (7, 7, 7)
+    files = {file.path for file in MlflowClient().list_artifacts(run, "images")}
+    assert files == {file, file.removesuffix(".png") + "+compressed.webp"}
+    assert kept(run).tags["mlflow.loggedImages"] == "True"
+
+
+def test_a_picture_sent_again_stands_once(start, run: str, picture, tmp_path: Path) -> None:
+    for _ in range(2):
+        tracker = start()
+        tracker.log_image("samples", picture(7), 640)
+        assert tracker.close() == 0
+        (tmp_path / "outbox" / "pictures.sent").unlink()  # as after a kill between MLflow's answer and our note of it
+    assert len(pictures(run)) == 1
 
 
 def test_a_name_that_mlflow_does_not_allow_is_changed_not_lost(start, run: str) -> None:
@@ -99,43 +138,47 @@ def test_a_name_that_mlflow_does_not_allow_is_changed_not_lost(start, run: str) 
     assert MlflowClient().get_run(run).data.metrics == {"psnr _hole_": 1.0, "ok": 2.0}
 
 
-def test_a_server_that_is_down_costs_only_a_warning(closed_port: int, caplog: pytest.LogCaptureFixture) -> None:
-    tracker = MlflowTracker(f"http://127.0.0.1:{closed_port}", "0" * 32, flush_every_s=0.05, close_within_s=0.5)
+def test_a_server_that_is_down_costs_only_a_warning(
+    closed_port: int, tmp_path: Path, picture, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = f"http://127.0.0.1:{closed_port}"
+    tracker = MlflowTracker(address, "0" * 32, tmp_path / "outbox", flush_every_s=0.05, close_within_s=0.5)
+    file = picture()
     began = time.monotonic()
     for images in range(600):
         tracker.log_metrics({"loss": 1.0}, images)
-    tracker.log_image("samples", np.zeros((8, 8, 3), np.uint8), 1)
+    tracker.log_image("samples", file, 1)
     assert time.monotonic() - began < 0.5
     assert tracker.close() == 601
     assert time.monotonic() - began < 5
-    assert "did not take 601 points and files" in caplog.text
+    assert "MLflow does not answer; points wait in" in caplog.text
 
 
-def test_memory_is_bounded_and_the_newest_points_are_kept(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.tracking.metrics.POINTS_KEPT", 100)
-    tracker = MlflowTracker(f"http://127.0.0.1:{closed_port}", "0" * 32, flush_every_s=60, close_within_s=0.1)
-    for images in range(150):
-        tracker.log_metrics({"loss": 1.0}, images)
-    assert [point.images for point in tracker._points] == list(range(50, 150))
-    assert tracker.close() == 150
+def test_what_one_process_could_not_send_the_next_one_does(
+    closed_port: int, tmp_path: Path, store: Path, run: str, picture
+) -> None:
+    address = f"http://127.0.0.1:{closed_port}"
+    tracker = MlflowTracker(address, run, tmp_path / "outbox", flush_every_s=0.05, close_within_s=0.2)
+    for images in range(2500):
+        tracker.log_metrics({"loss": float(images)}, images)
+    tracker.log_image("samples", picture(), 1)
+    assert tracker.close() == 2501
+    writing.deliver_rest(tmp_path / "outbox", run)
+    assert history(run, "loss") == [(images, float(images)) for images in range(2500)]
+    assert len(pictures(run)) == 1
 
 
-def test_what_the_server_refuses_is_counted_and_does_not_block_the_rest(start, run: str) -> None:
-    tracker = start(close_within_s=3.0)
-    tracker.log_text("../outside.txt", "x")
-    tracker.log_text("inside.txt", "y")
-    assert tracker.close() == 1
-    assert mlflow.artifacts.load_text(f"runs:/{run}/inside.txt") == "y"
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_unforeseen_error_in_the_writer_does_not_end_the_writing(start, run: str) -> None:
-    tracker = start(flush_every_s=0.05)
-    tracker.log_image("samples", np.zeros((8, 8, 7), np.uint8), 1)
-    tracker._writer.join(10)
-    tracker.log_metrics({"loss": 1.0}, 64)
-    assert tracker.close() == 1
-    assert history(run, "loss") == [(64, 1.0)]
+def test_what_mlflow_refuses_does_not_block_the_rest(
+    start, run: str, picture, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = picture(1)
+    broken.write_bytes(b"no picture")
+    tracker = start()
+    tracker.log_image("broken", broken, 1)
+    tracker.log_image("whole", picture(2), 1)
+    assert tracker.close() == 0
+    assert [name.split("+")[0] for name in pictures(run)] == ["images/whole"]
+    assert "not a readable picture" in caplog.text
 
 
 def test_the_load_of_the_machine_is_sampled(start, run: str) -> None:

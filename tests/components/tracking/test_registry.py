@@ -16,6 +16,7 @@ from components.tracking.packaging import AlteredModelError
 from components.tracking.registry import ChampionMovedError, KeptDecision, WithdrawnError
 
 Register = Callable[..., int]
+LOADER = "tiny_serving"
 
 
 def aliases() -> dict[str, int]:
@@ -38,6 +39,7 @@ def test_a_model_is_described_by_its_champion(registered: Register) -> None:
         "previous": None,
         "scores": {"fd": 1.0},
         "lineage": {"config": "c1", "shards": "abc"},
+        "card": "**gan**, export `export-1`\n\nMade from: config `c1`, shards `abc`",
     }
     registry.promote("gan", 1, judged_against=None)
     registered(2)
@@ -78,7 +80,7 @@ def test_rollback_returns_to_the_previous_champion_and_the_withdrawn_stays_out(r
     with pytest.raises(WithdrawnError, match="2 was rolled back before"):
         registry.promote("gan", 2, judged_against=1)
     assert registry.promote("gan", 2, judged_against=1, again=True).champion == 2
-    assert registry.rollback("gan", to=1).champion == 1
+    assert registry.rollback("gan").champion == 1
 
 
 def test_a_rejected_version_is_no_challenger_and_a_held_one_still_is(registered: Register) -> None:
@@ -96,9 +98,11 @@ def test_aliases_set_by_hand_are_set_right_again(registered: Register) -> None:
     registry.promote("gan", 1, judged_against=None)
     MlflowClient().set_registered_model_alias("gan", "champion", "2")
     assert registry.champion("gan") == 1
-    assert registry.verify("gan") == ("gan: the alias champion points to 2, the ledger says 1; reconcile sets it",)
+    assert registry.verify("gan", loader_module=LOADER) == (
+        "gan: the alias champion points to 2, the ledger says 1; reconcile sets it",
+    )
     registry.reconcile("gan")
-    assert registry.verify("gan") == ()
+    assert registry.verify("gan", loader_module=LOADER) == ()
 
 
 def test_score_tables_are_kept_and_replaced(registered: Register) -> None:
@@ -120,9 +124,9 @@ def test_an_altered_score_table_is_refused(store: Path, registered: Register) ->
 def test_a_downloaded_model_is_whole_and_predicts(registered: Register, tmp_path: Path) -> None:
     registered(3)
     registry.promote("gan", 1, judged_against=None)
-    delivery = registry.download("gan", "champion", tmp_path / "served" / "1")
+    delivery = registry.download("gan", "champion", tmp_path / "served" / "1", loader_module=LOADER)
     assert sorted(path.name for path in delivery.export.iterdir()) == ["model.json", "model.safetensors"]
-    assert registry.download("gan", 1, delivery.model) == delivery
+    assert registry.download("gan", 1, delivery.model, loader_module=LOADER) == delivery
     model = mlflow.pyfunc.load_model(str(delivery.model))
     assert model.predict(pd.DataFrame({"seed": [5, 6]})) == [{"image": "3:5"}, {"image": "3:6"}]
     assert [path.name for path in delivery.model.parent.iterdir()] == ["1"]
@@ -150,9 +154,9 @@ def test_an_altered_model_is_never_delivered(
     (weights,) = store.rglob("model.safetensors")
     alter(weights)
     with pytest.raises(AlteredModelError, match=message):
-        registry.download("gan", version, tmp_path / "served")
+        registry.download("gan", version, tmp_path / "served", loader_module=LOADER)
     assert not (tmp_path / "served").exists()
-    (problem,) = registry.verify("gan")
+    (problem,) = registry.verify("gan", loader_module=LOADER)
     assert message in problem
 
 
@@ -161,7 +165,7 @@ def test_what_lies_in_the_way_is_not_overwritten(registered: Register, tmp_path:
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="in the way"):
-        registry.download("gan", version, tmp_path / "served")
+        registry.download("gan", version, tmp_path / "served", loader_module=LOADER)
     assert (tmp_path / "served" / "mine.txt").read_text() == "mine"
 
 
@@ -172,8 +176,8 @@ def test_a_deleted_ledger_stops_promotion_and_delivery(registered: Register, tmp
     with pytest.raises(LedgerError, match="mlflow runs restore"):
         registry.promote("gan", 1, judged_against=None)
     with pytest.raises(LedgerError, match="mlflow runs restore"):
-        registry.download("gan", "champion", tmp_path / "served")
-    assert "mlflow runs restore" in registry.verify("gan")[0]
+        registry.download("gan", "champion", tmp_path / "served", loader_module=LOADER)
+    assert "mlflow runs restore" in registry.verify("gan", loader_module=LOADER)[0]
 
 
 def test_a_deleted_previous_version_is_passed_over(registered: Register) -> None:
@@ -200,7 +204,7 @@ def test_users_mistakes_are_named(registered: Register, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no model 'van' is registered; there are: gan"):
         registry.champion("van")
     with pytest.raises(ValueError, match="gan has no champion yet"):
-        registry.download("gan", "champion", tmp_path / "served")
+        registry.download("gan", "champion", tmp_path / "served", loader_module=LOADER)
     common = {"lineage": {}, "run_id": runs.open_run("kintsugi", "x", "x")}
     with pytest.raises(ValueError, match="letters, digits, _ and - only"):
         registry.register("a b", tmp_path, export_digest="d", family="gan", **common)
@@ -241,7 +245,7 @@ def test_promoters_that_race_end_with_one_champion(registered: Register) -> None
     losers = [version for version in versions if version != winner]
     assert [outcomes[version] for version in losers] == [winner] * len(losers)
     assert aliases()["champion"] == winner
-    assert registry.verify("gan") == ()
+    assert registry.verify("gan", loader_module=LOADER) == ()
 
 
 class Killed(BaseException):
@@ -298,7 +302,7 @@ def test_a_promotion_killed_at_any_write_is_finished_by_reconcile_and_by_the_nex
         "delete_registered_model_alias",
         "set_registered_model_alias",
     ]
-    assert registry.verify("gan") == ()
+    assert registry.verify("gan", loader_module=LOADER) == ()
 
 
 @pytest.mark.slow
@@ -310,7 +314,7 @@ def test_a_registration_killed_at_any_write_is_finished_by_the_next_call(registe
         assert registered(write, name) == 1
         assert [int(kept.version) for kept in MlflowClient().search_model_versions(f"name = '{name}'")] == [1]
         assert registry.score_table(name, 1) == f'{{"subject": {write}}}'
-        assert registry.verify(name) == ()
+        assert registry.verify(name, loader_module=LOADER) == ()
         if len(made) < write:
             break
     assert set(made) >= {"log_param", "create_registered_model", "log_model_artifacts", "create_model_version"}

@@ -1,0 +1,102 @@
+"""Artifact: a finished directory with a manifest, named by the digest of what determined it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field
+
+from components.section import Section, canonical_json
+from components.storage.files import sha256_of, sync_file, write_atomically
+
+MANIFEST = "manifest.json"
+_SCHEMA = 1
+
+
+class ArtifactError(RuntimeError):
+    """An artifact is missing, incomplete or not what its manifest says."""
+
+
+class Artifact(Section):
+    """A finished directory. Subclasses add what the next stage must know without opening its files."""
+
+    path: Path = Field(exclude=True)
+    digest: str
+
+    @classmethod
+    def folder(cls) -> str:
+        """Return the name of the folder that holds artifacts of this kind."""
+        return cls.__name__.lower()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the artifact that lies at `path`.
+
+        Raises:
+            ArtifactError: There is no readable manifest of this kind.
+        """
+        manifest = read_manifest(path)
+        if manifest["kind"] != cls.__name__:
+            raise ArtifactError(f"{path}: expected a {cls.__name__}, found a {manifest['kind']}")
+        return cls(path=path, digest=manifest["digest"], **manifest["fields"])
+
+    def verify(self) -> None:
+        """Recompute every file's sha256.
+
+        Raises:
+            ArtifactError: A file is missing, added or altered; the message names the first such file.
+        """
+        files: dict[str, dict[str, Any]] = read_manifest(self.path)["files"]
+        found = {str(p.relative_to(self.path)) for p in self.path.rglob("*") if p.is_file()} - {MANIFEST}
+        for name in sorted(found ^ set(files)):
+            raise ArtifactError(f"{self.path / name}: {'not in the manifest' if name in found else 'missing'}")
+        for name, facts in files.items():
+            if sha256_of(self.path / name) != facts["sha256"]:
+                raise ArtifactError(f"{self.path / name}: its sha256 is not the one in the manifest")
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of the artifact at `path`.
+
+    Raises:
+        ArtifactError: It is missing, not JSON, or of another schema.
+    """
+    try:
+        content = (path / MANIFEST).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path / MANIFEST}: not a readable manifest ({error})") from error
+    return parse_manifest(content, str(path / MANIFEST))
+
+
+def parse_manifest(content: bytes, name: str) -> dict[str, Any]:
+    """Return the manifest in the bytes of the file `name`.
+
+    Raises:
+        ArtifactError: It is not JSON, or of another schema.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(content)
+    except ValueError as error:
+        raise ArtifactError(f"{name}: not a readable manifest ({error})") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != _SCHEMA:
+        found = manifest.get("schema") if isinstance(manifest, dict) else None
+        raise ArtifactError(f"{name}: schema {found!r}, this code reads {_SCHEMA}")
+    return manifest
+
+
+def write_manifest(draft: Path, kind: str, digest: str, inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """Write the manifest of all files in `draft`, which become durable before it."""
+    files = {}
+    for file in sorted(p for p in draft.rglob("*") if p.is_file()):
+        sync_file(file)
+        files[str(file.relative_to(draft))] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+    manifest = {
+        "schema": _SCHEMA,
+        "kind": kind,
+        "digest": digest,
+        "inputs": json.loads(canonical_json(dict(inputs))),
+        "fields": fields,
+        "files": files,
+    }
+    write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())

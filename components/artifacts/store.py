@@ -1,0 +1,280 @@
+"""Store: where artifacts are kept, reused or written once: a folder, or an s3:// prefix that others share.
+
+An artifact is written as a draft beside its final place and renamed when whole, so a killed writer leaves nothing
+that looks finished. That is the pipeline's only cache. In a shared store the files go first, under names that hold
+their sha256, and the manifest last: it is what makes the artifact exist.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components.artifacts.artifact import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    parse_manifest,
+    read_manifest,
+    write_manifest,
+)
+from components.outcome import stopping_when_full
+from components.section import digest_of
+from components.storage import FolderStorage, Storage, open_storage
+from components.storage.files import DRAFT, checked_key, draft_of, sync_folder, write_atomically
+from components.storage.records import Records
+from components.workspace import require_free
+
+_DEPTH = 3
+"""KIND/DIGEST/manifest.json"""
+
+Kind = TypeVar("Kind", bound=Artifact)
+
+
+class Store:
+    """A folder of artifacts, `ROOT/KIND/DIGEST/`. It may be moved as a whole: nothing in it names its place."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, place: str | Path, cache: Path) -> "Store":
+        """Return the store at a folder or an s3:// prefix.
+
+        Args:
+            place: Folder, or s3://bucket/prefix, which is shared by all who name it.
+            cache: Local folder that holds what is used of an s3:// store; not used for a folder.
+
+        Raises:
+            ValueError: The address is neither.
+        """
+        storage = open_storage(place)
+        return Store(storage.root) if isinstance(storage, FolderStorage) else SharedStore(storage, cache)
+
+    @property
+    def place(self) -> str:
+        """Where the store is, in words."""
+        return str(self.root)
+
+    def digests(self, folder: str) -> Iterator[str]:
+        """Yield the digests of the finished artifacts in `folder`, such as "page", in order."""
+        yield from sorted(path.parent.name for path in (self.root / folder).glob(f"*/{MANIFEST}"))
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders that hold finished artifacts, in order."""
+        return sorted({path.parent.parent.name for path in self.root.glob(f"*/*/{MANIFEST}")})
+
+    def manifest(self, folder: str, digest: str) -> dict[str, Any]:
+        """Return the manifest of an artifact where the store keeps it.
+
+        Raises:
+            ArtifactError: It is missing or not readable.
+        """
+        return read_manifest(self.root / folder / digest)
+
+    def all(self, kind: type[Kind]) -> Iterator[Kind]:
+        """Yield the finished artifacts of a kind, from their manifests; their files may not be here before `get`."""
+        for digest in self.digests(kind.folder()):
+            manifest = self.manifest(kind.folder(), digest)
+            yield kind(path=self.root / kind.folder() / digest, digest=digest, **manifest["fields"])
+
+    def get(self, kind: type[Kind], digest: str) -> Kind:
+        """Return a finished artifact by its digest, its files on this machine.
+
+        Raises:
+            ArtifactError: The store has none.
+        """
+        if (finished := self.by_digest(kind, digest)) is None:
+            raise ArtifactError(f"{self.place}: there is no finished {kind.__name__} {digest}")
+        return finished
+
+    def records(self, name: str) -> Records:
+        """Return the store's growing list of records called `name`, a relative path such as "data/cifar10"."""
+        return Records(FolderStorage(self.root), f"records/{checked_key(name)}")
+
+    def path_of(self, kind: type[Artifact], inputs: Mapping[str, Any]) -> Path:
+        """Return where the artifact that `inputs` determine lies or would lie."""
+        return self.root / kind.folder() / digest_of([kind.__name__, dict(inputs)])
+
+    def find(self, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
+        """Return the finished artifact that `inputs` determine, or None."""
+        return self.by_digest(kind, self.path_of(kind, inputs).name)
+
+    def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
+        """Return the finished artifact of this digest, or None."""
+        path = self.root / kind.folder() / checked_key(digest)
+        return kind.read(path) if (path / MANIFEST).is_file() else None
+
+    def materialise(
+        self, kind: type[Kind], inputs: Mapping[str, Any], write: Callable[[Path], Mapping[str, Any]]
+    ) -> Kind:
+        """Return the artifact that `inputs` determine, calling `write` only if the store lacks it.
+
+        Args:
+            kind: The class of the artifact.
+            inputs: All that determines the content: config sections, digests of earlier artifacts, a code version.
+            write: Fills the empty folder it is given and returns the values of the kind's own fields.
+
+        Raises:
+            Stopped: The disk is full; nothing half written is left.
+        """
+        if (finished := self.find(kind, inputs)) is not None:
+            return finished
+        path = self.path_of(kind, inputs)
+        draft = draft_of(path)
+        try:
+            with stopping_when_full(self.root):
+                draft.mkdir(parents=True)
+                fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
+                write_manifest(draft, kind.__name__, path.name, inputs, fields)
+                _publish(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return kind.read(path)
+
+    def remove_drafts(self, older_than_s: float = 86_400) -> int:
+        """Delete what killed writers left behind, if untouched for so long; return how many drafts were deleted."""
+        limit, deleted = time.time() - older_than_s, 0
+        for draft in self.root.glob(f"*/.*{DRAFT}"):
+            with suppress(FileNotFoundError):  # its writer has just finished
+                if max(path.stat().st_mtime for path in (draft, *draft.rglob("*"))) < limit:
+                    shutil.rmtree(draft)
+                    deleted += 1
+        return deleted
+
+
+class SharedStore(Store):
+    """Artifacts in a storage that others read and write too, each used through a local copy.
+
+    An artifact's files lie at KIND/DIGEST/SHA256/NAME and its manifest at KIND/DIGEST/manifest.json. Files are never
+    overwritten by others, and the manifest is put where none is yet, so of two writers one is first and both hold
+    the same artifact in the end.
+    """
+
+    def __init__(self, remote: Storage, root: Path) -> None:
+        super().__init__(root)
+        self.remote = remote
+
+    def records(self, name: str) -> Records:
+        """Return the shared store's growing list of records called `name`."""
+        return Records(self.remote, f"records/{checked_key(name)}")
+
+    @property
+    def place(self) -> str:
+        """Where the store is, in words."""
+        return self.remote.url
+
+    def digests(self, folder: str) -> Iterator[str]:
+        """Yield the digests of the finished artifacts in `folder` of the shared store, in order."""
+        for key in self.remote.list(f"{folder}/"):
+            digest, _, name = key.removeprefix(f"{folder}/").partition("/")
+            if name == MANIFEST:
+                yield digest
+
+    def folders(self) -> list[str]:
+        """Return the names of the shared store's folders that hold finished artifacts, in order."""
+        parts = (key.split("/") for key in self.remote.list())
+        return sorted({part[0] for part in parts if len(part) == _DEPTH and part[-1] == MANIFEST})
+
+    def manifest(self, folder: str, digest: str) -> dict[str, Any]:
+        """Return the manifest of an artifact, as the shared store has it.
+
+        Raises:
+            ArtifactError: It is missing, not readable, or another artifact's.
+        """
+        key = f"{folder}/{digest}/{MANIFEST}"
+        try:
+            manifest = parse_manifest(self.remote.read_bytes(key), f"{self.place}/{key}")
+        except FileNotFoundError as error:
+            raise ArtifactError(str(error)) from error
+        if manifest["digest"] != digest:
+            raise ArtifactError(f"{self.place}: {digest} holds the manifest of {manifest['digest']}")
+        return manifest
+
+    def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
+        """Return the finished artifact of this digest, fetching and checking it if need be, or None."""
+        path = self.root / kind.folder() / checked_key(digest)
+        if not (path / MANIFEST).is_file():
+            if self.remote.exists(self._key(path, MANIFEST)):
+                self._fetch(path)
+        elif _unsent(path).exists():
+            self._share(path)
+        return super().by_digest(kind, digest)
+
+    def materialise(
+        self, kind: type[Kind], inputs: Mapping[str, Any], write: Callable[[Path], Mapping[str, Any]]
+    ) -> Kind:
+        """Return the artifact that `inputs` determine, and see that the shared store has it.
+
+        Raises:
+            StorageError: The store cannot be reached. What was written is kept; the next call or `find` sends it.
+        """
+        path = self.path_of(kind, inputs)
+        if not (path / MANIFEST).is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _unsent(path).touch()
+        artifact = super().materialise(kind, inputs, write)
+        self._share(artifact.path)
+        return kind.read(artifact.path)
+
+    def _key(self, path: Path, name: str) -> str:
+        return f"{path.relative_to(self.root).as_posix()}/{name}"
+
+    def _share(self, path: Path) -> None:
+        key, content = self._key(path, MANIFEST), (path / MANIFEST).read_bytes()
+        written = False
+        if not self.remote.exists(key):
+            for name, facts in read_manifest(path)["files"].items():
+                self.remote.upload_file(path / name, self._key(path, f"{facts['sha256']}/{name}"))
+            written = self.remote.put_if_absent(key, content)
+        if not written and self.remote.read_bytes(key) != content:
+            logging.getLogger(__name__).warning(
+                "%s: another machine made this artifact first, with other bytes; theirs is used", path.name
+            )
+            self._fetch(path, replace=True)
+        _unsent(path).unlink(missing_ok=True)
+
+    def _fetch(self, path: Path, *, replace: bool = False) -> None:
+        draft, old = draft_of(path), draft_of(path)
+        try:
+            with stopping_when_full(self.root):
+                self._copy(path, draft)
+            if replace:
+                path.rename(old)
+            _publish(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _copy(self, path: Path, draft: Path) -> None:
+        draft.mkdir(parents=True)
+        write_atomically(draft / MANIFEST, self.remote.read_bytes(self._key(path, MANIFEST)))
+        manifest = read_manifest(draft)
+        if manifest["digest"] != path.name:
+            raise ArtifactError(f"{self.remote.url}: {path.name} holds the manifest of {manifest['digest']}")
+        files: dict[str, dict[str, Any]] = manifest["files"]
+        require_free(draft, sum(facts["bytes"] for facts in files.values()), f"to fetch {path.name}")
+        for name, facts in files.items():
+            target = draft / checked_key(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.remote.download_file(self._key(path, f"{facts['sha256']}/{name}"), target, facts["sha256"])
+
+
+def _unsent(path: Path) -> Path:
+    """Return the name of an empty file beside `path` that says: the shared store may not have it yet."""
+    return path.with_name(f".{path.name}.unsent")
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Rename the draft into place; when another writer of the same digest was first, keep theirs."""
+    for folder in (*(item for item in draft.rglob("*") if item.is_dir()), draft):
+        sync_folder(folder)
+    try:
+        draft.rename(path)
+    except OSError as error:
+        if not (path / MANIFEST).is_file():
+            raise ArtifactError(f"{path}: in the way, and not a finished artifact; delete it") from error
+    sync_folder(path.parent)

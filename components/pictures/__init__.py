@@ -1,0 +1,1 @@
+"""Pictures: image files and masks from outside, read within limits."""

@@ -1,0 +1,73 @@
+"""Reading: the bytes of an image file as an RGB picture or a mask, or in words why they are none."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MOST_PIXELS = 50_000_000
+"""Larger pictures are not decoded: as many as data sets may have by default, 150 MB as RGB."""
+WEB_FORMATS = ("PNG", "JPEG", "WEBP")
+"""What is taken over the network."""
+
+# What Pillow's decoders raise for malformed files; no common base exists.
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, TypeError, LookupError, ZeroDivisionError,
+    struct.error, zlib.error,
+)  # fmt: skip
+
+
+class TooManyPixelsError(ValueError):
+    """A picture has more pixels than are decoded."""
+
+
+def read_picture(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> NDArray[np.uint8]:
+    """Return the picture in a file's bytes, upright, as uint8 of shape (height, width, 3).
+
+    Args:
+        content: The file, as it lies on disk.
+        name: What messages call it.
+        formats: Pillow's names of the formats to accept; None for all it knows.
+
+    Raises:
+        TooManyPixelsError: It has more than `MOST_PIXELS`, by its header.
+        ValueError: It is not a whole picture in one of the formats.
+    """
+    return np.asarray(_opened(content, name, formats).convert("RGB"))
+
+
+def read_mask(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> NDArray[np.bool_]:
+    """Return the mask in a file's bytes: True where the picture is white, shape (height, width).
+
+    The arguments and errors are those of `read_picture`.
+    """
+    return np.asarray(_opened(content, name, formats).convert("L")) > 127
+
+
+def _opened(content: bytes, name: str, formats: tuple[str, ...] | None) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            _demand_few_pixels(image, name)
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except UnidentifiedImageError as error:
+        kinds = f"; expected {', '.join(formats)}" if formats else ""
+        raise ValueError(f"{name}: not a picture in a known format{kinds}") from error
+    except Image.DecompressionBombError as error:
+        raise TooManyPixelsError(_too_many(name, "many times more")) from error
+    except TooManyPixelsError:
+        raise
+    except _DAMAGE as error:
+        raise ValueError(f"{name}: cannot be read as a whole picture ({error})") from error
+
+
+def _demand_few_pixels(image: Image.Image, name: str) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise TooManyPixelsError(_too_many(name, f"{image.width} x {image.height}"))
+
+
+def _too_many(name: str, found: str) -> str:
+    return f"{name}: {found} pixels, expected at most {MOST_PIXELS / 1e6:g} million"

@@ -1,0 +1,185 @@
+"""Background: work in threads that end with the process, a few at a time; looking again at what may have changed."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from components.serving.refusal import Refusal
+from components.serving.settings import Limits
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+_EVERY_S = 2.0
+_LATE_S = 10.0
+_FIRST_PATIENCE_S, _PATIENCE_S = 10.0, 2.0
+
+
+class Deadline:
+    """When a job must end: after its time, or as soon as the service is stopped."""
+
+    def __init__(self, seconds: float, stopping: threading.Event) -> None:
+        self._end = time.monotonic() + seconds
+        self._stopping = stopping
+
+    def check(self) -> None:
+        """Go on only if there is time left.
+
+        Raises:
+            Refusal: The time is over, or the service is being stopped.
+        """
+        if self._stopping.is_set():
+            raise Refusal(503, "the service is being stopped")
+        if time.monotonic() > self._end:
+            raise Refusal(503, "this took too long; try a smaller picture")
+
+
+class Workers:
+    """Runs jobs in threads: some at once, some waiting, and the others are refused at once."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._free = asyncio.Semaphore(limits.jobs)
+        self._waiting = 0
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Let jobs that look at their deadline end."""
+        self._stopping.set()
+
+    async def run(self, job: Callable[[Deadline], Result]) -> Result:
+        """Return what `job` returns, once its turn has come.
+
+        Raises:
+            Refusal: Too many wait already, or it took too long. A job that goes on keeps its place.
+        """
+        await self._turn()
+        deadline = Deadline(self._limits.job_s, self._stopping)
+        running = in_thread(lambda: job(deadline))
+        running.add_done_callback(self._done)
+        try:
+            async with asyncio.timeout(self._limits.job_s + 1):
+                return await asyncio.shield(running)
+        except TimeoutError as error:
+            raise Refusal(503, f"this took longer than {self._limits.job_s:g} s; try a smaller picture") from error
+
+    async def _turn(self) -> None:
+        if self._free.locked() and self._waiting >= self._limits.waiting:
+            raise Refusal(503, "too many requests wait already; try again in a moment", retry_after_s=2)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._limits.job_s):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise Refusal(503, "other requests took too long; try again in a moment", retry_after_s=10) from error
+        finally:
+            self._waiting -= 1
+
+    def _done(self, running: "asyncio.Future[Result]") -> None:
+        self._free.release()
+        if not running.cancelled():
+            running.exception()  # also one that nobody waits for any more counts as seen
+
+
+class Refresher:
+    """Calls `look` when somebody asks and the last look is older than two seconds; one call at a time.
+
+    Nobody waits long: what was seen before stays in use while a look takes its time or fails.
+    """
+
+    def __init__(self, what: str, look: Callable[[], None], away: tuple[type[Exception], ...]) -> None:
+        """Prepare to look.
+
+        Args:
+            what: Named in the log.
+            look: Blocking; runs in a thread of its own.
+            away: What `look` raises when its source cannot be reached or trusted for now.
+        """
+        self._what, self._look, self._away = what, look, away
+        self._began = -_EVERY_S
+        self._running: asyncio.Future[None] | None = None
+        self._failing = False
+        self._seen_at = datetime.now(UTC)
+        self.seen = False
+        """Whether any look succeeded."""
+
+    @property
+    def stale_since(self) -> datetime | None:
+        """When the last look that succeeded began, if the one after it failed or takes long; else None."""
+        is_late = self._running is not None and time.monotonic() - self._began > _LATE_S
+        return self._seen_at if self._failing or is_late else None
+
+    def look_again(self) -> None:
+        """Begin to look, unless that was done a moment ago."""
+        if self._running is None and time.monotonic() - self._began >= _EVERY_S:
+            self._began = time.monotonic()
+            self._running = in_thread(self._attempt)
+            self._running.add_done_callback(self._done)
+
+    async def fresh(self) -> None:
+        """Look, unless that was done a moment ago, and wait a little for the outcome."""
+        self.look_again()
+        patience_s = self._began + (_PATIENCE_S if self.seen else _FIRST_PATIENCE_S) - time.monotonic()
+        if self._running is not None and not self._failing and patience_s > 0:
+            await asyncio.wait({self._running}, timeout=patience_s)
+
+    def _attempt(self) -> None:
+        began = datetime.now(UTC)
+        try:
+            self._look()
+        except self._away as error:
+            if not self._failing:
+                _log.warning("%s: %s; what was seen before stays in use", self._what, error)
+            self._failing = True
+            return
+        if self._failing:
+            _log.warning("%s: there again", self._what)
+        self.seen, self._failing, self._seen_at = True, False, began
+
+    def _done(self, running: "asyncio.Future[None]") -> None:
+        self._running = None
+        if not running.cancelled() and (error := running.exception()) is not None:
+            self._failing = True
+            _log.error("%s: unforeseen", self._what, exc_info=error)
+
+
+def in_thread(work: Callable[[], Result]) -> "asyncio.Future[Result]":
+    """Start `work` in a thread that does not keep the process from ending, and return its outcome to come."""
+    settling = _Settling[Result](asyncio.get_running_loop())
+
+    def run() -> None:
+        with settling:
+            settling.result = work()
+
+    threading.Thread(target=run, daemon=True).start()
+    return settling.outcome
+
+
+class _Settling(Generic[Result]):
+    """Around work in a thread: hands its result or exception to whoever awaits the outcome in the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.outcome: asyncio.Future[Result] = loop.create_future()
+        self.result: Result | None = None
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._settle, error)
+        return isinstance(error, Exception)
+
+    def _settle(self, error: BaseException | None) -> None:
+        if self.outcome.cancelled():
+            return
+        if error is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(self.result)  # type: ignore[arg-type]

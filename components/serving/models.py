@@ -1,0 +1,107 @@
+"""Routes of the models: which are in service, and what they make and mend."""
+
+import io
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+from PIL import Image
+
+from components.pictures.reading import WEB_FORMATS, read_mask, read_picture
+from components.recipes.recipe import ClassGenerator, Generator, Restorer
+from components.recipes.repair import repair as mend
+from components.recipes.serving import ServedGenerator, ServedRestorer
+from components.report import figures
+from components.serving import asking
+from components.serving.background import Deadline, Workers
+from components.serving.bounded import BoundedGenerator, BoundedRestorer, bounded
+from components.serving.champions import Champion, Champions
+from components.serving.refusal import Refusal
+from components.serving.settings import Limits
+
+
+def model_routes(champions: Champions, workers: Workers, limits: Limits, default: str | None) -> APIRouter:
+    """Return the routes below /models, and /invocations for the model called `default`."""
+    routes = APIRouter()
+
+    @routes.get("/models")
+    async def models() -> list[dict[str, Any]]:
+        records = await champions.records()
+        return [{**record.model_dump(mode="json"), "problem": champions.problem(record.name)} for record in records]
+
+    @routes.post("/models/{name}/repair")
+    async def repair(name: str, request: Request) -> Response:
+        files = await asking.pictures(request)
+        champion = await champions.get(name)
+        return _png_answer(champion, await workers.run(lambda deadline: _repaired(champion, files, deadline)))
+
+    @routes.post("/models/{name}/generate")
+    async def generate(name: str, request: Request) -> Response:
+        wish = await asking.wish(request, limits.pictures)
+        champion = await champions.get(name)
+        return _png_answer(champion, await workers.run(lambda deadline: _generated(champion, wish, deadline)))
+
+    @routes.post("/invocations")
+    async def invocations(request: Request) -> dict[str, list[dict[str, str]]]:
+        if default is None:
+            raise Refusal(404, "no model was named for this address; kintsugi serve --model NAME names one")
+        champion = await champions.get(default)
+        mends = isinstance(champion.producer, Restorer)
+        frame = await asking.table(request, limits.pictures, mends=mends)
+
+        def predicted(deadline: Deadline) -> list[dict[str, str]]:
+            producer = bounded(champion.producer, deadline)
+            with asking.in_words():
+                if isinstance(producer, BoundedRestorer):
+                    return ServedRestorer(producer).predict(frame)
+                return ServedGenerator(producer).predict(frame)
+
+        return {"predictions": await workers.run(predicted)}
+
+    return routes
+
+
+def _repaired(champion: Champion, files: dict[str, bytes], deadline: Deadline) -> bytes:
+    restorer = bounded(champion.producer, deadline)
+    if not isinstance(restorer, BoundedRestorer):
+        raise Refusal(422, f"{champion.name} makes pictures and mends none")
+    with asking.in_words():
+        picture = read_picture(files["image"], "image", WEB_FORMATS)
+        if "mask" in files:
+            holes = read_mask(files["mask"], "mask", WEB_FORMATS)
+        elif restorer.restores_known:
+            holes = np.zeros(picture.shape[:2], np.bool_)
+        else:
+            raise Refusal(
+                422, f"{champion.name} only fills missing pixels; send a file called mask, white where missing"
+            )
+        return _png(mend(restorer, picture, holes))
+
+
+def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> bytes:
+    generator = bounded(champion.producer, deadline)
+    if not isinstance(generator, BoundedGenerator):
+        raise Refusal(422, f"{champion.name} mends pictures and makes none")
+    with asking.in_words():
+        pictures = _drawn(generator, champion.name, wish)
+    return _png(pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1))
+
+
+def _drawn(generator: Generator, name: str, wish: asking.Wish) -> NDArray[np.uint8]:
+    if wish.of is None:
+        return generator.generate(wish.count, wish.seed)
+    if not isinstance(generator, ClassGenerator):
+        raise Refusal(422, f"{name} was trained without classes; leave class out")
+    return generator.generate_class(wish.of, wish.count, wish.seed)
+
+
+def _png_answer(champion: Champion, content: bytes) -> Response:
+    headers = {"X-Kintsugi-Model": champion.name, "X-Kintsugi-Version": str(champion.version)}
+    return Response(content, media_type="image/png", headers=headers)
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()

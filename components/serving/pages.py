@@ -1,0 +1,150 @@
+"""Pages: those of all runs in an artifact store, each file checked against its manifest before it is shown."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from components.artifacts import ArtifactError, Store
+from components.report.comparison import RunColumn, write_comparison
+from components.report.content import Link, PageContent
+from components.report.index import IndexEntry, entry_in
+from components.serving.background import Refresher
+from components.serving.refusal import Refusal
+from components.serving.store import PageFiles, pages_of
+from components.stages.publishing import Page, file_name
+
+_log = logging.getLogger(__name__)
+_AGAIN_S = 60.0
+"""A page that could not be read is not tried again sooner."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page and its line of the index."""
+
+    page: Page
+    entry: IndexEntry
+
+    @property
+    def file(self) -> str:
+        """The last part of its address."""
+        return file_name(self.page)
+
+    @property
+    def address(self) -> str:
+        """Its address, seen from the index."""
+        return f"pages/{quote(self.file, safe='')}"
+
+    def is_called(self, run: str) -> bool:
+        """Whether a person who says `run` may mean it: its name, the start of its digest, or both joined by "-"."""
+        return run == self.page.name or (
+            run != "" and self.page.digest.startswith(run.removeprefix(f"{self.page.name}-"))
+        )
+
+
+class Pages:
+    """The pages of a store. What was checked once is kept in a cache, and so can be shown while the store is away."""
+
+    def __init__(self, store: Store, cache: Path) -> None:
+        """Prepare; the store is looked at before the first request.
+
+        Args:
+            store: Where pages are found.
+            cache: Folder for copies of what a shared store holds.
+        """
+        self._files = PageFiles(store, cache)
+        self._listed: dict[str, Listed] = {}
+        self._left_out: dict[str, float] = {}
+        self.refresher = Refresher("pages", self._look, (OSError,))
+
+    async def listed(self) -> list[Listed]:
+        """Return the pages, newest first, at most about two seconds old while the store answers."""
+        await self.refresher.fresh()
+        return sorted(self._listed.values(), key=lambda one: one.entry.finished, reverse=True)
+
+    async def find(self, file: str) -> Listed:
+        """Return the page whose address ends with `file`.
+
+        Raises:
+            Refusal: There is none.
+        """
+        found = next((one for one in await self.listed() if one.file == file), None)
+        if found is None:
+            raise Refusal(404, "there is no such page")
+        return found
+
+    async def newest(self, run: str) -> Listed:
+        """Return the newest page that a person may mean by `run`.
+
+        Raises:
+            Refusal: There is none.
+        """
+        listed = await self.listed()
+        by_name = [one for one in listed if one.page.name == run]
+        found = next(iter(by_name or [one for one in listed if one.is_called(run)]), None)
+        if found is None:
+            raise Refusal(404, f"there is no page of a run {run!r}")
+        return found
+
+    def html(self, listed: Listed) -> bytes:
+        """Return a page's HTML, checked. May be called from any thread, and blocks.
+
+        Raises:
+            Refusal: It is not what its manifest says, or cannot be reached.
+        """
+        return self._shown(listed.page.digest, "page.html")
+
+    def comparison(self, chosen: list[Listed]) -> bytes:
+        """Return the page that sets runs side by side. May be called from any thread, and blocks.
+
+        Raises:
+            Refusal: What one page holds is not what its manifest says, cannot be reached or read.
+        """
+        columns = [self._column(one) for one in chosen]
+        with TemporaryDirectory(prefix="kintsugi-compare-") as folder:
+            return write_comparison(columns, Path(folder) / "compare.html").read_bytes()
+
+    def _column(self, listed: Listed) -> RunColumn:
+        try:
+            content = PageContent.model_validate_json(self._shown(listed.page.digest, "page.json"))
+        except ValidationError as error:
+            raise Refusal(
+                422, f"the page of {listed.page.name} was made by another version and cannot be set beside others"
+            ) from error
+        return RunColumn(content=content, page=Link(label=f"Page of {listed.page.name}", url=f"./{listed.address}"))
+
+    def _shown(self, digest: str, name: str) -> bytes:
+        try:
+            return self._files.read(digest, name)
+        except ArtifactError as error:
+            _log.error("%s", error)
+            raise Refusal(500, "this page is not what its manifest says, and is not shown") from error
+        except OSError as error:
+            raise Refusal(503, "the artifact store does not answer, and this page was not fetched before") from error
+
+    def _look(self) -> None:
+        digests = set(pages_of(self._files.store))
+        for digest in digests - self._listed.keys():
+            if time.monotonic() - self._left_out.get(digest, -_AGAIN_S) < _AGAIN_S:
+                continue
+            try:
+                listed = self._line(digest)
+            except (ArtifactError, ValidationError, FileNotFoundError) as error:
+                if digest not in self._left_out:
+                    _log.warning("a page is left out: %s", error)
+                self._left_out[digest] = time.monotonic()
+            else:
+                self._listed = {**self._listed, digest: listed}
+        self._listed = {digest: one for digest, one in self._listed.items() if digest in digests}
+
+    def _line(self, digest: str) -> Listed:
+        page = self._files.page(digest)
+        entry = entry_in(self._files.read(digest, "page.html"))
+        if entry is None:
+            raise ArtifactError(f"page {digest}: its page.html carries no line of the index")
+        return Listed(page, entry)

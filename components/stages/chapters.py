@@ -1,0 +1,206 @@
+"""Chapters: from the artifacts of one model to what a page tells of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from components.config import ModelConfig
+from components.evaluation.protocol import MODEL_ROW, Protocol, Score, ScoreTable
+from components.recipes.export import read_card
+from components.report.content import (
+    Curve,
+    CurvePlot,
+    Decision,
+    Fact,
+    FreshScores,
+    Ground,
+    Measure,
+    ModelCard,
+    Panels,
+    Picture,
+    ProtocolFacts,
+    Snapshot,
+    Subject,
+)
+from components.report.restoration import panels_of
+from components.stages.measuring import Evaluated, Scores
+from components.stages.preparation import EvaluationSet, EvaluationSets
+from components.stages.promotion import Promotion
+from components.stages.training import Checkpoint
+from components.training.curve import read_curve
+
+_SNAPSHOTS = 6
+_CAPTIONS = {
+    "samples": "Drawn from the model with the evaluation seed; not chosen.",
+    "reconstructions": "Test images and what is left of them after the bottleneck.",
+    "interpolations": "From one test image to the next by straight ways between the means of their codes.",
+    "interpolations_of_samples": "From one sample to the next by arcs between their codes, in even steps.",
+    "random": "Baseline random: noise.",
+    "template": "Baseline template: altered copies of training images.",
+    "baselines": "What fills need no training, on the same damaged images.",
+    "restorations": "Test images, the damage, and the mended picture.",
+}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What there is to tell of one model."""
+
+    name: str
+    model: ModelConfig
+    checkpoint: Checkpoint
+    evaluated: Evaluated
+    promotion: Promotion
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """All that determines the chapter."""
+        return {
+            "checkpoint": self.checkpoint.digest,
+            "scores": self.evaluated.scores.digest,
+            "baselines": self.evaluated.baselines.digest,
+            "fresh": self.evaluated.fresh.digest if self.evaluated.fresh else None,
+            "promotion": self.promotion,
+        }
+
+
+def card_of(chapter: Chapter, sets: EvaluationSets) -> ModelCard:
+    """Return what the page tells of one model, measured on `sets`."""
+    promotion = chapter.promotion
+    table = chapter.evaluated.table
+    fresh = _fresh(chapter, sets)
+    protocols = [table] if chapter.evaluated.fresh is None else [table, chapter.evaluated.fresh.table]
+    return ModelCard(
+        name=chapter.name,
+        version=str(promotion.version),
+        decision=Decision(verdict=promotion.verdict, reasons=promotion.reasons),
+        facts=_facts(chapter),
+        subjects=(
+            *_judged(chapter.evaluated.scores, promotion.champion_scores),
+            *(Subject(name=name, role="baseline", measures=_measures(table.rows[name])) for name in table.baselines),
+        ),
+        ground=_ground(sets.yardstick, chapter.model),
+        fresh=fresh,
+        protocols=tuple(_protocols(protocols)),
+        charted=(chapter.model.promotion.metric,),
+        samples=tuple(_pictures(chapter.evaluated)),
+        panels=_panels(chapter.evaluated),
+        plots=tuple(_plots(chapter.checkpoint)),
+        progress=tuple(_snapshots(chapter.checkpoint)),
+    )
+
+
+def _fresh(chapter: Chapter, sets: EvaluationSets) -> FreshScores | None:
+    if sets.fresh is None or chapter.evaluated.fresh is None:
+        return None
+    subjects = tuple(_judged(chapter.evaluated.fresh, chapter.promotion.champion_fresh))
+    return FreshScores(ground=_ground(sets.fresh, chapter.model), subjects=subjects)
+
+
+def _judged(scores: Scores, champion: Scores | None) -> Iterator[Subject]:
+    """Yield the columns of the model and of the champion it was judged against."""
+    yield Subject(name="model", role="model", measures=_measures(scores.table.rows[MODEL_ROW]))
+    if champion is not None:
+        yield Subject(name="champion", role="champion", measures=_measures(champion.table.rows[MODEL_ROW]))
+
+
+def _ground(judged_on: EvaluationSet, model: ModelConfig) -> Ground:
+    damaged = judged_on.corruptions if model.evaluation.needs_corruption else None
+    facts = judged_on.facts if damaged is None else f"{damaged.samples:,} damaged, of {judged_on.facts}"
+    return Ground(name=judged_on.name, facts=facts, is_pinned=judged_on.pinned is not None)
+
+
+def _measures(scores: Sequence[Score]) -> tuple[Measure, ...]:
+    return tuple(
+        Measure(
+            metric=score.name,
+            value=score.value,
+            low=score.low,
+            high=score.high,
+            better=score.better,
+            protocol=score.protocol.digest,
+            is_detail="/" in score.name,
+        )
+        for score in scores
+    )
+
+
+def _protocols(tables: Sequence[ScoreTable]) -> Iterator[ProtocolFacts]:
+    seen: dict[str, Protocol] = {}
+    for score in (score for table in tables for scores in table.rows.values() for score in scores):
+        seen.setdefault(score.protocol.digest, score.protocol)
+    for digest, protocol in seen.items():
+        facts = protocol.model_dump(mode="json", exclude_none=True)
+        yield ProtocolFacts(
+            digest=digest, facts=tuple(Fact(label=name.replace("_", " "), value=str(facts[name])) for name in facts)
+        )
+
+
+def _facts(chapter: Chapter) -> tuple[Fact, ...]:
+    training, execution = chapter.model.training, chapter.model.execution
+    card = read_card(chapter.checkpoint.path / "export")
+    return (
+        Fact(label="Family", value=chapter.checkpoint.family),
+        Fact(label="Images seen", value=f"{chapter.checkpoint.images:,}"),
+        Fact(label="Batch", value=f"{training.batch} images"),
+        Fact(label="Processes", value=f"{execution.processes * execution.nodes}"),
+        Fact(label="Arithmetic", value=training.precision),
+        Fact(label="Image size", value=f"{card.size} px"),
+        Fact(label="Registered as", value=f"{chapter.promotion.model}, version {chapter.promotion.version}"),
+        Fact(label="In service now", value=f"version {chapter.promotion.champion}"),
+        Fact(label="Export", value=chapter.checkpoint.export),
+    )
+
+
+def _pictures(evaluated: Evaluated) -> Iterator[Picture]:
+    for scores in (evaluated.scores, evaluated.baselines):
+        for path in sorted((scores.path / "pictures").glob("*.png"), key=_rank):
+            if path.stem != "restorations":  # shown as panels
+                caption = _CAPTIONS.get(path.stem, path.stem)
+                yield Picture.of_file(path, alt=f"{path.stem}: {caption}", caption=caption)
+
+
+def _rank(path: Path) -> tuple[int, str]:
+    """Return a picture's place on the page: that of its caption above, and after all of these the others by name."""
+    captions = list(_CAPTIONS)
+    return (captions.index(path.stem) if path.stem in captions else len(captions), path.stem)
+
+
+def _panels(evaluated: Evaluated) -> Panels | None:
+    path = evaluated.scores.path / "panels.npz"
+    if not path.is_file():
+        return None
+    with np.load(path) as kept:
+        sides = [(name, kept[name]) for name in kept.files]
+    labels = [f"test image {number + 1}" for number in range(len(sides[0][1]))]
+    panels = panels_of(sides, labels, "Held-out images with masks frozen before training, small holes first.")
+    return panels.model_copy(update={"after": 2})
+
+
+def _plots(checkpoint: Checkpoint) -> Iterator[CurvePlot]:
+    points = read_curve(checkpoint.path / "curve.jsonl")
+    names = sorted({name for point in points for name in point} - {"images"})
+    titles = dict.fromkeys(name.rpartition("/")[2] for name in names)
+    for title in titles:
+        members = [name for name in names if name.rpartition("/")[2] == title]
+        curves = tuple(
+            Curve(
+                name=name.partition("/")[0] if "/" in name else name,
+                points=tuple((point["images"], point[name]) for point in points if name in point),
+            )
+            for name in members
+        )
+        yield CurvePlot(title=title.replace("_", " "), curves=curves)
+
+
+def _snapshots(checkpoint: Checkpoint) -> Iterator[Snapshot]:
+    paths = sorted((checkpoint.path / "pictures").glob("*.png"))
+    kinds = sorted({path.stem.rpartition("-")[0] for path in paths})
+    for kind in kinds:
+        course = [path for path in paths if path.stem.rpartition("-")[0] == kind]
+        chosen = sorted({round(place) for place in np.linspace(0, len(course) - 1, min(_SNAPSHOTS, len(course)))})
+        for path in (course[place] for place in chosen):
+            images = int(path.stem.rpartition("-")[2])
+            yield Snapshot(images=images, picture=Picture.of_file(path, alt=f"{kind} after {images:,} images"))

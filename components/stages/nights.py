@@ -1,0 +1,81 @@
+"""Nights: how they are numbered, and what each leaves in its run in MLflow, where they stand beside each other."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from components.config import RunConfig
+from components.data import ShardSet
+from components.section import digest_of
+from components.stages.measuring import Evaluated
+from components.stages.night import Night
+from components.stages.promotion import Promotion
+from components.stages.publishing import Page, page_url
+from components.stages.site import Site, ending, flatten
+from components.tracking import runs
+
+
+def night_of(run: RunConfig, shards: ShardSet, reason: str, site: Site) -> Night:
+    """Return the night, giving the shards the next number of the configuration's data versions if they are new."""
+    versions = site.store.records(f"data/{run.name}")
+    facts = {
+        "shards": shards.digest,
+        "source": shards.source_digest,
+        "images": shards.accepted,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    number = versions.append(facts, same=lambda known: known["shards"] == shards.digest)
+    return Night(name=run.name, data_version=number, shards=shards.digest, reason=reason)
+
+
+@contextmanager
+def tracked_night(night: Night, run: RunConfig, site: Site, tags: Mapping[str, str]) -> Iterator[Site]:
+    """Open the night's run in MLflow and yield the site with it; end the run as the block ends."""
+    facts = {"data_version": str(night.data_version), "shards": night.shards, "reason": night.reason}
+    parent = runs.open_run(
+        run.name,
+        night.title,
+        digest_of([run_digest(run), night.shards, night.reason]),
+        params=flatten(_determining(run)),
+        tags={**{f"kintsugi.{name}": value for name, value in facts.items()}, **tags},
+    )
+    with ending(parent):
+        yield replace(site, parent_run=parent, night=night)
+
+
+def record(evaluated: Mapping[str, Evaluated], promoted: Mapping[str, Promotion], page: Page, site: Site) -> None:
+    """Put what a night came to into its run: each model's scores and verdict, and the page; once for a page."""
+    run_id, night = site.parent_run, site.night
+    if run_id is None or night is None or runs.linked(run_id, "page") == page.digest:
+        return
+    for name, scores in evaluated.items():
+        values = {f"{name}/{metric}": value for metric, value in scores.table.values().items() if "/" not in metric}
+        runs.log_metrics(run_id, values, night.data_version)
+    runs.log_files(run_id, page.path / "page.html", "page")
+    verdicts = {f"verdict.{name}": promotion.verdict for name, promotion in promoted.items()}
+    address = page_url(page)
+    runs.describe(run_id, _summary(night, promoted, address))
+    runs.link_run(run_id, {**verdicts, **({"page_url": address} if address else {}), "page": page.digest})
+
+
+def _summary(night: Night, promoted: Mapping[str, Promotion], address: str | None) -> str:
+    """Return Markdown for the head of the run's page in MLflow."""
+    where = f"[Page]({address}), also" if address else "The page is"
+    lines = [f"**{night.title}**. {where} among the artifacts: `page/page.html`.", ""]
+    for promotion in promoted.values():
+        lines.append(
+            f"- **{promotion.model}** version {promotion.version}: {promotion.verdict}. {promotion.reasons[0]}"
+        )
+    return "\n".join(lines)
+
+
+def run_digest(run: RunConfig) -> str:
+    """Return the identity of a configuration: all of it but where it is stored and how it is carried out."""
+    return digest_of(_determining(run))
+
+
+def _determining(run: RunConfig) -> dict[str, Any]:
+    models = {name: model.model_dump(mode="json", exclude={"execution"}) for name, model in run.models.items()}
+    return {**run.model_dump(mode="json", exclude={"store", "models"}), "models": models}

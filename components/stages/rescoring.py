@@ -1,0 +1,105 @@
+"""Rescoring: what the model in service is worth on today's data, and whether it moved since it was promoted."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from components.artifacts import ArtifactError
+from components.config import ModelConfig
+from components.evaluation.drift import drift_of
+from components.evaluation.measure import GenerationEvaluation
+from components.evaluation.protocol import MODEL_ROW, Score, ScoreTable
+from components.recipes.export import read_card
+from components.section import Section
+from components.stages.measuring import Scores, log_values, measure
+from components.stages.preparation import EvaluationSets
+from components.stages.site import Site, registered_name
+from components.tracking import registry
+
+_DAY_S = 86_400
+
+
+class Rescored(Section):
+    """How the model in service does on today's data."""
+
+    model: str
+    """Registered name."""
+    version: int
+    """Version in service."""
+    metric: str
+    """The score that its promotion rule decides on."""
+    then: tuple[float, float, float]
+    """Value, low and high end of its 95 % interval on the yardstick."""
+    now: tuple[float, float, float]
+    """The same on today's held-out images."""
+    verdict: Literal["moved", "held", "unknown"]
+    """moved: worse than it was by more than chance explains."""
+    reasons: tuple[str, ...]
+    """Why, in words with numbers."""
+    images: int
+    """Images that today's score rests on."""
+    scores: Scores
+    """All of today's scores."""
+
+
+def rescore(name: str, model: ModelConfig, sets: EvaluationSets, seed: int, site: Site) -> Rescored:
+    """Measure the model in service on today's held-out images, and say whether it moved. Nothing is decided.
+
+    Today's scores go to the tracking run that trained it, as `rescore/METRIC` with the day since 1970 as the step.
+
+    Args:
+        name: The model's name in its run.
+        model: How it is evaluated, and by which rule promoted.
+        sets: The yardstick and today's held-out images.
+        seed: Seed of the evaluation.
+        site: Where the run happens.
+
+    Raises:
+        ValueError: No such model is in service, or it makes images of another size.
+        ArtifactError: A score it is to be judged by is missing.
+    """
+    registered = registered_name(site.experiment, name)
+    version = registry.champion(registered)
+    if version is None:
+        raise ValueError(f"{registered} has no version in service yet")
+    folder = site.workspace.cache / "models" / f"{registered}-{version}"
+    export = registry.download(registered, version, folder).export
+    size = read_card(export).size
+    if size != sets.today.shards.size:
+        raise ValueError(f"{registered} {version} makes images of {size} px, the data has {sets.today.shards.size}")
+    then = measure(f"{name} champion", model, export, sets.yardstick, seed, site)
+    now = measure(f"{name} champion today", model, export, sets.today, seed, site, _as_many(model, sets))
+    one, other = (_score(scores.table, model.promotion.metric, registered, version) for scores in (then, now))
+    drift = drift_of(one, other)
+    log_values(
+        registry.run_of(registered, version),
+        "rescore",
+        now.table.values(),
+        int(datetime.now(UTC).timestamp()) // _DAY_S,
+    )
+    return Rescored(
+        model=registered,
+        version=version,
+        metric=one.name,
+        then=(one.value, one.low, one.high),
+        now=(other.value, other.low, other.high),
+        verdict=drift.verdict,
+        reasons=drift.reasons,
+        images=other.protocol.reference_samples or other.protocol.samples,
+        scores=now,
+    )
+
+
+def _as_many(model: ModelConfig, sets: EvaluationSets) -> int | None:
+    """Return the yardstick's number of images where scores depend on it, as distances between sets do."""
+    if sets.fresh is None or not isinstance(model.evaluation, GenerationEvaluation):
+        return None
+    return sets.yardstick.shards.splits["test"].samples
+
+
+def _score(table: ScoreTable, metric: str, registered: str, version: int) -> Score:
+    score = table.find(MODEL_ROW, metric)
+    if score is None:
+        raise ArtifactError(
+            f"{registered} {version} has no score {metric!r}; its evaluation measures none of that name"
+        )
+    return score

@@ -1,0 +1,104 @@
+"""The door to MLflow: its client, which waits for a server that is away and says in words that we are not let in."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from requests.exceptions import HTTPError, InvalidURL, MissingSchema, RequestException, SSLError
+
+from components.patience import ServerAwayError, outlast
+from components.redaction import redact_text
+
+_NOT_LET_IN = {"UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401, "PERMISSION_DENIED": 403}
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_REASON = re.compile(
+    r"\[Errno -?\d+\] [\w ]+|too many \d+ error|timed out|\d{3} (?:Server|Client) Error|Connection (?:broken|aborted)"
+)
+# MLflow gives the errors of several downloads as one text.
+_DOWNLOAD_BROKE_OFF = re.compile(
+    r"API request to \S+ failed with|(?:5\d\d Server|429 Client) Error|Connection (?:broken|aborted)"
+)
+
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of each try, where `outlast` has a line
+
+Answer = TypeVar("Answer")
+P = ParamSpec("P")
+
+
+class TrackingError(RuntimeError):
+    """MLflow refused what should be kept."""
+
+
+class NotLetInError(TrackingError):
+    """MLflow does not know who we are, or does not allow what we ask."""
+
+
+def patiently(request: Callable[[], Answer]) -> Answer:
+    """Return the answer of MLflow to a request, which is made again while the server is away.
+
+    Args:
+        request: Making it twice must do no harm: MLflow may have done it when the answer got lost.
+
+    Raises:
+        PatienceEndedError: The server was away for longer than this process's patience.
+        NotLetInError: It asks for other credentials.
+        MlflowException: It answered otherwise.
+    """
+    return outlast(f"MLflow at {redact_text(mlflow.get_tracking_uri())}", lambda: _told_apart(request))
+
+
+def is_away(error: Exception) -> bool:
+    """Return whether MLflow's error says that the server did not answer, or that it cannot now."""
+    for one in _chain(error):
+        if isinstance(one, HTTPError) and one.response is not None:
+            return one.response.status_code in _BUSY
+        if isinstance(one, RequestException):
+            return not isinstance(one, SSLError | InvalidURL | MissingSchema)
+    return isinstance(error, MlflowException) and bool(_DOWNLOAD_BROKE_OFF.search(error.message))
+
+
+def _told_apart(request: Callable[[], Answer]) -> Answer:
+    try:
+        return request()
+    except (MlflowException, RequestException) as error:
+        words = redact_text(str(error))
+        if is_away(error):
+            reason = _REASON.search(words)  # of a paragraph about retries and pools
+            raise ServerAwayError(reason.group() if reason else words) from error
+        if (status := _status(error)) in _NOT_LET_IN.values():
+            advice = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an account that may do this"
+            address = redact_text(mlflow.get_tracking_uri())
+            raise NotLetInError(f"MLflow at {address} answered {status}; {advice} ({words})") from error
+        raise
+
+
+def _status(error: Exception) -> int | None:
+    if isinstance(error, HTTPError) and error.response is not None:
+        return int(error.response.status_code)
+    return _NOT_LET_IN.get(error.error_code) if isinstance(error, MlflowException) else None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _patient(method: Callable[P, Answer]) -> Callable[P, Answer]:
+    @wraps(method)
+    def ask(*arguments: P.args, **_options: P.kwargs) -> Answer:
+        return patiently(lambda: method(*arguments, **_options))
+
+    return ask
+
+
+class MlflowClient(mlflow.MlflowClient):
+    """MLflow's client, each of whose requests is made patiently."""
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever MLflow's client has under that name
+        found = super().__getattribute__(name)
+        return found if name.startswith("_") or not callable(found) else _patient(found)

@@ -1,0 +1,34 @@
+"""Login: what this environment shows an MLflow server to say who it is, as MLflow's own client would."""
+
+import base64
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from mlflow.utils.credentials import get_default_host_creds
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to ask a server."""
+
+    authorization: str | None = field(repr=False)
+    """The Authorization header; None if there are no credentials."""
+    context: ssl.SSLContext
+    """Which certificates are believed."""
+
+
+def login(uri: str) -> Login:
+    """Return the credentials for the server at `uri`: of the variables, MLflow's credentials file, or the address.
+
+    Raises:
+        OSError: A certificate file that the variables name cannot be read.
+    """
+    creds = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+    context = ssl.create_default_context(cafile=creds.server_cert_path)
+    if creds.ignore_tls_verification:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if creds.token:
+        return Login(f"Bearer {creds.token}", context)
+    named = f"{creds.username}:{creds.password}" if creds.username else unquote(urlsplit(uri).netloc.rpartition("@")[0])
+    return Login(f"Basic {base64.b64encode(named.encode()).decode()}" if named else None, context)

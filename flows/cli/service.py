@@ -1,0 +1,60 @@
+"""Commands of unattended running: deploy what runs by itself, and work on what is due."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from flows.cli.tables import say
+
+app = App()
+
+Cron = Annotated[str | None, Parameter(help="Cron expression, UTC; an empty text takes it off the schedule.")]
+
+
+@app.command
+def deploy(
+    config: Annotated[Path | None, Parameter(help="The run's YAML file; left out: that of infra/prefect.yaml.")] = None,
+    *,
+    set_: Annotated[
+        tuple[str, ...], Parameter(name="--set", help="Change one value of it. May be repeated.", negative=())
+    ] = (),
+    nightly: Cron = None,
+    weekly: Cron = None,
+    watch: Cron = None,
+) -> None:
+    """Make the Prefect server retrain, watch and re-score by itself: pools, deployments, schedules, automations."""
+    from components.config import load
+    from flows import deploying
+
+    _demand_server()
+    if config is not None:
+        load(config, set_)  # a mistake is better said now than at three in the morning
+    given = {deploying.NIGHTLY: nightly, deploying.WEEKLY: weekly, deploying.WATCH: watch}
+    crons = {name: cron for name, cron in given.items() if cron is not None}
+    names = deploying.deploy(config, set_, crons)
+    say(f"Deployed: {', '.join(names)}")
+    say("A worker carries them out: kintsugi worker")
+
+
+@app.command
+def worker(
+    *,
+    limit: Annotated[int, Parameter(help="Trainings at once on this host.")] = 1,
+    light: Annotated[int, Parameter(help="Looks and measurements at once beside them.")] = 2,
+    grace_s: Annotated[float, Parameter(help="Seconds that a stopped training may take for its checkpoint.")] = 60.0,
+) -> None:
+    """Carry out what is due on this host until Ctrl-C or SIGTERM. A training that is stopped so is continued later."""
+    from flows import working
+
+    _demand_server()
+    raise SystemExit(working.work({"kintsugi": limit, "kintsugi-light": light}, grace_s))
+
+
+def _demand_server() -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        raise ValueError(
+            "PREFECT_API_URL is not set; expected the address of a Prefect server, such as http://127.0.0.1:4200/api"
+        )

@@ -1,0 +1,159 @@
+"""Turn: when a deployed flow run may begin, and how it gives its place back in a state that is continued.
+
+Overlap and catch-up rule: of one deployment one run is under way at a time, others wait; of several that are late only
+the last runs. A run that was interrupted is never left out: it is continued, with the data it began with.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import Pause, TerminationSignal
+from prefect.runtime import flow_run
+from prefect.states import Completed, Scheduled
+
+from components.outcome import Stopped
+from components.parent import when_orphaned
+from components.patience import PatienceEndedError
+from flows import naming
+
+INTERRUPTIONS = 5
+"""How often a run is continued after it was lost, before it is given up."""
+RESUMABLE, AWAITING_TURN, SKIPPED = "Resumable", "AwaitingTurn", "Skipped"
+
+_AGAIN_S = 30.0
+_WAIT_FOR_SERVERS_S = 300.0
+_log = logging.getLogger(__name__)
+
+
+class GivenUp(RuntimeError):  # noqa: N818 - says what happened
+    """A run was lost again and again; a person must look at it."""
+
+
+@contextmanager
+def taken() -> Iterator[None]:
+    """Hold the turn of a deployed run: wait for it, say who holds it, and give it back when asked to stop.
+
+    A run that stops on purpose (SIGTERM to its worker, a spent time budget, a full disk, a server long away)
+    ends up `Resumable`, a scheduled state, and a worker continues it. Runs that no deployment made are left alone: a
+    person continues those.
+
+    Raises:
+        GivenUp: The run was lost too often.
+    """
+    with get_client(sync_client=True) as client:
+        run = _deployed(client)
+        if run is not None:
+            _check_interruptions(client, run)
+            if later := _later_ones(client, run):
+                words = f"{len(later)} later runs of the schedule are due as well; the last of them sees the same data"
+                raise _ended(client, run, Completed(name=SKIPPED, message=words))
+            if (before := _before(client, run)) is not None:
+                raise _ended(client, run, _again(AWAITING_TURN, f"{before.name} is under way", _AGAIN_S))
+    if run is None:
+        yield
+        return
+    naming.say_where()
+    when_orphaned(_stop)
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        again_in_s = error.again_in_s if isinstance(error, Stopped) else _WAIT_FOR_SERVERS_S
+        if not isinstance(error, Stopped) and not _for_want_of_a_server(error):
+            raise
+        with get_client(sync_client=True) as client:
+            raise _ended(client, run, _again(RESUMABLE, str(error), again_in_s)) from error
+    except TerminationSignal as asked:
+        with get_client(sync_client=True) as client:
+            now = client.read_flow_run(run.id).state
+            if now is not None and now.is_cancelling():
+                raise
+            words = "asked to stop; training wrote a checkpoint"
+            raise _ended(client, run, _again(RESUMABLE, words, _AGAIN_S)) from asked
+
+
+def _for_want_of_a_server(error: BaseException | None) -> bool:
+    """Return whether a server was away for longer than a run waits; it has lost nothing and may go on later."""
+    while error is not None and not isinstance(error, PatienceEndedError):
+        error = error.__cause__
+    return error is not None
+
+
+def _deployed(client: SyncPrefectClient) -> FlowRun | None:
+    """Return the present flow run, if a deployment made it."""
+    run = client.read_flow_run(UUID(flow_run.id)) if flow_run.id else None
+    return run if run is not None and run.deployment_id is not None else None
+
+
+def _check_interruptions(client: SyncPrefectClient, run: FlowRun) -> None:
+    lost = [state for state in client.read_flow_run_states(run.id) if state.type is StateType.CRASHED]
+    if len(lost) > INTERRUPTIONS:
+        raise GivenUp(f"lost {len(lost)} times, the last time: {lost[-1].message}; run it again by hand once mended")
+
+
+def _later_ones(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
+    """Return the runs of the same schedule that are due, too, and later than this one, unless it was begun before."""
+    if not run.auto_scheduled or run.run_count > 1:
+        return []
+    waiting = [other for other in _of_deployment(client, run, StateType.SCHEDULED) if other.auto_scheduled]
+    return [other for other in waiting if other.run_count == 0 and _due(run) < _due(other) <= datetime.now(UTC)]
+
+
+def _due(run: FlowRun) -> datetime:
+    return run.expected_start_time or datetime.now(UTC)
+
+
+def _before(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
+    """Return a run of the same deployment that is under way and came first."""
+    others = [other for other in _of_deployment(client, run, StateType.RUNNING) if other.id != run.id]
+    ahead = [other for other in others if (_came(other), str(other.id)) < (_came(run), str(run.id))]
+    return ahead[0] if ahead else None
+
+
+def _came(run: FlowRun) -> datetime:
+    return run.start_time or _due(run)
+
+
+def _of_deployment(client: SyncPrefectClient, run: FlowRun, state: StateType) -> list[FlowRun]:
+    return client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id])),
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state]))),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=200,
+    )
+
+
+def _again(name: str, words: str, in_s: float) -> State[None]:
+    when = datetime.now(UTC) + timedelta(seconds=in_s)
+    return Scheduled(name=name, message=f"{words}; goes on by itself at {when:%H:%M:%S} UTC", scheduled_time=when)
+
+
+def _ended(client: SyncPrefectClient, run: FlowRun, state: State[None]) -> Pause:
+    """Put the run into `state` and return what ends its process without a failure."""
+    answer = client.set_flow_run_state(
+        run.id, state, force=True
+    )  # no rule of Prefect's knows runs that stop themselves
+    _log.info("%s: %s", state.name, state.message)
+    return Pause(state.message, state=answer.state)
+
+
+def _stop() -> None:
+    """Stop this run as SIGTERM does; its worker is gone, and the next one may continue it at any time."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # the worker read these; writing to it now would raise in the middle of the last words
+        os.dup2(nowhere, stream)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,71 @@
+"""Upkeep: the flows beside retraining. `watch` sees that the pile of images changed, `rescore` that a champion aged."""
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+
+from components.artifacts import Store
+from components.config import load
+from components.stages import preparation, rescoring
+from components.stages.rescoring import Rescored
+from components.stages.site import registered_name
+from components.tracking import registry
+from components.workspace import Workspace
+from flows import naming, showing, turn
+from flows.automations import MOVED, NEW_DATA
+from flows.opening import opened
+
+_log = logging.getLogger(__name__)
+
+rescore_model = task(name="rescore", task_run_name="rescore {name}", cache_policy=NO_CACHE)(rescoring.rescore)
+
+
+@flow(name="watch")
+def watch(config: Path, overrides: tuple[str, ...] = ()) -> bool:
+    """Return whether the source has changed since the last look, and tell Prefect's server so, which starts a night.
+
+    A look reads names, sizes and times of files, not their bytes. The first look only remembers.
+    """
+    run = load(config, overrides)
+    workspace = Workspace.from_environment()
+    looks = Store.open(run.store or workspace.default_store, workspace.cache).records(f"watch/{run.name}")
+    naming.rename(f"{run.name} · watch")
+    known, signature = looks.all(), run.dataset.source.signature()
+    if known and known[-1]["signature"] == signature:
+        _log.info("%s: nothing new since %s", run.dataset.source.describe(), known[-1]["at"])
+        return False
+    looks.append({"signature": signature, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+    if not known:
+        _log.info("%s: first look", run.dataset.source.describe())
+        return False
+    _log.info("%s has changed since %s", run.dataset.source.describe(), known[-1]["at"])
+    emit_event(NEW_DATA, resource={"prefect.resource.id": f"kintsugi.source.{run.name}"}, payload={"before": known[-1]})
+    return True
+
+
+@flow(name="rescore")
+def rescore(config: Path, overrides: tuple[str, ...] = ()) -> dict[str, Rescored]:
+    """Return what the champions score on today's held-out images; an event tells of each that moved beyond chance.
+
+    Models that are not in service yet are left out.
+    """
+    run = load(config, overrides)
+    with turn.taken(), opened(run, "rescore") as here:
+        shards = preparation.shard(run.dataset, here.site)
+        sets = preparation.evaluation_sets(
+            run.name, run.evaluation_set, run.dataset, run.corruption, run.seed, shards, here.site
+        )
+        known = {record.name for record in registry.models() if record.champion is not None}
+        serving = [name for name in run.models if registered_name(run.name, name) in known]
+        scored = {name: rescore_model(name, run.models[name], sets, run.seed, here.site) for name in serving}
+        for one in scored.values():
+            _log.info("%s %d: %s: %s", one.model, one.version, one.verdict, one.reasons[0])
+            if one.verdict == "moved":
+                facts = one.model_dump(mode="json", exclude={"scores"})
+                emit_event(MOVED, resource={"prefect.resource.id": f"kintsugi.model.{one.model}"}, payload=facts)
+        showing.show_rescored(run.name, scored.values())
+        return scored

@@ -1,0 +1,231 @@
+"""Two nights on a growing folder: judged on the same pinned images, compared without a gap, rescored, renewed."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+from mlflow import MlflowClient
+
+from components.artifacts import ArtifactError, Store
+from components.config import RunConfig, load
+from components.data import ShapesSource, ShardReader
+from components.evaluation import yardstick
+from components.report.comparison import RunColumn, write_comparison
+from components.report.content import PageContent
+from components.stages import measuring, preparation, promotion, publishing, rescoring, training
+from components.stages.chapters import Chapter
+from components.stages.preparation import EvaluationSets
+from components.stages.promotion import Promotion
+from components.stages.site import Site
+from components.tracking import registry, runs
+from components.workspace import Workspace
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FIRST, SECOND = 260, 420
+
+
+@dataclass(frozen=True)
+class Night:
+    """What one night left."""
+
+    run: RunConfig
+    site: Site
+    sets: EvaluationSets
+    chapters: dict[str, Chapter]
+    content: PageContent
+    launched: set[str]
+    """Stages that started processes."""
+
+    def promotion(self, name: str) -> Promotion:
+        return self.chapters[name].promotion
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """More pictures than any night has."""
+    return [item.content for item in ShapesSource(images=SECOND, raster_px=16).items()]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    return tmp_path_factory.mktemp("nights")
+
+
+@pytest.fixture(scope="module")
+def night(pictures, workshop, root):
+    """Live through one night with so many pictures in the folder."""
+
+    def live(count: int) -> Night:
+        pile = workshop / "pile"
+        pile.mkdir(exist_ok=True)
+        for number, content in enumerate(pictures[:count]):
+            (pile / f"{number:03}.png").write_bytes(content)
+        source = f"dataset.source={{kind: folder, path: {pile}}}"
+        short = "models.inpainter.training.images=64"
+        run = load(root / "tests" / "flows" / "mini.yaml", [source, short])
+        run = run.model_copy(update={"models": {"inpainter": run.models["inpainter"]}})
+        workspace = Workspace(workshop)
+        workspace.create()
+        uri = runs.configure(workshop)
+        parent = runs.open_run(run.name, run.name, f"night of {count}")
+        site = Site(workspace, Store(workspace.store), uri, run.name, parent, lambda *facts: None)
+        before = set(workspace.logs.glob("*/*"))
+        shards = preparation.shard(run.dataset, site)
+        sets = preparation.evaluation_sets(
+            run.name, run.evaluation_set, run.dataset, run.corruption, run.seed, shards, site
+        )
+        chapters = {}
+        for name, model in run.models.items():
+            checkpoint = training.train(name, model, run.corruption, run.seed, shards, site)
+            evaluated = measuring.evaluate(name, model, checkpoint, sets, run.seed, site)
+            candidate = promotion.Candidate(name, model, checkpoint, evaluated)
+            promoted = promotion.promote(candidate, shards, sets, run.seed, site)
+            chapters[name] = Chapter(name, model, checkpoint, evaluated, promoted)
+        page = publishing.publish(run, shards, sets, chapters, {}, "kintsugi run", site)
+        content = PageContent.model_validate_json((page.path / "page.json").read_text())
+        launched = {path.parent.name for path in set(workspace.logs.glob("*/*")) - before}
+        return Night(run, site, sets, chapters, content, launched)
+
+    return live
+
+
+@pytest.fixture(scope="module")
+def first(night):
+    return night(FIRST)
+
+
+@pytest.fixture(scope="module")
+def second(first, night):
+    return night(SECOND)
+
+
+def measured(subject):
+    return {(measure.metric, measure.protocol) for measure in subject.measures}
+
+
+def test_the_first_night_pins_its_held_out_images_and_has_no_others(first):
+    pinned = first.sets.yardstick.pinned
+    assert (pinned.number, pinned.images) == (1, first.sets.yardstick.shards.splits["test"].samples)
+    assert first.sets.fresh is None
+    assert first.launched == {
+        f"{stage}-{name}" for stage in ("train", "baselines", "evaluate") for name in first.run.models
+    }
+    assert all(card.fresh is None and card.ground.name == "evaluation set 1" for card in first.content.models)
+
+
+def test_the_second_night_is_judged_on_the_first_ones_images_and_measured_on_its_own(first, second):
+    assert second.sets.yardstick == first.sets.yardstick
+    assert second.sets.fresh.shards.splits["test"].samples > first.sets.yardstick.shards.splits["test"].samples
+    for name, card in ((card.name, card) for card in second.content.models):
+        earlier = next(one for one in first.content.models if one.name == name)
+        assert measured(card.subjects[0]) == measured(earlier.subjects[0])
+        assert [subject.role for subject in card.fresh.subjects] == ["model", "champion"]
+        assert not {p for _, p in measured(card.fresh.subjects[0])} & {p for _, p in measured(card.subjects[0])}
+        assert measured(card.fresh.subjects[0]) == measured(card.fresh.subjects[1])
+
+
+def test_no_image_that_judges_was_trained_on(second):
+    trained_on = set(ShardReader(second.sets.fresh.shards, "train").keys)
+    assert trained_on.isdisjoint(ShardReader(second.sets.yardstick.shards, "test").keys)
+
+
+def test_champion_and_baselines_are_not_measured_again_on_the_pinned_set(second):
+    stages = ("train-{}", "evaluate-{}", "evaluate-{}-fresh", "{}-champion-fresh")
+    assert second.launched == {stage.format(name) for stage in stages for name in second.run.models}
+
+
+def test_the_champion_was_judged_by_what_the_first_night_had_measured(first, second):
+    for name in second.run.models:
+        assert second.promotion(name).judged_against == 1
+        assert second.promotion(name).champion_scores == first.chapters[name].evaluated.scores
+        assert second.promotion(name).reasons[-1].startswith("judged on evaluation set 1: ")
+
+
+def test_the_comparison_of_the_two_nights_has_no_dash(first, second, tmp_path):
+    page = write_comparison([RunColumn(content=one.content) for one in (first, second)], tmp_path / "c.html")
+    text = page.read_text()
+    assert text.count("Scores on evaluation set 1") == len(first.run.models)
+    assert text.count("Scores on the data of") == len(first.run.models)
+    assert "not measured under this protocol" not in text
+    assert "not comparable" in text
+    psnr = re.search(r'<th scope="row">psnr_<wbr>hole<.*?</tr>', text, re.DOTALL).group()
+    assert psnr.count('class="interval"') == 3  # both nights and mean_fill
+    assert 'class="views"' in text  # the same damaged pictures, mended by both
+
+
+def test_the_registry_names_what_each_version_was_judged_on(first, second):
+    lineage = {record.name: record.lineage for record in registry.models()}["mini-inpainter"]
+    assert lineage["evaluation_shards"] == first.sets.yardstick.shards.digest
+    assert lineage["corruption_set"] == first.sets.yardstick.corruptions.digest
+    version = MlflowClient().get_model_version("mini-inpainter", "2")
+    assert version.tags["lineage.shards"] == second.sets.fresh.shards.digest
+    assert version.tags["lineage.evaluation_shards"] == first.sets.yardstick.shards.digest
+
+
+def test_mlflow_holds_both_sets_of_scores(second):
+    run = MlflowClient().get_run(registry.run_of("mini-inpainter", 2))
+    values = {name: run.data.metrics[f"{name}/psnr_hole"] for name in ("score", "fresh")}
+    tables = {
+        "score": second.chapters["inpainter"].evaluated.scores,
+        "fresh": second.chapters["inpainter"].evaluated.fresh,
+    }
+    assert values == {name: scores.table.values()["psnr_hole"] for name, scores in tables.items()}
+    contexts = {entry.dataset.name for entry in run.inputs.dataset_inputs}
+    assert contexts == {"train", "test", "frozen", "fresh test", "fresh frozen"}
+
+
+def test_a_night_without_new_pictures_starts_nothing(second, night):
+    again = night(SECOND)
+    assert again.launched == set()
+    assert again.content == second.content
+
+
+def test_the_model_in_service_is_rescored_on_todays_images_at_no_cost_if_the_night_measured_it(second, workshop):
+    before = set((workshop / "logs").glob("*/*"))
+    rescored = rescoring.rescore("inpainter", second.run.models["inpainter"], second.sets, second.run.seed, second.site)
+    assert set((workshop / "logs").glob("*/*")) == before
+    assert (rescored.model, rescored.version) == ("mini-inpainter", registry.champion("mini-inpainter"))
+    assert rescored.then[1] <= rescored.then[0] <= rescored.then[2]
+    assert rescored.verdict in {"moved", "held"}, rescored.reasons
+    tracked = MlflowClient().get_run(registry.run_of(rescored.model, rescored.version))
+    assert tracked.data.metrics["rescore/psnr_hole"] == pytest.approx(rescored.now[0])
+
+
+def test_what_is_not_in_service_cannot_be_rescored(second):
+    with pytest.raises(ValueError, match="mini-vae"):
+        rescoring.rescore("vae", second.run.models["inpainter"], second.sets, second.run.seed, second.site)
+
+
+def test_a_renewed_set_judges_the_next_night_and_measures_the_champion_on_it(second, night, tmp_path):
+    run, store = second.run, second.site.store
+    yardstick.renew(store, run.name, run.dataset, second.sets.fresh.shards, by="ann", reason="more pictures")
+    third = night(SECOND)
+    assert third.sets.yardstick.pinned.number == 2
+    assert third.sets.fresh is None
+    assert {
+        stage for stage in third.launched if "champion" in stage or "evaluate" in stage
+    } == set()  # measured as fresh
+    text = write_comparison(
+        [RunColumn(content=one.content) for one in (second, third)], tmp_path / "c.html"
+    ).read_text()
+    assert "Scores on evaluation set 2" in text
+    assert "not measured under this protocol" not in text
+    older = preparation.evaluation_sets(
+        run.name,
+        yardstick.PinnedVersion(pinned=1),
+        run.dataset,
+        run.corruption,
+        run.seed,
+        second.sets.fresh.shards,
+        second.site,
+    )
+    assert older == second.sets
+
+
+def test_a_pin_whose_shards_are_gone_is_said(second, workshop):
+    run, site = second.run, second.site
+    pinned = preparation.in_force(run.name, "pinned", run.dataset, second.sets.fresh.shards, site.store)
+    gone = pinned.model_copy(update={"shards": "0" * 20})
+    with pytest.raises(ArtifactError, match=r"evaluation set 2 is made of the shards 0000.*--renew"):
+        preparation.pinned_shards(gone, Store(workshop / "store"))

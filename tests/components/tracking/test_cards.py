@@ -1,0 +1,80 @@
+"""What MLflow shows of a model and its versions is enough to know what they are, and holds no secret."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from components.tracking import registry, runs
+from components.tracking.cards import headline
+
+TABLE = {
+    "subject": "e",
+    "rows": {
+        "model": [
+            {"name": "psnr_hole/0.1-0.2", "value": 9.0, "low": 8.0, "high": 10.0, "better": "higher"},
+            {"name": "psnr_hole", "value": 17.5, "low": 16.81, "high": 18.2, "better": "higher"},
+            {"name": "lpips", "value": 0.2, "low": 0.1, "high": 0.3, "better": "lower"},
+        ],
+        "biharmonic": [{"name": "psnr_hole", "value": 15.42}, {"name": "lpips", "value": 0.5}],
+        "mean": [{"name": "psnr_hole", "value": 12.0}, {"name": "lpips", "value": 0.4}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (None, "psnr_hole 17.5 (95 %: 16.81 to 18.2), higher is better; best baseline: biharmonic 15.42"),
+        ("lpips", "lpips 0.2 (95 %: 0.1 to 0.3), lower is better; best baseline: mean 0.4"),
+        ("psnr_hole/0.1-0.2", "psnr_hole/0.1-0.2 9 (95 %: 8 to 10), higher is better"),
+        ("fid", ""),
+    ],
+)
+def test_the_main_score_is_said_with_its_interval_and_the_best_baseline(metric: str | None, words: str) -> None:
+    assert headline(json.dumps(TABLE), metric) == words
+
+
+def test_a_version_says_what_it_is_how_good_and_what_the_gate_said(
+    store: Path, loader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a long secret word")
+    export = tmp_path / "export"
+    export.mkdir()
+    (export / "model.json").write_text("{}")
+    (export / "model.safetensors").write_bytes(b"")
+    version = registry.register(
+        "team-inpainter",
+        export,
+        export_digest="e1",
+        family="inpainter",
+        lineage={"shards": "abc", "note": "a long secret word"},
+        run_id=runs.open_run("team", "inpainter", "digest"),
+        scores={"psnr_hole": 17.5},
+        score_table=json.dumps(TABLE),
+        metric="psnr_hole",
+        facts={"images seen": "48,000"},
+    )
+    kept = MlflowClient().get_model_version("team-inpainter", str(version))
+    assert kept.description == (
+        "**inpainter**, export `e1`\n- images seen: 48,000\n"
+        "- psnr_hole 17.5 (95 %: 16.81 to 18.2), higher is better; best baseline: biharmonic 15.42\n"
+        "\nMade from: note `[redacted]`, shards `abc`"
+    )
+    registry.record_decision("team-inpainter", version, "reject", ["not better", "within noise"], judged_against=7)
+    card = MlflowClient().get_model_version("team-inpainter", str(version)).description
+    assert "The gate: **reject**, judged against version 7\n- not better\n- within noise" in card
+    (record,) = registry.models()
+    assert record.card == card
+    model = MlflowClient().get_registered_model("team-inpainter").description
+    assert model.startswith("An inpainter that mends images, trained, judged and promoted by kintsugi.")
+    assert "kintsugi repair IMAGE --model team-inpainter" in model
+
+
+def test_a_model_from_before_gets_its_description_at_the_next_registration(registered: Callable[..., int]) -> None:
+    registered(1)
+    MlflowClient().update_registered_model("gan", "")
+    registered(2)
+    assert MlflowClient().get_registered_model("gan").description.startswith("A GAN that makes images")
