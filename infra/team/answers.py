@@ -52,7 +52,7 @@ def _worker(settings: Settings) -> str | None:
 
 
 def _serve(settings: Settings) -> str | None:
-    http.call(f"{settings.url('serve')}/health", settings["SERVE_AUTH"])
+    http.call(f"{settings.url('serve')}/models", settings["SERVE_AUTH"])
     return None
 
 

@@ -175,7 +175,8 @@ def _serve(settings: Settings) -> Program:
     command = (_tool("kintsugi"), "serve", "--host", settings["LISTEN_HOST"], "--port", settings["SERVE_PORT"])
     home = settings.home / "serve"
     own = {"KINTSUGI_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
-    own |= {"KINTSUGI_SERVE_AUTH": settings["SERVE_AUTH"]}
+    names = [settings["SERVE_HOST"], *settings.items_of("SERVE_ALLOWED_HOSTS")]
+    own |= {"KINTSUGI_SERVE_AUTH": settings["SERVE_AUTH"], "KINTSUGI_SERVE_HOSTS": ",".join(names)}
     return Program(command, {**clients.variables(settings, "reader"), **own}, folders=(home,))
 
 

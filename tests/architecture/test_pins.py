@@ -44,6 +44,8 @@ def test_every_range_takes_its_pin(root: Path, audit: SimpleNamespace) -> None:
     pins = audit.pins_of((root / "infra" / "constraints.txt").read_text())
     for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
         wanted = Requirement(line)
+        if wanted.name == project["name"]:  # one extra takes in another
+            continue
         assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), line
 
 

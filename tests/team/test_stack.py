@@ -46,6 +46,8 @@ def strangers_are_refused(team: Stack) -> None:
     for login in (None, "team:wrong", f"admin:{team.settings['MLFLOW_ADMIN_PASSWORD']}"):
         assert team.ask(pools, login, {}) == 401
     assert team.ask(f"{s3}/kintsugi") == 403
+    for login in (None, "team:wrong", team.settings["PREFECT_AUTH"]):
+        assert team.ask(f"{team.settings.url('serve')}/models", login) == 401
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         bucket(team.client() | {"AWS_SECRET_ACCESS_KEY": "wrong"}).list_objects_v2(Bucket="kintsugi")
     the_database_refuses_strangers(team.settings)
