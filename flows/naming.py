@@ -1,11 +1,13 @@
-"""Naming: what a flow run is called in Prefect's lists, and on what host and process it lives."""
+"""Naming: what a flow run is called in Prefect's lists, where it lives, and that its page shows what is said in it."""
 
+import logging
 import socket
 from collections.abc import Mapping
 
 import psutil
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS
 
 from flows.reaching import reach
 
@@ -23,6 +25,12 @@ def rename(name: str) -> None:
 
     if identity:
         reach(update, "to name the run")
+
+
+def show_logs() -> None:
+    """Let what stages and ranks say reach the flow run's page, where Prefect was told to take it."""
+    for name in PREFECT_LOGGING_EXTRA_LOGGERS.value():
+        logging.getLogger(name).setLevel(logging.INFO)  # Prefect gives these loggers its handler, but not its level
 
 
 def say_where() -> None:

@@ -98,6 +98,7 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
         store = Store.open(run.store or workspace.default_store, workspace.cache)
         store.remove_drafts()
         uri = runs.configure(workspace.home)
+        naming.show_logs()
         naming.rename(f"{run.name} · {reason}")
         here = Opened(run, Site(workspace, store, uri, run.name, progress=watcher.get()), reason, stack)
         yield here

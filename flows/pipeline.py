@@ -34,14 +34,14 @@ Stage = Literal["prepare", "train", "evaluate", "promote", "publish"]
 
 @dataclass
 class Outcome:
-    """What a run has made; what comes after its last stage is empty, or missing as the page is."""
+    """What a run has made so far; what comes after its last stage is empty, or None."""
 
     shards: ShardSet
     sets: EvaluationSets
     trained: dict[str, Checkpoint] = field(default_factory=dict)
     evaluated: dict[str, Evaluated] = field(default_factory=dict)
     promoted: dict[str, Promotion] = field(default_factory=dict)
-    page: Page = field(init=False, repr=False)
+    page: Page | None = None
 
 
 _FOR_GOOD = (ValueError, Stopped, PatienceEndedError, TrackingError, StorageError)
@@ -125,8 +125,8 @@ def retrain(
         }
         failed = {name: str(error) for name, error in here.failed.items()}
         command = publishing.command(config, overrides)
-        outcome.page = write_page(content, shards, sets, told, failed, command, here.site)
-        here.page = publishing.page_url(outcome.page) or publishing.page_path(outcome.page, here.site).as_uri()
-        record(outcome.evaluated, outcome.promoted, outcome.page, here.site)
-        showing.show_page(content.name, outcome.page)
+        outcome.page = page = write_page(content, shards, sets, told, failed, command, here.site)
+        here.page = publishing.page_url(page) or publishing.page_path(page, here.site).as_uri()
+        record(outcome.evaluated, outcome.promoted, page, here.site)
+        showing.show_page(content.name, page)
         return outcome

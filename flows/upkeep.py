@@ -33,6 +33,7 @@ def watch(config: Path, overrides: tuple[str, ...] = ()) -> bool:
     run = load(config, overrides)
     workspace = Workspace.from_environment()
     looks = Store.open(run.store or workspace.default_store, workspace.cache).records(f"watch/{run.name}")
+    naming.show_logs()
     naming.rename(f"{run.name} · watch")
     known, signature = looks.all(), run.dataset.source.signature()
     if known and known[-1]["signature"] == signature:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from cyclopts import App, Parameter
 
@@ -26,13 +26,7 @@ AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts."
 @app.command
 def run(config: Config, *, set_: Overrides = ()) -> None:
     """Do all that is missing: shard, corrupt, train, evaluate, promote, report."""
-    from components.stages.publishing import page_url
-    from flows import pipeline
-
-    with watched():
-        page = pipeline.retrain(config, set_).page
-    here = Workspace.from_environment().pages / f"{page.name}-{page.digest[:8]}.html"
-    say(f"Page: {page_url(page) or here.as_uri()}   Dashboards (MLflow, Prefect): {_program()} dashboards")
+    say(f"Page: {_published(config, set_)}   Dashboards (MLflow, Prefect): {_program()} dashboards")
 
 
 @app.command
@@ -90,11 +84,7 @@ def promote(config: Config, *, set_: Overrides = ()) -> None:
 @app.command
 def report(config: Config, *, set_: Overrides = ()) -> None:
     """Write the run's page."""
-    from flows import pipeline
-
-    with watched():
-        page = pipeline.retrain(config, set_).page
-    say((Workspace.from_environment().pages / f"{page.name}-{page.digest[:8]}.html").as_uri())
+    say(_published(config, set_))
 
 
 @app.command
@@ -133,6 +123,16 @@ def compare(
     columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
     say(write_comparison(columns, path).absolute().as_uri())
+
+
+def _published(config: Path, overrides: Overrides) -> str:
+    """Do the whole run and return the address of its page."""
+    from components.stages.publishing import Page, file_name, page_url
+    from flows import pipeline
+
+    with watched():
+        page = cast("Page", pipeline.retrain(config, overrides).page)
+    return page_url(page) or (Workspace.from_environment().pages / file_name(page)).as_uri()
 
 
 def _value(number: float | None) -> str:

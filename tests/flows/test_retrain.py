@@ -13,8 +13,6 @@ from prefect.client.schemas.filters import (
     ArtifactFilterFlowRunId,
     FlowRunFilter,
     FlowRunFilterId,
-    LogFilter,
-    LogFilterFlowRunId,
 )
 
 from components.tracking import registry, runs
@@ -65,18 +63,9 @@ def test_retraining_completes_all_stages_in_order_one_task_per_model(retrained):
     assert all(first.end_time <= second.start_time for first, second in pairwise(tasks))
 
 
-def test_a_flow_run_is_called_by_configuration_data_and_reason_and_has_the_logs_of_stages_and_ranks(retrained):
+def test_a_flow_run_is_called_by_configuration_data_and_reason(retrained):
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(retrained.flow_run).name == "mini · data 1 · by hand"
-        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[retrained.flow_run]))
-        deadline = time.monotonic() + 30  # they are sent in batches
-        while (
-            not (said := [log.message for log in client.read_logs(wanted, limit=200)]) and time.monotonic() < deadline
-        ):
-            time.sleep(0.5)
-        said = [log.message for log in client.read_logs(wanted, limit=200)]
-    assert any(line.startswith("train vae: 1,600 of 1,600") for line in said), said
-    assert any("[rank 0]" in line for line in said), said
 
 
 def test_prefect_shows_scores_decisions_the_page_and_pictures(retrained):

@@ -3,14 +3,18 @@
 The tests stand on each other, in this order, as nights do.
 """
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 
@@ -65,6 +69,11 @@ def training_of(team: Stack) -> Path:
     return folder
 
 
+def said(prefect: Prefect, run: str, words: str) -> bool:
+    """Whether the page of a run shows these words."""
+    return any(words in line for line in prefect.logs(run))
+
+
 def wait_for_checkpoint(prefect: Prefect, team: Stack) -> int:
     """Wait until a training has written a checkpoint after its first step; return how many images it had seen."""
 
@@ -80,11 +89,10 @@ def test_a_schedule_makes_a_run_and_the_run_a_champion(team, prefect, person, co
     pile.grow_to(150)
     deployed(person, config, "* * * * *")
     prefect.wait(lambda: any(run["state"]["name"] == "Completed" for run in prefect.runs(auto_scheduled=True)), 300)
-    deployed(person, config, "")
+    prefect.pause(NIGHTLY)
     first = next(run for run in prefect.runs(auto_scheduled=True) if run["state"]["name"] == "Completed")
     assert first["name"] == "nights · data 1 · schedule"
-    said = prefect.logs(first["id"])
-    assert any(line.startswith("train vae: 6,400 of 6,400") for line in said), said
+    prefect.wait(lambda: said(prefect, first["id"], "train vae: 6,400 of 6,400"), 30)  # logs are sent in batches
     models = json.loads(person("models", "--json").stdout)
     assert [(model["name"], model["champion"]) for model in models] == [("nights-vae", 1)]
 
@@ -101,7 +109,7 @@ def test_a_power_cut_in_a_night_shuts_no_later_one_and_its_training_is_continued
     continued = prefect.wait_for(second, "Completed", 400)
     assert continued["name"] == "nights · data 2 · new data"
     assert "Crashed" in prefect.states(second)
-    assert any("resumed at" in line for line in prefect.logs(second)), prefect.logs(second)
+    prefect.wait(lambda: said(prefect, second, "[rank 0] INFO components.worker: resumed at"), 30)
     assert prefect.wait_for(third, "Completed", 400)["name"] == "nights · data 3 · schedule"
 
 
@@ -120,7 +128,7 @@ def test_a_worker_that_is_asked_to_stop_lets_its_training_write_a_checkpoint_and
     assert "Resumable" in prefect.states(run)
     assert not {"Failed", "Crashed"} & set(prefect.states(run))
     assert done["run_count"] == 2
-    assert any("resumed at" in line for line in prefect.logs(run))
+    prefect.wait(lambda: said(prefect, run, "resumed at"), 30)
 
 
 def test_a_spent_time_budget_is_no_failure_and_goes_on_by_itself(team, prefect):
@@ -129,3 +137,66 @@ def test_a_spent_time_budget_is_no_failure_and_goes_on_by_itself(team, prefect):
     prefect.wait_for(run, "Completed", 400)
     assert "Resumable" in prefect.states(run)
     assert not {"Failed", "Crashed"} & set(prefect.states(run))
+
+
+def test_a_second_person_compares_any_two_nights_without_a_dash(team, person, tmp_path):
+    known = re.findall(r"nights-[0-9a-f]{8}", person("compare", "nobody", "no one").stderr)
+    assert len(known) >= 3
+    for number, pair in enumerate(itertools.combinations(known, 2)):
+        page = tmp_path / f"{number}.html"
+        done = person("compare", *pair, "-o", str(page))
+        assert done.returncode == 0, done.stderr
+        text = page.read_text()
+        assert "Scores on evaluation set 1" in text
+        assert "not measured under this protocol" not in text  # what a dash says
+
+
+def test_a_rollback_brings_the_first_champion_back_bit_for_bit(team, person):
+    before = json.loads(person("models", "--json").stdout)[0]
+    assert before["champion"] > 1  # a better one came meanwhile
+    made = [made_by(person, version) for version in (1, before["champion"])]
+    assert made[0] != made[1]
+    done = person("rollback", "nights-vae", "--to", "1")
+    assert done.returncode == 0, done.stderr
+    assert made_by(person, None) == made[0]
+    undone = person("rollback", "nights-vae", "--to", str(before["champion"]))
+    assert undone.returncode == 0, undone.stderr
+
+
+def made_by(person, version: int | None) -> bytes:
+    """Return the bytes of a picture that a version makes, or the champion."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "made.png"
+        which = [] if version is None else ["--version", str(version)]
+        done = person("generate", "--model", "nights-vae", "-n", "4", "-o", str(picture), *which)
+        assert done.returncode == 0, done.stderr
+        return picture.read_bytes()
+
+
+def test_a_byte_changed_in_the_bucket_is_found_by_a_deep_verify(team, person):
+    whole = person("verify", "--deep")
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    client = team.client()
+    store = boto3.client(
+        "s3",
+        endpoint_url=client["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=client["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=client["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    )
+    listed = store.list_objects_v2(Bucket="kintsugi", Prefix="artifacts/shardset/")["Contents"]
+    key = next(item["Key"] for item in listed if item["Key"].endswith(".tar"))
+    kept = store.get_object(Bucket="kintsugi", Key=key)
+    content = bytearray(kept["Body"].read())
+    content[len(content) // 2] ^= 1
+    store.put_object(Bucket="kintsugi", Key=key, Body=bytes(content), Metadata=kept["Metadata"])
+    found = person("verify", "--deep")
+    assert found.returncode == 1
+    assert key.rpartition("/")[2] in found.stdout, found.stdout
+
+
+def test_the_teams_pages_are_at_an_address_with_a_password(team):
+    serve = team.settings.url("serve")
+    assert team.ask(f"{serve}/") == 401
+    assert team.ask(f"{serve}/", team.settings["SERVE_AUTH"]) == 200
+    assert team.ask(f"{serve}/compare?run=nights&run=nights", team.settings["SERVE_AUTH"]) in {200, 400, 422}

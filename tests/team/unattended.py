@@ -91,7 +91,7 @@ class Prefect:
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
         data = None if body is None else json.dumps(dict(body)).encode()
         with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=30) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
 
     def runs(self, **wanted: object) -> list[Facts]:
         """Return the flow runs that began or are due, oldest first, with equal facts as `wanted`."""
@@ -107,6 +107,11 @@ class Prefect:
         known = self.ask(f"/deployments/name/{deployment}")
         made = self.ask(f"/deployments/{known['id']}/create_flow_run", {"parameters": parameters})
         return str(made["id"])
+
+    def pause(self, deployment: str) -> None:
+        """Take a deployment off its schedule."""
+        known = self.ask(f"/deployments/name/{deployment}")
+        self.ask(f"/deployments/{known['id']}/pause_deployment", {})
 
     def states(self, identity: str) -> list[str]:
         """Return the names of all states that a run has gone through, in order."""

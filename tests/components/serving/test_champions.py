@@ -90,6 +90,10 @@ def test_one_ledger_that_cannot_be_trusted_does_not_keep_the_others_from_service
         client.delete_run(client.get_registered_model(name).tags["kintsugi.ledger"])
     other = serve()
     register("gan", 1)
+    deadline = time.monotonic() + 30
+    while other.client.post("/models/gan/generate", json={"count": 1}).status_code == 404:  # not known yet
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     assert version(other, "gan") == 1
     answer = other.client.post("/models/vae/generate", json={"count": 1})
     assert (answer.status_code, answer.json()["error"]) == (503, "the promotion ledger of team-vae cannot be trusted")
