@@ -118,14 +118,15 @@ def _due(run: FlowRun) -> datetime:
 
 
 def _before(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
-    """Return a run of the same deployment that is under way and came first."""
+    """Return a run of the same deployment that is under way, and was so first."""
     others = [other for other in _of_deployment(client, run, StateType.RUNNING) if other.id != run.id]
-    ahead = [other for other in others if (_came(other), str(other.id)) < (_came(run), str(run.id))]
+    ahead = [other for other in others if (_since(other), str(other.id)) < (_since(run), str(run.id))]
     return ahead[0] if ahead else None
 
 
-def _came(run: FlowRun) -> datetime:
-    return run.start_time or _due(run)
+def _since(run: FlowRun) -> datetime:
+    """Return since when a run is in its present state: one that is continued comes after those that began meanwhile."""
+    return run.state.timestamp if run.state is not None else _due(run)
 
 
 def _of_deployment(client: SyncPrefectClient, run: FlowRun, state: StateType) -> list[FlowRun]:

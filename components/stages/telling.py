@@ -30,6 +30,7 @@ from components.section import digest_of
 from components.stages.chapters import Chapter, card_of
 from components.stages.preparation import EvaluationSet, EvaluationSets
 from components.stages.site import Site
+from components.tracking import runs
 from components.tracking.environment import environment_tags
 
 _REFUSED_SHOWN = 20
@@ -119,12 +120,8 @@ def _lineage(shards: ShardSet, yardstick: EvaluationSet, chapters: Sequence[Chap
 
 
 def _links(shards: ShardSet, chapters: Sequence[Chapter], site: Site) -> Iterator[Link]:
-    if site.tracking_uri.startswith(("http://", "https://")):
-        yield Link(
-            label="Runs in MLflow",
-            url=redact_text(f"{site.tracking_uri.rstrip('/')}/#/experiments"),
-            note=site.parent_run,
-        )
+    if site.parent_run is not None and site.tracking_uri.startswith(("http://", "https://")):
+        yield Link(label="Nights in MLflow", url=runs.address(site.tracking_uri, site.parent_run))
     yield Link(label="Shards", url=_address(shards.path))
     for chapter in chapters:
         yield Link(label=f"Checkpoint of {chapter.name}", url=_address(chapter.checkpoint.path))
