@@ -1,6 +1,6 @@
 """Nights that nobody watches, on the team's own servers: a schedule makes them, kills do not end them.
 
-The tests stand on each other, in this order, as nights do.
+The tests stand on each other, in this order, as nights do. `make test` has the first two, `make team-test` all of them.
 """
 
 import itertools
@@ -113,6 +113,7 @@ def test_a_power_cut_in_a_night_shuts_no_later_one_and_its_training_is_continued
     assert prefect.wait_for(third, "Completed", 400)["name"] == "nights · data 3 · schedule"
 
 
+@pytest.mark.team
 def test_a_worker_that_is_asked_to_stop_lets_its_training_write_a_checkpoint_and_go_on_later(team, prefect):
     run = prefect.start(NIGHTLY, reason="by hand", overrides=[LONG, "seed=2"])
     wait_for_checkpoint(prefect, team)
@@ -131,6 +132,7 @@ def test_a_worker_that_is_asked_to_stop_lets_its_training_write_a_checkpoint_and
     prefect.wait(lambda: said(prefect, run, "resumed at"), 30)
 
 
+@pytest.mark.team
 def test_a_spent_time_budget_is_no_failure_and_goes_on_by_itself(team, prefect):
     budget = ["models.vae.execution.time_budget_s=4", "models.vae.execution.resume_after_s=1"]
     run = prefect.start(NIGHTLY, reason="by hand", overrides=["models.vae.training.images=32_000", "seed=3", *budget])
@@ -139,6 +141,7 @@ def test_a_spent_time_budget_is_no_failure_and_goes_on_by_itself(team, prefect):
     assert not {"Failed", "Crashed"} & set(prefect.states(run))
 
 
+@pytest.mark.team
 def test_a_second_person_compares_any_two_nights_without_a_dash(team, person, tmp_path):
     known = re.findall(r"nights-[0-9a-f]{8}", person("compare", "nobody", "no one").stderr)
     assert len(known) >= 3
@@ -151,6 +154,7 @@ def test_a_second_person_compares_any_two_nights_without_a_dash(team, person, tm
         assert "not measured under this protocol" not in text  # what a dash says
 
 
+@pytest.mark.team
 def test_a_rollback_brings_the_first_champion_back_bit_for_bit(team, person):
     before = json.loads(person("models", "--json").stdout)[0]
     assert before["champion"] > 1  # a better one came meanwhile
@@ -173,6 +177,7 @@ def made_by(person, version: int | None) -> bytes:
         return picture.read_bytes()
 
 
+@pytest.mark.team
 def test_a_byte_changed_in_the_bucket_is_found_by_a_deep_verify(team, person):
     whole = person("verify", "--deep")
     assert whole.returncode == 0, whole.stdout + whole.stderr
@@ -195,6 +200,7 @@ def test_a_byte_changed_in_the_bucket_is_found_by_a_deep_verify(team, person):
     assert key.rpartition("/")[2] in found.stdout, found.stdout
 
 
+@pytest.mark.team
 def test_the_teams_pages_are_at_an_address_with_a_password(team):
     serve = team.settings.url("serve")
     assert team.ask(f"{serve}/") == 401

@@ -143,6 +143,7 @@ def bucket(variables: dict[str, str]) -> BaseClient:
     )
 
 
+@pytest.mark.team
 def test_after_everything_was_killed_up_brings_it_back_with_its_data(team: Stack) -> None:
     store = bucket(team.client())
     store.put_object(Bucket="kintsugi", Key="artifacts/kept", Body=b"kept")
@@ -165,6 +166,7 @@ def with_luck(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.team
 def test_when_only_the_supervisor_was_killed_up_ends_its_orphans_first(team: Stack) -> None:
     before = team.pids()
     [supervisor] = [pid for pid in team.processes() if "supervisor.supervisord" in psutil.Process(pid).cmdline()]
@@ -177,6 +179,7 @@ def test_when_only_the_supervisor_was_killed_up_ends_its_orphans_first(team: Sta
     assert not set(after.values()) & set(before.values())
 
 
+@pytest.mark.team
 def test_servers_answer_again_after_their_database_was_restarted(team: Stack) -> None:
     before = team.pids()
     team.restart("postgres")
@@ -190,6 +193,7 @@ def test_servers_answer_again_after_their_database_was_restarted(team: Stack) ->
     }
 
 
+@pytest.mark.team
 def test_a_killed_server_is_started_again_and_its_children_are_gone(team: Stack) -> None:
     before = set(team.processes())
     team.kill("mlflow")
@@ -202,6 +206,7 @@ def test_a_killed_server_is_started_again_and_its_children_are_gone(team: Stack)
     assert listening not in before
 
 
+@pytest.mark.team
 def test_a_person_gets_an_account_and_variables_that_work(team: Stack) -> None:
     printed = team.command("person", "ada").stdout
     variables = dict(line.removeprefix("export ").split("=", 1) for line in printed.splitlines())
