@@ -27,7 +27,7 @@ TAG = "kintsugi"
 
 _WORKER = "prefect.worker.name"
 _NEVER_BEGAN = timedelta(minutes=10)
-_MISSED = timedelta(minutes=2)
+_MISSED = timedelta(minutes=1)
 _FORGOTTEN = timedelta(days=1)
 _MOST = 200
 _log = logging.getLogger(__name__)
