@@ -135,7 +135,7 @@ def test_a_worker_that_is_asked_to_stop_lets_its_training_write_a_checkpoint_and
 @pytest.mark.team
 def test_a_spent_time_budget_is_no_failure_and_goes_on_by_itself(team, prefect):
     budget = ["models.vae.execution.time_budget_s=4", "models.vae.execution.resume_after_s=1"]
-    run = prefect.start(NIGHTLY, reason="by hand", overrides=["models.vae.training.images=32_000", "seed=3", *budget])
+    run = prefect.start(NIGHTLY, reason="by hand", overrides=["models.vae.training.images=16_000", "seed=3", *budget])
     prefect.wait_for(run, "Completed", 400)
     assert "Resumable" in prefect.states(run)
     assert not {"Failed", "Crashed"} & set(prefect.states(run))
