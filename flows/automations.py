@@ -1,4 +1,8 @@
-"""Automations: what Prefect's server does by itself: find lost runs, continue them, retrain on new data."""
+"""Automations: what Prefect's server does by itself: say of a silent run that it is lost, retrain on new data.
+
+That a lost run is continued is the workers' part (`flows/sweeping.py`): after a restart the server acts on events that are
+up to a quarter of an hour old, and would set back a run that has long gone on.
+"""
 
 import os
 from datetime import timedelta
@@ -19,7 +23,6 @@ MOVED = "kintsugi.champion.moved"
 
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 _OURS = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
-_GOES_ON = {"prefect.flow-run.AwaitingRetry", "prefect.flow-run.Pending", "prefect.flow-run.Running"}
 
 
 def lost_after() -> timedelta:
@@ -50,21 +53,6 @@ def automations(retrain: UUID) -> list[AutomationCore]:
             actions=[
                 ChangeFlowRunState(state=StateType.CRASHED, message="no sign of life; its host is taken for lost")
             ],
-        ),
-        AutomationCore(
-            name="kintsugi: a lost run is continued",
-            description="A Crashed run goes back in line: its training goes on from the last checkpoint.",
-            trigger=EventTrigger(
-                after={"prefect.flow-run.Crashed"},
-                expect=_GOES_ON,
-                match=_RUNS,
-                match_related=_OURS,
-                for_each={"prefect.resource.id"},
-                posture=Posture.Proactive,  # after a pause: Prefect's worker reports one death twice, seconds apart
-                threshold=1,
-                within=timedelta(seconds=20),
-            ),
-            actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="continued")],
         ),
         AutomationCore(
             name="kintsugi: new data retrains",

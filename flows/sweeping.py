@@ -1,6 +1,6 @@
-"""Sweeping: finding this host's flow runs whose process died unseen, as all do in a power cut, and saying so.
+"""Sweeping: finding this host's flow runs whose process died unseen, as in a power cut, and continuing what was lost.
 
-What is said dead is continued by the automation of `flows/automations.py`; where that missed one, it is continued here.
+Of hosts that are gone for good, an automation that misses heartbeats says it (`flows/automations.py`).
 """
 
 import logging
@@ -27,14 +27,14 @@ TAG = "kintsugi"
 
 _WORKER = "prefect.worker.name"
 _NEVER_BEGAN = timedelta(minutes=10)
-_MISSED = timedelta(minutes=1)
+_SETTLED = timedelta(seconds=20)  # Prefect's worker reports one death twice, seconds apart
 _FORGOTTEN = timedelta(days=1)
 _MOST = 200
 _log = logging.getLogger(__name__)
 
 
 def sweep(idle_workers: Collection[str] = ()) -> int:
-    """Return how many runs were found dead or forgotten; 0, too, while the server does not answer.
+    """Return how many runs were found dead or continued; 0, too, while the server does not answer.
 
     Args:
         idle_workers: Names of workers that carry out nothing now: what they took before is lost.
@@ -57,8 +57,8 @@ def _found(client: SyncPrefectClient, idle_workers: Collection[str]) -> Iterator
         if run.labels.get(_WORKER) in idle_workers or _since(run, now) > _NEVER_BEGAN:
             yield _moved(client, run, Crashed(message="it was taken by a worker and never began"))
     for run in _in_state(client, StateType.CRASHED):
-        if _MISSED < _since(run, now) < _FORGOTTEN:
-            yield _moved(client, run, AwaitingRetry(message="continued; it was lost and nothing had continued it"))
+        if _SETTLED < _since(run, now) < _FORGOTTEN:
+            yield _moved(client, run, AwaitingRetry(message="it was lost, and is continued"))
 
 
 def _moved(client: SyncPrefectClient, run: FlowRun, state: State[None]) -> FlowRun:

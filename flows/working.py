@@ -22,7 +22,7 @@ from flows.sweeping import sweep
 
 _ENGINE = "prefect.engine"
 _LOOK_EVERY_S = 2.0
-_SWEEP_EVERY_S = 30.0
+_SWEEP_EVERY_S = 15.0
 _LEAVE_WITHIN_S = 20.0
 _DEFAULTS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
