@@ -1,7 +1,7 @@
 """Automations: what Prefect's server does by itself: say of a silent run that it is lost, retrain on new data.
 
-That a lost run is continued is the workers' part (`flows/sweeping.py`): after a restart the server acts on events that are
-up to a quarter of an hour old, and would set back a run that has long gone on.
+That a lost run is continued is the workers' part (`flows/sweeping.py`): after a restart the server acts on events that
+are up to a quarter of an hour old, and would set back a run that has long gone on.
 """
 
 import os
