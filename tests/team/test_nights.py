@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KINTSUGI = str(Path(sys.executable).with_name("kintsugi"))
 NIGHTLY = "retrain/retrain-nightly"
-LONG = "models.vae.training.images=96_000"
+LONG = "models.vae.training.images=48_000"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def pile(tmp_path_factory) -> Pile:
 
 @pytest.fixture(scope="module")
 def config(pile, tmp_path_factory) -> Path:
-    return write_config(tmp_path_factory.mktemp("configs") / "nights.yaml", pile, images=6_400)
+    return write_config(tmp_path_factory.mktemp("configs") / "nights.yaml", pile, images=1_600)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_schedule_makes_a_run_and_the_run_a_champion(team, prefect, person, co
     prefect.pause(NIGHTLY)
     first = next(run for run in prefect.runs(auto_scheduled=True) if run["state"]["name"] == "Completed")
     assert first["name"] == "nights · data 1 · schedule"
-    prefect.wait(lambda: said(prefect, first["id"], "train vae: 6,400 of 6,400"), 30)  # logs are sent in batches
+    prefect.wait(lambda: said(prefect, first["id"], "train vae: 1,600 of 1,600"), 30)  # logs are sent in batches
     models = json.loads(person("models", "--json").stdout)
     assert [(model["name"], model["champion"]) for model in models] == [("nights-vae", 1)]
 

@@ -38,7 +38,11 @@ def write_config(path: Path, pile: Pile, *, images: int, name: str = "nights") -
     """Write a configuration that trains a small VAE on the pile."""
     content = {
         "name": name,
-        "dataset": {"source": {"kind": "folder", "path": str(pile.folder)}, "size": 16},
+        "dataset": {
+            "source": {"kind": "folder", "path": str(pile.folder)},
+            "size": 16,
+            "split": {"validation": 0.05, "test": 0.3},  # enough held-out pictures to tell models apart
+        },
         "models": {
             "vae": {
                 "recipe": {"kind": "vae", "network": {"kind": "conv", "latent": 4, "width": 8}},
