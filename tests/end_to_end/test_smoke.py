@@ -48,6 +48,7 @@ def test_check_says_that_all_would_be_reused(smoke, call):
     steps = json.loads(call("check", smoke.config, "--json", home=smoke.home).stdout)
     assert {step["stage"]: step["state"] for step in steps} == {
         "shard": "reuse",
+        "yardstick": "reuse",
         "corrupt": "reuse",
         "train inpainter": "reuse",
         "train vae": "reuse",
@@ -60,7 +61,7 @@ def test_models_lists_champions_with_scores_and_lineage(smoke, call):
     records = {record["name"]: record for record in json.loads(call("models", "--json", home=smoke.home).stdout)}
     assert {"smoke-inpainter", "smoke-vae", "smoke-gan"} <= set(records)
     for record in records.values():
-        assert set(record) == {"name", "family", "champion", "challenger", "previous", "scores", "lineage"}
+        assert set(record) == {"name", "family", "champion", "challenger", "previous", "scores", "lineage", "card"}
         assert {"source", "shards", "checkpoint", "export", "config", "code", "scores"} <= set(record["lineage"])
     inpainter = records["smoke-inpainter"]
     assert (inpainter["family"], inpainter["champion"], inpainter["previous"]) == ("inpainter", 1, None)
