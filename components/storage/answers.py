@@ -26,8 +26,8 @@ _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRef
 _BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"}
 _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that this store knows"
 _ADVICE = {
-    "InvalidAccessKeyId": _KEYS,
-    "SignatureDoesNotMatch": _KEYS,
+    "InvalidAccessKeyId": f"mend AWS_ACCESS_KEY_ID: {_KEYS}",
+    "SignatureDoesNotMatch": f"mend AWS_SECRET_ACCESS_KEY: {_KEYS}",
     "AccessDenied": f"the keys may not do this; allow it, or {_KEYS}",
     "403": f"the keys are unknown or may not do this; {_KEYS}",
     "AuthorizationHeaderMalformed": "mend AWS_REGION",

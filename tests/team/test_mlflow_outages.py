@@ -43,7 +43,7 @@ workspace = Workspace(Path(sys.argv[1]))
 workspace.create()
 with patient_run():
     uri = runs.configure(workspace.home)
-    site = Site(workspace, Store(workspace.store), uri, "outages", runs.open_run("outages", "p", "p"), lambda *_: None)
+    site = Site(workspace, Store(workspace.store), uri, "outages", lambda *_: None, runs.open_run("outages", "p", "p"))
     train("vae", ModelConfig.model_validate_json(sys.argv[3]), None, 5, ShardSet.read(Path(sys.argv[2])), site)
 """
 
@@ -164,7 +164,7 @@ def troubled(server: Server, shards, tmp_path_factory: pytest.TempPathFactory) -
     for name, part in (("there", speeds[-8:]), ("away", away)):
         print(f"server {name}: {sum(point['images_per_s'] for point in part) / len(part):,.0f} images/s")
     client = mlflow.MlflowClient(server.uri)
-    experiment = client.get_experiment_by_name("outages")
+    experiment = client.get_experiment_by_name("outages-vae")
     (run,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'vae'")
     return Troubled(run, client, said)
 

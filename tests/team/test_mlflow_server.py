@@ -1,5 +1,6 @@
 """A shared MLflow server: what works on a laptop's database works over HTTP, for many clients, and over restarts."""
 
+import base64
 import contextlib
 import json
 import os
@@ -178,13 +179,19 @@ def register(folder: Path, name: str, value: int) -> int:
     )
 
 
-def test_a_run_on_a_server_keeps_more_than_one_request_holds(server: Service, place: Path) -> None:
+def picture(folder: Path) -> Path:
+    path = folder / "samples.png"
+    path.write_bytes(base64.b64decode(encode_png(np.zeros((8, 8, 3), np.uint8))))
+    return path
+
+
+def test_a_run_on_a_server_keeps_more_than_one_request_holds(server: Service, place: Path, tmp_path: Path) -> None:
     run = runs.open_run("kintsugi", "training", "d1", params={f"p{number}": number for number in range(150)})
     assert runs.open_run("kintsugi", "training", "d1") == run
-    tracker = MlflowTracker(mlflow.get_tracking_uri(), run)
+    tracker = MlflowTracker(mlflow.get_tracking_uri(), run, tmp_path / "outbox", close_within_s=120)
     for images in range(0, 1500 * 64, 64):
         tracker.log_metrics({"loss": 0.5, "rate": 0.1}, images)
-    tracker.log_image("samples", np.zeros((8, 8, 3), np.uint8), 640)
+    tracker.log_image("samples", picture(tmp_path), 640)
     assert tracker.close() == 0
     runs.log_dataset(run, "pictures", "abc", "s3://bucket/pictures", "training")
     stored = MlflowClient().get_run(run)
@@ -194,16 +201,18 @@ def test_a_run_on_a_server_keeps_more_than_one_request_holds(server: Service, pl
     assert len(list((place / "artifacts").rglob("samples+step+640+*.png"))) == 1
 
 
-def test_the_tracker_outlives_a_restart_of_the_server(server: Service, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_tracker_outlives_a_restart_of_the_server(
+    server: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = runs.open_run("kintsugi", "training", "restart")
-    tracker = MlflowTracker(mlflow.get_tracking_uri(), run, flush_every_s=0.2, close_within_s=120)
+    tracker = MlflowTracker(mlflow.get_tracking_uri(), run, tmp_path / "outbox", flush_every_s=0.2, close_within_s=120)
     tracker.log_metrics({"loss": 0.0}, 0)
     server.stop()
     for images in range(1, 1200):
         began = time.monotonic()
         tracker.log_metrics({"loss": float(images)}, images)
         assert time.monotonic() - began < 1
-    tracker.log_image("samples", np.zeros((8, 8, 3), np.uint8), 640)
+    tracker.log_image("samples", picture(tmp_path), 640)
     time.sleep(3)
     assert "MLflow does not answer" in caplog.text
     server.start()
