@@ -69,7 +69,7 @@ def night(pictures, workshop, root):
         workspace.create()
         uri = runs.configure(workshop)
         parent = runs.open_run(run.name, run.name, f"night of {count}")
-        site = Site(workspace, Store(workspace.store), uri, run.name, parent, lambda *facts: None)
+        site = Site(workspace, Store(workspace.store), uri, run.name, lambda *facts: None, parent)
         before = set(workspace.logs.glob("*/*"))
         shards = preparation.shard(run.dataset, site)
         sets = preparation.evaluation_sets(
