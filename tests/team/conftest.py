@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.team.stack import Stack, port_names
@@ -59,6 +60,19 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Pat
         time.sleep(0.1)
 
 
+def _wait_for_the_bucket(port: int) -> None:
+    """Wait until the bucket is made, which the server does after it has begun to answer."""
+    (key,) = _IDENTITY["credentials"]
+    store = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=key["accessKey"],
+        aws_secret_access_key=key["secretKey"],
+        region_name="us-east-1",
+    )
+    store.get_waiter("bucket_exists").wait(Bucket=BUCKET, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
 class Seaweed:
     """A SeaweedFS server that can be taken away and brought back at the same ports."""
 
@@ -80,6 +94,7 @@ class Seaweed:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
         _wait_until_it_answers(self.port, self._process, self._folder / "log")
+        _wait_for_the_bucket(self.port)
 
     def kill(self) -> None:
         """Take it away as a power cut does."""
