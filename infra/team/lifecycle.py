@@ -16,7 +16,7 @@ from infra.team.supervisor import State, Supervisor
 
 _LINES_OF_A_LOG = 20
 _DOWN = State("STOPPED")
-_FAILED = frozenset({"BACKOFF", "FATAL", "EXITED"})
+_FAILED = frozenset({"FATAL"})  # what only backs off is started again: after a kill its forerunner may still let go
 
 
 class NotUpError(RuntimeError):
