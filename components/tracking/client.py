@@ -17,7 +17,10 @@ _NOT_LET_IN = {"UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401, "PERMISSION
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _REASON = re.compile(
     r"\[Errno -?\d+\] [\w ]+|too many \d+ error|timed out|\d{3} (?:Server|Client) Error|Connection (?:broken|aborted)"
+    r"|IntegrityError|UniqueViolation"
 )
+# Two who set the same tag or alias at once: MLflow looks, then inserts, and the slower one's insert fails once.
+_WRITERS_MET = re.compile("IntegrityError|UniqueViolation")
 # MLflow gives the errors of several downloads as one text.
 _DOWNLOAD_BROKE_OFF = re.compile(
     r"API request to \S+ failed with|(?:5\d\d Server|429 Client) Error|Connection (?:broken|aborted)"
@@ -58,7 +61,10 @@ def is_away(error: Exception) -> bool:
             return one.response.status_code in _BUSY
         if isinstance(one, RequestException):
             return not isinstance(one, SSLError | InvalidURL | MissingSchema)
-    return isinstance(error, MlflowException) and bool(_DOWNLOAD_BROKE_OFF.search(error.message))
+    return isinstance(error, MlflowException) and (
+        bool(_DOWNLOAD_BROKE_OFF.search(error.message))
+        or (error.error_code == "BAD_REQUEST" and bool(_WRITERS_MET.search(error.message)))
+    )
 
 
 def _told_apart(request: Callable[[], Answer]) -> Answer:

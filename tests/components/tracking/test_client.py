@@ -35,6 +35,9 @@ class Handler(BaseHTTPRequestHandler):
             body = b"You are not authenticated."
         elif status == 403:
             body = json.dumps({"error_code": "PERMISSION_DENIED", "message": "Permission denied"}).encode()
+        elif status == 400:
+            words = "(sqlite3.IntegrityError) UNIQUE constraint failed: registered_model_aliases.workspace"
+            body = json.dumps({"error_code": "BAD_REQUEST", "message": words}).encode()
         elif status == 404:
             body = json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such"}).encode()
         self.send_response(status)
@@ -71,6 +74,12 @@ def test_a_busy_server_is_waited_for(server: Answering, ask, status: int) -> Non
     server.statuses = [status] * 3
     assert ask() == "e"
     assert len(server.requests) == 4
+
+
+def test_a_write_that_met_another_of_the_same_tag_or_alias_is_made_again(server: Answering, ask) -> None:
+    server.statuses = [400]
+    assert ask() == "e"
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [401, 403])
