@@ -31,6 +31,13 @@ class PatienceEndedError(RuntimeError):
     """A server was away for longer than this process waits; once it answers, the same command goes on."""
 
 
+def waited_in_vain(error: BaseException | None) -> bool:
+    """Return whether an error came of a server that stayed away: nothing is lost, and the work may go on later."""
+    while error is not None and not isinstance(error, PatienceEndedError):
+        error = error.__cause__
+    return error is not None
+
+
 def patience_s() -> float:
     """Return for how many seconds this process waits for a server that is away.
 

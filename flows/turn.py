@@ -28,7 +28,7 @@ from prefect.states import Completed, Scheduled
 
 from components.outcome import Stopped
 from components.parent import when_orphaned
-from components.patience import PatienceEndedError
+from components.patience import waited_in_vain
 from flows import naming
 
 INTERRUPTIONS = 5
@@ -73,7 +73,7 @@ def taken() -> Iterator[None]:
         yield
     except (RuntimeError, OSError) as error:
         again_in_s = error.again_in_s if isinstance(error, Stopped) else _WAIT_FOR_SERVERS_S
-        if not isinstance(error, Stopped) and not _for_want_of_a_server(error):
+        if not isinstance(error, Stopped) and not waited_in_vain(error):
             raise
         with get_client(sync_client=True) as client:
             raise _ended(client, run, _again(RESUMABLE, str(error), again_in_s)) from error
@@ -84,13 +84,6 @@ def taken() -> Iterator[None]:
                 raise
             words = "asked to stop; training wrote a checkpoint"
             raise _ended(client, run, _again(RESUMABLE, words, _AGAIN_S)) from asked
-
-
-def _for_want_of_a_server(error: BaseException | None) -> bool:
-    """Return whether a server was away for longer than a run waits; it has lost nothing and may go on later."""
-    while error is not None and not isinstance(error, PatienceEndedError):
-        error = error.__cause__
-    return error is not None
 
 
 def _deployed(client: SyncPrefectClient) -> FlowRun | None:

@@ -10,6 +10,7 @@ from components.stages.training import Checkpoint
 
 _KINDS: Mapping[str, type[Artifact]] = {
     "shards": ShardSet,
+    "evaluation_shards": ShardSet,
     "corruption_set": CorruptionSet,
     "checkpoint": Checkpoint,
     "scores": Scores,

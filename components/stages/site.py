@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from components import launch
 from components.artifacts import Store
 from components.jobs import Job
-from components.patience import PatienceEndedError, at_most
+from components.patience import PatienceEndedError, at_most, waited_in_vain
 from components.reporter import PROGRESS
 from components.section import digest_of
 from components.stages.night import Night
@@ -21,8 +21,6 @@ from components.tracking import runs
 from components.tracking.client import TrackingError
 from components.training.config import ExecutionConfig
 from components.workspace import Workspace, processors
-
-_log = logging.getLogger(__name__)
 
 _BRIEFLY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -157,12 +155,12 @@ def ending(run_id: str) -> Iterator[None]:
     except launch.Stopped:
         _report(run_id, "KILLED")
         raise
-    except PatienceEndedError:
-        with at_most(_BRIEFLY_S):
+    except Exception as error:
+        if not waited_in_vain(error):
             _report(run_id, "FAILED")
-        raise
-    except Exception:
-        _report(run_id, "FAILED")
+            raise
+        with at_most(_BRIEFLY_S):
+            _report(run_id, "KILLED")
         raise
     except BaseException:  # an interrupt, or a cancelled flow
         with at_most(_BRIEFLY_S):

@@ -1,5 +1,6 @@
 """The team's servers, whole, as `python -m infra.team` brings them up, for a test: free ports, a folder of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,10 +12,16 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from infra.team import leftovers
+import boto3
+import psutil
+from botocore.client import BaseClient
+
+from infra.team import leftovers, postgres
 from infra.team.services import SERVICES
 from infra.team.settings import CHECKOUT, Settings, generate
 from infra.team.supervisor import Supervisor
@@ -99,19 +106,70 @@ class Stack:
         marked = leftovers.find(self.settings.home)  # PostgreSQL's children write over their environment
         return sorted({one.pid for process in marked for one in (process, *process.children(recursive=True))})
 
+    def secrets(self) -> set[str]:
+        """Return all passwords and keys of these servers."""
+        pairs = [line.partition("=")[::2] for line in self.settings.file.read_text().splitlines() if "=" in line]
+        found = {value for name, value in pairs if name.endswith(("_PASSWORD", "_SECRET", "_KEY", "_AUTH")) and value}
+        return {secret.removeprefix("team:") for secret in found}
+
+    def bucket(self) -> BaseClient:
+        """Return a client of the store, with the worker's rights."""
+        client = self.client()
+        return boto3.client(
+            "s3",
+            endpoint_url=client["AWS_ENDPOINT_URL_S3"],
+            aws_access_key_id=client["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=client["AWS_SECRET_ACCESS_KEY"],
+            region_name=client["AWS_DEFAULT_REGION"],
+        )
+
+    def traces(self) -> Iterator[tuple[str, bytes]]:
+        """Yield all that the servers and their runs keep and show, with where: tables, objects, files, command lines.
+
+        Left out are the files that hand a service its passwords, which only its account may read.
+        """
+        for process in map(psutil.Process, self.processes()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                yield f"command line of {process.pid}", " ".join(process.cmdline()).encode()
+        for database in ("prefect", "mlflow"):
+            yield f"database {database}", self._dumped(database)
+        store = self.bucket()
+        for page in store.get_paginator("list_objects_v2").paginate(Bucket="kintsugi"):
+            for item in page.get("Contents", ()):
+                yield item["Key"], store.get_object(Bucket="kintsugi", Key=item["Key"])["Body"].read()
+        elsewhere = {self.settings.home / "postgres", self.settings.home / "objects", self.settings.run}
+        for path in self.settings.home.rglob("*"):
+            if path.is_file() and not elsewhere & set(path.parents):
+                yield str(path), path.read_bytes()
+
+    def _dumped(self, database: str) -> bytes:
+        settings = self.settings
+        command = [str(postgres.binary("pg_dump")), "-h", "127.0.0.1", "-p", settings["POSTGRES_PORT"]]
+        own = {"PGPASSWORD": settings.database_password(database)}
+        done = subprocess.run(
+            [*command, "-U", database, database], env=os.environ | own, capture_output=True, check=True
+        )
+        return done.stdout
+
     def ask(self, url: str, login: str | None = None, body: object = None, method: str | None = None) -> int:
         """Send a request with "user:password" or without, and return the status."""
-        headers = {"Content-Type": "application/json"}
-        if login:
-            headers["Authorization"] = "Basic " + b64encode(login.encode()).decode()
-        data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(
-                urllib.request.Request(url, data, headers, method=method), timeout=20
-            ) as answer:
+            with urllib.request.urlopen(_request(url, login, body, method), timeout=20) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
+
+    def read(self, url: str, login: str) -> Any:
+        """Return the JSON that a server answers."""
+        with urllib.request.urlopen(_request(url, login), timeout=20) as answer:
+            return json.load(answer)
+
+
+def _request(url: str, login: str | None, body: object = None, method: str | None = None) -> urllib.request.Request:
+    headers = {"Content-Type": "application/json"}
+    if login:
+        headers["Authorization"] = "Basic " + b64encode(login.encode()).decode()
+    return urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers, method=method)
 
 
 def port_names() -> list[str]:

@@ -3,6 +3,7 @@
 The tests stand on each other, in this order, as nights do. `make test` has the first two, `make team-test` all of them.
 """
 
+import base64
 import itertools
 import json
 import os
@@ -14,9 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import boto3
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from tests.team.stack import Stack
 from tests.team.unattended import Pile, Prefect, write_config
@@ -26,6 +28,12 @@ pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 KINTSUGI = str(Path(sys.executable).with_name("kintsugi"))
 NIGHTLY = "retrain/retrain-nightly"
 LONG = "models.vae.training.images=48_000"
+MENDER = (
+    "corruption={mix: {masks: [{kind: boxes}]}, frozen: {images: 16, bins: [0.01, 0.2, 0.5]}}",
+    "models={inpainter: {recipe: {kind: inpainter, network: {kind: resnet, width: 8, blocks: 1}}, "
+    "training: {images: 640, batch: 32}, evaluation: {kind: restoration}, "
+    "promotion: {metric: psnr_hole, must_beat_baselines: false}}}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +121,19 @@ def test_a_power_cut_in_a_night_shuts_no_later_one_and_its_training_is_continued
     assert prefect.wait_for(third, "Completed", 400)["name"] == "nights · data 3 · schedule"
 
 
+def test_no_password_is_in_anything_that_the_nights_left(team, person):
+    secrets = [secret.encode() for secret in team.secrets()]
+    logins = [team.settings["PREFECT_AUTH"], team.settings["SERVE_AUTH"]]
+    logins += [f"{name}:{team.settings[f'MLFLOW_{name.upper()}_PASSWORD']}" for name in ("admin", "worker", "reader")]
+    headers = [base64.b64encode(login.encode()) for login in logins]
+    seen, found = 0, set()
+    for place, content in team.traces():
+        seen += b"nights \xc2\xb7 data 1" in content
+        found |= {place for secret in [*secrets, *headers] if secret in content}
+    assert seen > 3  # both databases, a log and the page at least
+    assert found == set()
+
+
 @pytest.mark.team
 def test_a_worker_that_is_asked_to_stop_lets_its_training_write_a_checkpoint_and_go_on_later(team, prefect):
     run = prefect.start(NIGHTLY, reason="by hand", overrides=[LONG, "seed=2"])
@@ -139,6 +160,60 @@ def test_a_spent_time_budget_is_no_failure_and_goes_on_by_itself(team, prefect):
     prefect.wait_for(run, "Completed", 400)
     assert "Resumable" in prefect.states(run)
     assert not {"Failed", "Crashed"} & set(prefect.states(run))
+
+
+@pytest.mark.team
+def test_a_spoiled_night_is_refused_and_so_is_a_rollback_to_it(team, prefect, person):
+    before = champion(person)
+    run = prefect.start(NIGHTLY, reason="by hand", overrides=["models.vae.training.images=32"])
+    prefect.wait_for(run, "Completed", 300)
+    prefect.wait(lambda: said(prefect, run, "reject"), 30)
+    assert champion(person) == before
+    newest = newest_version(team)
+    assert newest > before
+    refused = person("rollback", "nights-vae", "--to", str(newest))
+    assert refused.returncode == 2, refused.stderr
+    assert f"nights-vae version {newest}: the gate said reject" in refused.stderr
+    assert champion(person) == before
+
+
+def champion(person) -> int:
+    (model,) = json.loads(person("models", "--json").stdout)
+    return int(model["champion"])
+
+
+def newest_version(team: Stack) -> int:
+    login = f"worker:{team.settings['MLFLOW_WORKER_PASSWORD']}"
+    url = f"{team.settings.url('mlflow')}/api/2.0/mlflow/model-versions/search?filter=name%3D%27nights-vae%27"
+    return max(int(version["version"]) for version in team.read(url, login)["model_versions"])
+
+
+@pytest.mark.team
+def test_the_champion_is_scored_again_on_todays_pictures_and_an_event_tells_that_it_moved(team, prefect, pile):
+    pile.spoil()
+    run = prefect.start("rescore/rescore-champion-weekly")
+    prefect.wait_for(run, "Completed", 300)
+    prefect.wait(lambda: said(prefect, run, "moved: reconstruction_psnr is"), 30)
+    prefect.wait(lambda: prefect.events("kintsugi.champion.moved"), 30)
+    (event,) = prefect.events("kintsugi.champion.moved")
+    assert event["resource"]["prefect.resource.id"] == "kintsugi.model.nights-vae"
+    assert event["payload"]["now"][0] < event["payload"]["then"][0]
+
+
+@pytest.mark.team
+def test_a_second_person_mends_a_photo_with_the_teams_inpainter(team, prefect, person, tmp_path):
+    run = prefect.start(NIGHTLY, reason="by hand", overrides=["name=menders", *MENDER])
+    prefect.wait_for(run, "Completed", 300)
+    photo, mask, mended = (tmp_path / name for name in ("photo.jpg", "mask.png", "mended.png"))
+    Image.effect_noise((300, 200), 60).convert("RGB").save(photo)
+    hole = Image.new("L", (300, 200))
+    hole.paste(255, (100, 50, 140, 90))
+    hole.save(mask)
+    done = person("repair", str(photo), "--model", "menders-inpainter", "--mask", str(mask), "-o", str(mended))
+    assert done.returncode == 0, done.stderr
+    known, made, where = (np.asarray(Image.open(path)) for path in (photo, mended, mask))
+    assert (made[where == 0] == known[where == 0]).all()
+    assert (made[where == 255] != known[where == 255]).any()
 
 
 @pytest.mark.team
@@ -181,14 +256,7 @@ def made_by(person, version: int | None) -> bytes:
 def test_a_byte_changed_in_the_bucket_is_found_by_a_deep_verify(team, person):
     whole = person("verify", "--deep")
     assert whole.returncode == 0, whole.stdout + whole.stderr
-    client = team.client()
-    store = boto3.client(
-        "s3",
-        endpoint_url=client["AWS_ENDPOINT_URL_S3"],
-        aws_access_key_id=client["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=client["AWS_SECRET_ACCESS_KEY"],
-        region_name="us-east-1",
-    )
+    store = team.bucket()
     listed = store.list_objects_v2(Bucket="kintsugi", Prefix="artifacts/shardset/")["Contents"]
     key = next(item["Key"] for item in listed if item["Key"].endswith(".tar"))
     kept = store.get_object(Bucket="kintsugi", Key=key)

@@ -113,7 +113,7 @@ def _all_ports(settings: Settings) -> list[dict[int, str]]:
 
 
 def no_secret_is_in_a_command_line(team: Stack) -> None:
-    secrets = secrets_of(team.settings)
+    secrets = team.secrets()
     assert len(secrets) >= 14
     lines = {pid: " ".join(psutil.Process(pid).cmdline()) for pid in team.processes()}
     assert len(lines) > 10
@@ -124,12 +124,6 @@ def no_secret_is_in_a_command_line(team: Stack) -> None:
     for path in team.settings.run.iterdir():
         if path.is_file() and any(secret in path.read_text(errors="replace") for secret in secrets):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
-
-
-def secrets_of(settings: Settings) -> set[str]:
-    pairs = [line.partition("=")[::2] for line in settings.file.read_text().splitlines() if "=" in line]
-    found = {value for name, value in pairs if name.endswith(("_PASSWORD", "_SECRET", "_KEY", "_AUTH")) and value}
-    return {secret.removeprefix("team:") for secret in found}
 
 
 def bucket(variables: dict[str, str]) -> BaseClient:

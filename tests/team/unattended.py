@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from PIL import Image
 
 from components.data import ShapesSource
 from tests.team.stack import Stack
@@ -32,6 +34,15 @@ class Pile:
         for number, item in enumerate(ShapesSource(images=pictures, raster_px=16).items()):
             if number >= there:
                 (self.folder / f"{number:05d}.png").write_bytes(item.content)
+
+    def spoil(self) -> None:
+        """Replace every second picture by noise: the same names, another world."""
+        for number, path in enumerate(sorted(self.folder.glob("*.png"))):
+            if number % 2:
+                with Image.open(path) as picture:
+                    size = picture.size
+                noise = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), np.uint8)
+                Image.fromarray(noise).save(path)
 
 
 def write_config(path: Path, pile: Pile, *, images: int, name: str = "nights") -> Path:
@@ -126,6 +137,11 @@ class Prefect:
         """Return what the run's page shows."""
         wanted = {"logs": {"flow_run_id": {"any_": [identity]}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
         return [log["message"] for log in self.ask("/logs/filter", wanted)]
+
+    def events(self, name: str) -> list[Facts]:
+        """Return the events of this name, newest first."""
+        wanted = {"filter": {"event": {"name": [name]}}, "limit": 50}
+        return list(self.ask("/events/filter", wanted)["events"])
 
     def wait(self, what: Callable[[], object], within_s: float) -> None:
         """Wait until `what` is true; the server may be away meanwhile."""

@@ -6,7 +6,9 @@ import pytest
 from mlflow import MlflowClient
 
 from components.launch import LaunchFailed, Stopped
+from components.patience import PatienceEndedError
 from components.stages.site import Host, ending, flatten
+from components.storage import StorageError
 from components.tracking import runs
 
 
@@ -44,6 +46,12 @@ def test_nested_values_become_dotted_names():
     assert flatten({"a": {"b": {"c": 1}, "d": [2, 3]}, "e": None}) == {"a.b.c": 1, "a.d": [2, 3], "e": None}
 
 
+def store_away():
+    error = StorageError("s3://b: the object store does not answer, after 30 min of waiting")
+    error.__cause__ = PatienceEndedError("the object store does not answer")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -51,12 +59,14 @@ def test_nested_values_become_dotted_names():
         (LaunchFailed("rank 0 of 1 failed"), "FAILED"),
         (OSError("No space left on device"), "FAILED"),
         (Stopped("resumable at 640 of 1,000 images"), "KILLED"),
+        (PatienceEndedError("MLflow does not answer"), "KILLED"),
+        (store_away(), "KILLED"),
         (KeyboardInterrupt(), "KILLED"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
 )
 def test_a_run_is_finished_failed_or_stopped_for_later(tracked_run, error, status):
-    with suppress(LaunchFailed, OSError, Stopped, KeyboardInterrupt), ending(tracked_run):
+    with suppress(RuntimeError, OSError, KeyboardInterrupt), ending(tracked_run):
         if error is not None:
             raise error
     assert MlflowClient().get_run(tracked_run).info.status == status
