@@ -1,6 +1,7 @@
-"""Showing: what a run leaves in the Prefect UI: tables of scores, decisions, the page and a picture."""
+"""Showing: what a run leaves in the Prefect UI: tables of scores, decisions, its page, a picture; its end in words."""
 
 import base64
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -20,6 +21,7 @@ from components.stages.rescoring import Rescored
 from flows.reaching import reach
 
 _LARGEST_PICTURE_BYTES = 200_000
+_log = logging.getLogger(__name__)
 
 
 def show_scores(run: str, evaluated: Mapping[str, Evaluated]) -> None:
@@ -39,6 +41,7 @@ def show_scores(run: str, evaluated: Mapping[str, Evaluated]) -> None:
 def show_promotions(promoted: Mapping[str, Promotion]) -> None:
     """Keep each decision with its reasons."""
     for promotion in promoted.values():
+        _log.info("%s version %d: %s: %s", promotion.model, promotion.version, promotion.verdict, promotion.reasons[0])
         lines = [f"## {promotion.model}: {promotion.verdict}", *(f"- {reason}" for reason in promotion.reasons)]
         text, key = "\n".join(lines), _key(promotion.model, "decision")
         reach(partial(create_markdown_artifact, text, key), "to show a decision")
@@ -57,6 +60,7 @@ def show_rescored(run: str, scored: Iterable[Rescored]) -> None:
 def show_page(run: str, page: Page) -> None:
     """Keep a link to the page and a small picture of what the run made."""
     address = page_url(page) or (page.path / "page.html").absolute().as_uri()
+    _log.info("page: %s", address)
     reach(partial(create_link_artifact, address, f"Page of {run}", _key(run, "page")), "to link the page")
     for picture in sorted((page.path / "pictures").glob("*.png")):
         content = picture.read_bytes()

@@ -5,7 +5,7 @@ Of hosts that are gone for good, an automation that misses heartbeats says it (`
 
 import logging
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
 
+from flows.clock import server_time
 from flows.naming import HOST, PROCESS, lives_here
 
 TAG = "kintsugi"
@@ -48,7 +49,7 @@ def sweep(idle_workers: Collection[str] = ()) -> int:
 
 
 def _found(client: SyncPrefectClient, idle_workers: Collection[str]) -> Iterator[FlowRun]:
-    now = datetime.now(UTC)
+    now = server_time(client)
     for run in _in_state(client, StateType.RUNNING):
         if lives_here(run.labels) is False:
             words = f"its process {run.labels[PROCESS]} on {run.labels[HOST]} is gone"

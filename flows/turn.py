@@ -30,6 +30,7 @@ from components.outcome import Stopped
 from components.parent import when_orphaned
 from components.patience import waited_in_vain
 from flows import naming
+from flows.clock import server_time
 
 INTERRUPTIONS = 5
 """How often a run is continued after it was lost, before it is given up."""
@@ -63,7 +64,7 @@ def taken() -> Iterator[None]:
                 words = f"{len(later)} later runs of the schedule are due as well; the last of them sees the same data"
                 raise _ended(client, run, Completed(name=SKIPPED, message=words))
             if (before := _before(client, run)) is not None:
-                raise _ended(client, run, _again(AWAITING_TURN, f"{before.name} is under way", _AGAIN_S))
+                raise _again(client, run, AWAITING_TURN, f"{before.name} is under way", _AGAIN_S)
     if run is None:
         yield
         return
@@ -76,14 +77,14 @@ def taken() -> Iterator[None]:
         if not isinstance(error, Stopped) and not waited_in_vain(error):
             raise
         with get_client(sync_client=True) as client:
-            raise _ended(client, run, _again(RESUMABLE, str(error), again_in_s)) from error
+            raise _again(client, run, RESUMABLE, str(error), again_in_s) from error
     except TerminationSignal as asked:
         with get_client(sync_client=True) as client:
             now = client.read_flow_run(run.id).state
             if now is not None and now.is_cancelling():
                 raise
             words = "asked to stop; training wrote a checkpoint"
-            raise _ended(client, run, _again(RESUMABLE, words, _AGAIN_S)) from asked
+            raise _again(client, run, RESUMABLE, words, _AGAIN_S) from asked
 
 
 def _deployed(client: SyncPrefectClient) -> FlowRun | None:
@@ -102,12 +103,10 @@ def _later_ones(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
     """Return the runs of the same schedule that are due, too, and later than this one, unless it was begun before."""
     if not run.auto_scheduled or run.run_count > 1:
         return []
+    now = server_time(client)
+    due = run.expected_start_time or now
     waiting = [other for other in _of_deployment(client, run, StateType.SCHEDULED) if other.auto_scheduled]
-    return [other for other in waiting if other.run_count == 0 and _due(run) < _due(other) <= datetime.now(UTC)]
-
-
-def _due(run: FlowRun) -> datetime:
-    return run.expected_start_time or datetime.now(UTC)
+    return [other for other in waiting if other.run_count == 0 and due < (other.expected_start_time or due) <= now]
 
 
 def _before(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
@@ -119,7 +118,7 @@ def _before(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
 
 def _since(run: FlowRun) -> datetime:
     """Return since when a run is in its present state: one that is continued comes after those that began meanwhile."""
-    return run.state.timestamp if run.state is not None else _due(run)
+    return run.state.timestamp if run.state is not None else datetime.max.replace(tzinfo=UTC)
 
 
 def _of_deployment(client: SyncPrefectClient, run: FlowRun, state: StateType) -> list[FlowRun]:
@@ -131,9 +130,11 @@ def _of_deployment(client: SyncPrefectClient, run: FlowRun, state: StateType) ->
     )
 
 
-def _again(name: str, words: str, in_s: float) -> State[None]:
-    when = datetime.now(UTC) + timedelta(seconds=in_s)
-    return Scheduled(name=name, message=f"{words}; goes on by itself at {when:%H:%M:%S} UTC", scheduled_time=when)
+def _again(client: SyncPrefectClient, run: FlowRun, name: str, words: str, in_s: float) -> Pause:
+    """Put the run back in line under the state's `name`, and return what ends its process without a failure."""
+    when = server_time(client) + timedelta(seconds=in_s)
+    message = f"{words}; goes on by itself at {when:%H:%M:%S} UTC"
+    return _ended(client, run, Scheduled(name=name, message=message, scheduled_time=when))
 
 
 def _ended(client: SyncPrefectClient, run: FlowRun, state: State[None]) -> Pause:

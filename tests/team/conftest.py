@@ -74,9 +74,14 @@ def _wait_for_the_bucket(port: int) -> None:
 
 
 class Seaweed:
-    """A SeaweedFS server that can be taken away and brought back at the same ports."""
+    """A SeaweedFS server that can be taken away and brought back at the same ports.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where it keeps its data and its log.
+        room: Size of a disk of its own in memory for the data, such as "200m"; none: the folder's own disk.
+    """
+
+    def __init__(self, folder: Path, room: str | None = None) -> None:
         self._folder = folder
         (folder / "s3.json").write_text(json.dumps({"identities": [_IDENTITY, _READER]}))
         self.port, master, volume, filer, admin = _free_ports(5)
@@ -86,6 +91,12 @@ class Seaweed:
         self._command += ["-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder / 's3.sock'}"]
         self._command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"]
         self._command += [f"-admin.port={admin}"]
+        if room is not None:
+            data = folder / "data"
+            data.mkdir()
+            mounted = f'mount -t tmpfs -o size={room} none "$0" && exec "$@"'
+            # Of an option that stands twice the last one counts.
+            self._command = ["unshare", "-Urm", "sh", "-c", mounted, data, *self._command, f"-dir={data}"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -95,6 +106,12 @@ class Seaweed:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, cwd=self._folder)
         _wait_until_it_answers(self.port, self._process, self._folder / "log")
         _wait_for_the_bucket(self.port)
+
+    @property
+    def disk(self) -> Path:
+        """Its own disk, as this process can reach it."""
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/root{self._folder / 'data'}")
 
     def kill(self) -> None:
         """Take it away as a power cut does."""

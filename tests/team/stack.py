@@ -159,9 +159,9 @@ class Stack:
         except urllib.error.HTTPError as error:
             return error.code
 
-    def read(self, url: str, login: str) -> Any:
+    def read(self, url: str, login: str, body: object = None) -> Any:
         """Return the JSON that a server answers."""
-        with urllib.request.urlopen(_request(url, login), timeout=20) as answer:
+        with urllib.request.urlopen(_request(url, login, body), timeout=20) as answer:
             return json.load(answer)
 
 

@@ -1,5 +1,6 @@
 """Servers and processes that go away in the middle of a night, each alone: the night ends well, and by itself."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -32,9 +33,9 @@ def config(servers: Stack, tmp_path_factory) -> Path:
     return path
 
 
-def begin(prefect: Prefect, team: Stack, seed: int) -> str:
+def begin(prefect: Prefect, team: Stack, seed: int, *changes: str) -> str:
     """Start a night whose training is new, and return its run when training has written a checkpoint."""
-    run = prefect.start(NIGHTLY, reason="by hand", overrides=[f"seed={seed}"])
+    run = prefect.start(NIGHTLY, reason="by hand", overrides=[f"seed={seed}", *changes])
     prefect.wait(lambda: training_has_begun(team), 300)
     return run
 
@@ -50,6 +51,37 @@ def test_a_server_that_is_away_for_a_while_only_delays_the_night(team, prefect, 
     team.take_away(service, seconds)
     prefect.wait_for(run, "Completed", 600)
     assert is_undisturbed(prefect, run), prefect.states(run)
+
+
+def test_a_training_whose_tracker_is_away_for_ten_minutes_loses_nothing_and_is_no_slower(team, prefect, config):
+    images = 1_600_000
+    run = begin(prefect, team, 17, f"models.vae.training.images={images}")
+    prefect.wait(lambda: len(curve(team)) > 120, 300)
+    there = curve(team)[20:]  # the first are slow everywhere
+    team.take_away("mlflow", 600)
+    away = curve(team)[20 + len(there) :]
+    prefect.wait_for(run, "Completed", 900)
+    assert is_undisturbed(prefect, run), prefect.states(run)
+    speeds = [sum(point["images_per_s"] for point in part) / len(part) for part in (there, away)]
+    print(f"MLflow there: {speeds[0]:,.0f} images/s; away for ten minutes: {speeds[1]:,.0f} images/s")
+    login, api = f"worker:{team.settings['MLFLOW_WORKER_PASSWORD']}", f"{team.settings.url('mlflow')}/api/2.0/mlflow"
+    trained = newest_training(team, api, login)
+    for name in ("vae/loss", "images_per_s"):
+        url = f"{api}/metrics/get-history?run_id={trained}&metric_key={name}&max_results=25000"
+        steps = [int(point["step"]) for point in team.read(url, login)["metrics"]]
+        assert sorted(steps) == list(range(640, images + 1, 640))
+
+
+def curve(team: Stack) -> list[dict[str, float]]:
+    """Return the points of the training under way."""
+    (path,) = (team.settings.home / "worker" / "training").glob("*/curve.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def newest_training(team: Stack, api: str, login: str) -> str:
+    experiment = team.read(f"{api}/experiments/get-by-name?experiment_name=faults-vae", login)["experiment"]
+    wanted = {"experiment_ids": [experiment["experiment_id"]], "max_results": 1, "order_by": ["start_time DESC"]}
+    return str(team.read(f"{api}/runs/search", login, wanted)["runs"][0]["info"]["run_id"])
 
 
 def test_a_database_that_restarts_under_the_servers_only_delays_the_night(team, prefect, config):

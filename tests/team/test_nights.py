@@ -167,7 +167,7 @@ def test_a_spoiled_night_is_refused_and_so_is_a_rollback_to_it(team, prefect, pe
     before = champion(person)
     run = prefect.start(NIGHTLY, reason="by hand", overrides=["models.vae.training.images=32"])
     prefect.wait_for(run, "Completed", 300)
-    prefect.wait(lambda: said(prefect, run, "reject"), 30)
+    prefect.wait(lambda: said(prefect, run, ": reject: "), 30)
     assert champion(person) == before
     newest = newest_version(team)
     assert newest > before

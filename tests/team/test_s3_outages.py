@@ -1,7 +1,9 @@
 """An object store that is taken away for half a minute delays what is done with it, and nothing more."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from components.artifacts import Artifact, Store
 from components.patience import PATIENCE, patient_run
 from components.storage import StorageError, open_storage
+from tests.team.conftest import Seaweed
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
 AWAY_S = 22.0
@@ -85,6 +88,40 @@ def test_a_store_that_stays_away_ends_in_a_line_and_what_was_made_is_sent_later(
     assert made is not None
     assert there.find(Drawing, {"seed": 1}) is not None
     assert [path.name for path in made.path.parent.iterdir()] == [made.digest]
+
+
+@pytest.fixture
+def cramped(tmp_path, s3, monkeypatch):
+    """A store whose server has a small disk."""
+    server = Seaweed(tmp_path, room="200m")
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.port}")
+    yield server
+    server.stop()
+
+
+def fill(path: Path) -> None:
+    with suppress(OSError), path.open("wb", buffering=0) as filler:
+        while filler.write(bytes(1 << 16)):
+            pass
+    left = os.statvfs(path.parent)
+    assert left.f_bavail == 0
+
+
+def test_a_full_disk_under_the_server_delays_a_write_until_there_is_room(cramped, s3, caplog):
+    storage = open_storage(s3)
+    storage.write_atomically("before", b"before")
+    fill(cramped.disk / "filler")
+    content = np.random.default_rng(1).bytes(3 << 20)
+    with patient_run(), ThreadPoolExecutor(1) as pool:
+        written = pool.submit(storage.write_atomically, "large", content)
+        time.sleep(10)
+        assert not written.done()
+        (cramped.disk / "filler").unlink()
+        written.result()
+    assert storage.read_bytes("large") == content
+    assert storage.read_bytes("before") == b"before"
+    assert "does not answer; waiting, at most 30 min" in caplog.text
 
 
 def test_renewed_credentials_are_taken_up_and_expired_ones_end_in_a_line(s3, proxy):
