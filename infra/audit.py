@@ -34,10 +34,11 @@ def pins_of(constraints: str) -> dict[str, str]:
 
 
 def wanted_by(pyproject: str) -> set[str]:
-    """Return the names of all dependencies, those of the extras included."""
+    """Return the names of all dependencies, those of the extras included; an extra may name another one."""
     project = tomllib.loads(pyproject)["project"]
     extras = project.get("optional-dependencies", {}).values()
-    return {canonical(one) for names in (project["dependencies"], *extras) for one in names}
+    named = {canonical(one) for names in (project["dependencies"], *extras) for one in names}
+    return named - {canonical(project["name"])}
 
 
 def installed() -> dict[str, str]:
@@ -145,7 +146,8 @@ def main() -> int:
         say(f"  {line}")
     if unanswered:
         say(f"NOT CHECKED for known vulnerabilities, as nobody answered: {len(unanswered)} of {len(pins)} packages")
-        say(f"  {', '.join(unanswered)}")
+        if len(unanswered) < len(pins):
+            say(f"  {', '.join(unanswered)}")
     else:
         say(f"known vulnerabilities: {len(known)} in {len(pins)} packages")
     return 1 if wrong or known else NOT_ASKED if unanswered else 0

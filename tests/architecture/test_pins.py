@@ -82,7 +82,8 @@ def test_pins_and_requirements_are_read_whatever_their_spelling(audit: SimpleNam
         "flask-wtf": "1.3.0",
         "ruamel-yaml": "0.19.1",
     }
-    project = '[project]\ndependencies = ["A_b[x]>=1,<2"]\noptional-dependencies = {dev = ["c; python_version>\'3\'"]}'
+    project = '[project]\nname = "own"\ndependencies = ["A_b[x]>=1,<2"]\n'
+    project += 'optional-dependencies = {dev = ["c; python_version>\'3\'", "own[more]"]}'
     assert audit.wanted_by(project) == {"a-b", "c"}
 
 
