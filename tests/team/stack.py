@@ -144,7 +144,8 @@ class Stack:
 
     def _dumped(self, database: str) -> bytes:
         settings = self.settings
-        command = [str(postgres.binary("pg_dump")), "-h", "127.0.0.1", "-p", settings["POSTGRES_PORT"]]
+        program = postgres.binary("postgres").with_name("pg_dump")  # that of the PATH may be a wrapper
+        command = [str(program), "-h", "127.0.0.1", "-p", settings["POSTGRES_PORT"]]
         own = {"PGPASSWORD": settings.database_password(database)}
         done = subprocess.run(
             [*command, "-U", database, database], env=os.environ | own, capture_output=True, check=True

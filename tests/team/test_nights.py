@@ -126,11 +126,14 @@ def test_no_password_is_in_anything_that_the_nights_left(team, person):
     logins = [team.settings["PREFECT_AUTH"], team.settings["SERVE_AUTH"]]
     logins += [f"{name}:{team.settings[f'MLFLOW_{name.upper()}_PASSWORD']}" for name in ("admin", "worker", "reader")]
     headers = [base64.b64encode(login.encode()) for login in logins]
-    seen, found = 0, set()
+    places, told, found = [], set(), set()
     for place, content in team.traces():
-        seen += b"nights \xc2\xb7 data 1" in content
+        places.append(place)
+        told |= {place} if "nights · data 1".encode() in content else set()
         found |= {place for secret in [*secrets, *headers] if secret in content}
-    assert seen > 3  # both databases, a log and the page at least
+    assert {"database prefect", "database mlflow"} <= told  # they are read as they are, and in full
+    for kind in ("command line of", "artifacts/", "mlflow/", str(team.settings.logs)):
+        assert any(place.startswith(kind) for place in places), kind
     assert found == set()
 
 
