@@ -19,7 +19,7 @@ from flows import naming, showing, turn
 from flows.automations import MOVED, NEW_DATA
 from flows.opening import opened
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("flows.upkeep")  # Prefect loads this file under a name of its own, whose lines no page shows
 
 rescore_model = task(name="rescore", task_run_name="rescore {name}", cache_policy=NO_CACHE)(rescoring.rescore)
 

@@ -223,7 +223,7 @@ def test_a_second_person_mends_a_photo_with_the_teams_inpainter(team, prefect, p
 def test_a_second_person_compares_any_two_nights_without_a_dash(team, person, tmp_path):
     known = re.findall(r"nights-[0-9a-f]{8}", person("compare", "nobody", "no one").stderr)
     assert len(known) >= 3
-    for number, pair in enumerate(itertools.combinations(known, 2)):
+    for number, pair in enumerate(itertools.combinations(known[:4], 2)):
         page = tmp_path / f"{number}.html"
         done = person("compare", *pair, "-o", str(page))
         assert done.returncode == 0, done.stderr
