@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/quickstart.yaml
+JOBS ?= 2 # tests side by side; each brings servers and trainings of its own
 EVERYTHING := .[dev,server]
 AUDITORS := pip-audit==2.10.1 cyclonedx-bom==7.5.0
 
@@ -47,7 +48,7 @@ team-status: install-team ## Say how the team's servers stand
 
 test: install-dev lint ## Everything: lint, types, import rules, the whole test suite
 	@bash infra/ensure_chromium.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --no-loadscope-reorder
 
 unit: install-dev ## The fast tests only: no servers, no browser, no long runs
 	$(BIN)/python -m pytest -m "not slow and not distributed and not flow and not server and not browser and not smoke and not team"

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before torch is imported, and so before tests import mlflow and prefect: each reads its settings once.
 os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", PREFECT_SERVER_ANALYTICS_ENABLED="false")
@@ -16,6 +16,7 @@ import torch
 from beartype import BeartypeConf, beartype
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -48,6 +49,38 @@ os.environ["PREFECT_HOME"] = _prefect_home.name
 torch.set_num_threads(1)
 settings.register_profile("kintsugi", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("kintsugi")
+
+
+COSTLY = {  # files that stand on one finished run, which takes minutes to make
+    "smoke": {f"tests/end_to_end/test_{name}.py" for name in ("mistakes", "servers", "smoke")},
+    "retrained": {f"tests/flows/test_{name}.py" for name in ("champions", "flows_alone", "retrain")},
+}
+LONG = ("server", "smoke", "flow", "distributed", "slow")
+
+
+class SideBySide(LoadFileScheduling):
+    """Gives each process one file after the other, in the order they were collected in; files of one run as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return next((run for run, files in COSTLY.items() if file in files), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SideBySide:
+    """Return how tests are spread over processes, where `--numprocesses` asks for some."""
+    return SideBySide(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long, where tests run side by side: no process then waits for another at the end."""
+    if not hasattr(config, "workerinput"):
+        return
+    rank = {item.path: len(LONG) for item in items}
+    for item in items:
+        found = [LONG.index(mark.name) for mark in item.iter_markers() if mark.name in LONG]
+        rank[item.path] = min([rank[item.path], *found])
+    items.sort(key=lambda item: rank[item.path])
 
 
 @pytest.fixture(scope="session")
