@@ -5,6 +5,11 @@ from email.utils import parsedate_to_datetime
 
 from prefect.client.orchestration import SyncPrefectClient
 
+from components.storage.answers import clock_words
+
+MOST_S = 60.0
+"""By how much a worker's clock may differ: more, and runs begin early or late; a store refuses from minutes on."""
+
 
 def server_time(client: SyncPrefectClient) -> datetime:
     """Return the server's time to the second; this host's, where the answer has none.
@@ -17,4 +22,20 @@ def server_time(client: SyncPrefectClient) -> datetime:
     try:
         return parsedate_to_datetime(date).astimezone(UTC)
     except ValueError:
-        return datetime.now(UTC)
+        return _here()
+
+
+def check_clock(client: SyncPrefectClient) -> None:
+    """Refuse a host whose clock is wrong: it would take runs long before they are due, and no store would let it in.
+
+    Raises:
+        ValueError: It differs from the server's by more than a minute.
+        httpx.TransportError, prefect.exceptions.PrefectHTTPStatusError: As for `server_time`.
+    """
+    ahead_s = (_here() - server_time(client)).total_seconds()
+    if abs(ahead_s) > MOST_S:
+        raise ValueError(f"{clock_words(ahead_s)} before this host takes runs")
+
+
+def _here() -> datetime:
+    return datetime.now(UTC)

@@ -16,8 +16,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 
+import httpx
 import psutil
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 
+from flows.clock import check_clock
 from flows.sweeping import sweep
 
 _ENGINE = "prefect.engine"
@@ -41,6 +45,9 @@ def work(pools: Mapping[str, int], grace_s: float) -> int:
     Args:
         pools: How many runs of each work pool at once, by the pool's name.
         grace_s: Longest time that runs may take to write their checkpoints when they are asked to stop.
+
+    Raises:
+        ValueError: This host's clock is wrong; nothing is begun.
     """
     asked = threading.Event()
 
@@ -49,6 +56,8 @@ def work(pools: Mapping[str, int], grace_s: float) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    with suppress(httpx.TransportError, PrefectHTTPStatusError), get_client(sync_client=True) as client:
+        check_clock(client)
     sweep(idle_workers=[_name(pool) for pool in pools])
     workers = {pool: _start(pool, limit) for pool, limit in pools.items()}
     ended = None
