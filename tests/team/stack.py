@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psutil
 from botocore.client import BaseClient
 
-from infra.team import leftovers, postgres
+from infra.team import leftovers, postgres, store
 from infra.team.services import SERVICES
 from infra.team.settings import CHECKOUT, Settings, generate
 from infra.team.supervisor import Supervisor
@@ -114,14 +113,7 @@ class Stack:
 
     def bucket(self) -> BaseClient:
         """Return a client of the store, with the worker's rights."""
-        client = self.client()
-        return boto3.client(
-            "s3",
-            endpoint_url=client["AWS_ENDPOINT_URL_S3"],
-            aws_access_key_id=client["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=client["AWS_SECRET_ACCESS_KEY"],
-            region_name=client["AWS_DEFAULT_REGION"],
-        )
+        return store.client(self.settings, "worker")
 
     def traces(self) -> Iterator[tuple[str, bytes]]:
         """Yield all that the servers and their runs keep and show, with where: tables, objects, files, command lines.
@@ -133,10 +125,10 @@ class Stack:
                 yield f"command line of {process.pid}", " ".join(process.cmdline()).encode()
         for database in ("prefect", "mlflow"):
             yield f"database {database}", self._dumped(database)
-        store = self.bucket()
-        for page in store.get_paginator("list_objects_v2").paginate(Bucket="kintsugi"):
+        objects = self.bucket()
+        for page in objects.get_paginator("list_objects_v2").paginate(Bucket="kintsugi"):
             for item in page.get("Contents", ()):
-                yield item["Key"], store.get_object(Bucket="kintsugi", Key=item["Key"])["Body"].read()
+                yield item["Key"], objects.get_object(Bucket="kintsugi", Key=item["Key"])["Body"].read()
         elsewhere = {self.settings.home / "postgres", self.settings.home / "objects", self.settings.run}
         for path in self.settings.home.rglob("*"):
             if path.is_file() and not elsewhere & set(path.parents):
