@@ -70,7 +70,7 @@ format: install-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 
 fields: install ## Write configs/FIELDS.md, the table of every config field, from the config classes
-	$(BIN)/python infra/field_table.py > $(VENV)/FIELDS.md
+	$(BIN)/python -m components.config.fields > $(VENV)/FIELDS.md
 	mv $(VENV)/FIELDS.md configs/FIELDS.md
 
 bench: $(VENV)/peers/.installed ## Measure speed against other libraries; best on an idle machine (BENCH="--only loading --rounds 9")

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from components.cores import threads_per_process
+from components.workspace import threads_per_process
 
 
 @dataclass(frozen=True)

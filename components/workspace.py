@@ -148,6 +148,16 @@ def processors(purpose: str, waiting: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+def threads_per_process(local_processes: int = 1) -> int:
+    """Return how many threads each of `local_processes` on this host may use: at least one.
+
+    In a container or under `taskset` a process may use fewer cores than the machine has.
+    """
+    available = getattr(os, "sched_getaffinity", None)  # Linux only
+    cores = len(available(0)) if available else os.cpu_count() or 1
+    return max(1, cores // local_processes)
+
+
 def _host_locks() -> Path:
     """Return a folder that all accounts of this host write to."""
     folder = Path(tempfile.gettempdir()) / "kintsugi-locks"

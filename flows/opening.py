@@ -12,7 +12,7 @@ from components.artifacts import Store
 from components.config import RunConfig
 from components.data import ShardSet
 from components.launch import LaunchFailed
-from components.patience import patient_run
+from components.servers.patience import patient_run
 from components.stages.night import Night
 from components.stages.nights import night_of, tracked_night
 from components.stages.site import Site

@@ -13,10 +13,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from components.artifacts.storage import StorageError
 from components.config import RunConfig, load
 from components.data import ShardSet
-from components.outcome import Stopped
-from components.patience import PatienceEndedError
+from components.launch.outcome import Stopped
+from components.servers.patience import PatienceEndedError
 from components.stages import measuring, nights, preparation, promotion, publishing, training
 from components.stages.chapters import Chapter
 from components.stages.measuring import Evaluated
@@ -24,7 +25,6 @@ from components.stages.preparation import EvaluationSets
 from components.stages.promotion import Promotion
 from components.stages.publishing import Page
 from components.stages.training import Checkpoint
-from components.storage import StorageError
 from components.tracking.client import TrackingError
 from flows import showing, turn
 from flows.opening import opened

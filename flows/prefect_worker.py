@@ -2,7 +2,7 @@
 
 import sys
 
-from components.parent import die_with_parent
+from components.launch.parent import die_with_parent
 
 
 def main() -> None:

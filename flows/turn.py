@@ -26,9 +26,9 @@ from prefect.exceptions import Pause, TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Completed, Scheduled
 
-from components.outcome import Stopped
-from components.parent import when_orphaned
-from components.patience import waited_in_vain
+from components.launch.outcome import Stopped
+from components.launch.parent import when_orphaned
+from components.servers.patience import waited_in_vain
 from flows import naming
 from flows.clock import server_time
 

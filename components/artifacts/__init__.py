@@ -1,8 +1,8 @@
 """Artifacts: finished directories named by what determined them, and the stores that keep them."""
 
 from components.artifacts.artifact import MANIFEST, Artifact, ArtifactError, read_manifest
+from components.artifacts.files import sha256_of, sync_folder, write_atomically
 from components.artifacts.store import SharedStore, Store
-from components.storage.files import sha256_of, sync_folder, write_atomically
 
 __all__ = [
     "MANIFEST",

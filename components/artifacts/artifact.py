@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from components.artifacts.files import sha256_of, sync_file, write_atomically
 from components.section import Section, canonical_json
-from components.storage.files import sha256_of, sync_file, write_atomically
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from components.artifacts.artifact import MANIFEST, Artifact, ArtifactError, read_manifest
+from components.artifacts.files import StorageError, checked_key
 from components.artifacts.store import SharedStore, Store
 from components.section import digest_of
-from components.storage.files import StorageError, checked_key
 
 Progress = Callable[[str, int, int | None], None]
 """Takes what is looked at, how many bytes of it are done, and of how many."""

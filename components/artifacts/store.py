@@ -21,11 +21,11 @@ from components.artifacts.artifact import (
     read_manifest,
     write_manifest,
 )
-from components.outcome import stopping_when_full
+from components.artifacts.files import DRAFT, checked_key, draft_of, sync_folder, write_atomically
+from components.artifacts.records import Records
+from components.artifacts.storage import FolderStorage, Storage, open_storage
+from components.launch.outcome import stopping_when_full
 from components.section import digest_of
-from components.storage import FolderStorage, Storage, open_storage
-from components.storage.files import DRAFT, checked_key, draft_of, sync_folder, write_atomically
-from components.storage.records import Records
 from components.workspace import require_free
 
 _DEPTH = 3

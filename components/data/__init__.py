@@ -14,8 +14,7 @@ from components.data.frozen import (
     read_corruption_set,
     write_corruption_set,
 )
-from components.data.loader import Loader
-from components.data.order import sample_order
+from components.data.loader import Loader, sample_order
 from components.data.reader import ShardReader
 from components.data.shards import plan_shards, write_shards
 from components.data.shardset import ShardFacts, ShardSet, SplitFacts

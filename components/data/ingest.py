@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.cores import threads_per_process
 from components.data.check import examine
 from components.data.dataset import DatasetConfig
 from components.data.sources import ContentDigest, Problem, RawItem
+from components.workspace import threads_per_process
 
 Progress = Callable[[int, int | None], None]
 

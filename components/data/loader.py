@@ -13,8 +13,7 @@ from torch import Tensor
 from components.corruption import CorruptionMix
 from components.data.batch import Batch
 from components.data.cache import PixelSource
-from components.data.order import sample_order
-from components.seeding import stream_key
+from components.seeding import numpy_generator, stream_key
 
 _AHEAD = 2
 
@@ -153,3 +152,18 @@ def _mirror(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _to_float(images: NDArray[np.uint8]) -> Tensor:
     """Return uint8 (n, H, W, 3) as float (n, 3, H, W) in [-1, 1], in channels-last memory."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def sample_order(seed: int, pass_number: int, dataset_digest: str, samples: int) -> NDArray[np.int64]:
+    """Return the order in which pass `pass_number` over the dataset visits its images, each once.
+
+    Args:
+        seed: Seed of the run.
+        pass_number: 0 for the first time through the data.
+        dataset_digest: Digest of the ShardSet; other data, another order.
+        samples: Number of images in the split.
+
+    Returns:
+        A permutation of 0 .. samples - 1.
+    """
+    return numpy_generator(seed, "order", pass_number, dataset_digest).permutation(samples)

@@ -11,8 +11,8 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from components.artifacts import ArtifactError
-from components.cores import threads_per_process
 from components.data.shardset import ShardSet
+from components.workspace import threads_per_process
 
 _IMAGES_PER_JOB = 64
 _JPEG = b"\xff\xd8"

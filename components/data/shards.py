@@ -14,8 +14,8 @@ from components.data.dataset import SPLITS, DatasetConfig, SplitConfig
 from components.data.ingest import KEY_DIGITS, Ingested, Progress, Refusal, ingest
 from components.data.reader import decode
 from components.data.shardset import ShardFacts, ShardSet, SplitFacts
-from components.data.sheet import contact_sheet
 from components.data.tars import Sample, members, write_tars
+from components.pictures import figures
 
 # Raised whenever equal inputs would give other files.
 _CODE = 1
@@ -52,7 +52,7 @@ def write_shards(
             splits = _write_splits(draft, rows, file, dataset)
             examples = [decode(_read_row(row, file)[0], "examples") for row in _examples(rows, dataset.split)]
         spool.unlink()
-        (draft / "examples.png").write_bytes(contact_sheet(examples))
+        (draft / "examples.png").write_bytes(figures.png(figures.contact_sheet(examples)))
         _write_refusals(draft / "rejected.jsonl", ingested.refusals)
         return {
             "size": dataset.size,

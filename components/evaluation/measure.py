@@ -24,8 +24,8 @@ from components.evaluation.likelihood import likelihood_scores
 from components.evaluation.protocol import MODEL_ROW, Score
 from components.evaluation.restoration import reconstruction_scores, restoration_scores
 from components.evaluation.sharing import drawn, joined, own_rows
+from components.pictures import figures
 from components.recipes.recipe import Images, LatentModel, Missing, Reconstructor
-from components.report import figures
 from components.section import Section
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 
 from components.artifacts import ArtifactError, Store
+from components.artifacts.records import Record, Records
 from components.data import DatasetConfig, ShardSet
 from components.section import Section, digest_of
-from components.storage.records import Record, Records
 
 _DECIDING_OPTIONS = {"size", "fit", "split"}
 """Options of a dataset that decide which pixels are held out. The others say how they are kept or which are refused."""

@@ -86,7 +86,7 @@ class GanConfig(RecipeSection):
         """Whether training needs the classes of images."""
         return self.conditional
 
-    def settled(self, training: SplitFacts) -> Self:
+    def resolved(self, training: SplitFacts) -> Self:
         """Return the section with the augmentation decided and the classes filled in.
 
         Raises:

@@ -42,7 +42,7 @@ class RecipeSection(Section):
         """Whether training needs the classes of images."""
         return False
 
-    def settled(self, training: SplitFacts) -> Self:  # noqa: ARG002 - nothing to settle
+    def resolved(self, training: SplitFacts) -> Self:  # noqa: ARG002 - nothing to settle
         """Return the section with all filled in that it leaves to the training images.
 
         Raises:

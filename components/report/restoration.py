@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from components.pictures.figures import Pixels, compressed, difference
 from components.report.content import PanelRow, Panels, Picture
-from components.report.figures import Pixels, compressed, difference
 
 
 def composite(corrupted: Pixels, restored: Pixels, missing: NDArray[np.bool_]) -> Pixels:

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.pictures import figures
 from components.pictures.reading import WEB_FORMATS, read_mask, read_picture
 from components.recipes.recipe import ClassGenerator, Generator, Restorer
 from components.recipes.repair import repair as mend
 from components.recipes.serving import ServedGenerator, ServedRestorer
-from components.report import figures
 from components.serving import asking
 from components.serving.background import Deadline, Workers
 from components.serving.bounded import BoundedGenerator, BoundedRestorer, bounded

@@ -7,13 +7,13 @@ from typing import Any
 from components.artifacts import Artifact
 from components.config import ModelConfig
 from components.evaluation.protocol import MODEL_ROW, ScoreTable
-from components.jobs import EvaluateJob
 from components.recipes.export import export_digest
 from components.section import Section
 from components.stages.preparation import EvaluationSet, EvaluationSets
 from components.stages.site import Site, run_job, tracked
 from components.stages.training import Checkpoint
 from components.tracking import runs
+from components.worker.jobs import EvaluateJob
 
 TABLE = "scores.json"
 _EVALUATION_CODE = 2

@@ -78,7 +78,7 @@ def _yardstick_step(run: RunConfig, pinned: Yardstick | None) -> Step:
 
 
 def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None) -> str:
-    recipe = model.recipe.settled(shards.splits["train"]) if shards else model.recipe
+    recipe = model.recipe.resolved(shards.splits["train"]) if shards else model.recipe
     network = recipe.serving_network(run.dataset.size)
     cost = multiply_adds(network, *recipe.example(run.dataset.size))
     execution = model.execution

@@ -12,14 +12,13 @@ from typing import Any, Protocol
 
 from components import launch
 from components.artifacts import Store
-from components.jobs import Job
-from components.patience import PatienceEndedError, at_most, waited_in_vain
-from components.reporter import PROGRESS
 from components.section import digest_of
+from components.servers.patience import PatienceEndedError, at_most, waited_in_vain
 from components.stages.night import Night
 from components.tracking import runs
 from components.tracking.client import TrackingError
 from components.training.config import ExecutionConfig
+from components.worker.jobs import PROGRESS, Job
 from components.workspace import Workspace, processors
 
 _BRIEFLY_S = 5.0
@@ -105,22 +104,21 @@ def run_job(
         LaunchFailed: A process failed; the message is its own.
     """
     host = Host.from_environment()
+    placement = launch.Placement(processes)
+    if execution:
+        placement = launch.Placement(execution.processes, execution.nodes, host.rank, host.rendezvous)
     folder = site.workspace.logs / stage.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     handed = folder / f"job-{digest_of(job)}.json"
     handed.write_text(job.model_dump_json(indent=1))
     with processors(stage, lambda words: site.progress(stage, 0, None, f"waiting; {words}")):
-        launch.torchrun(
+        launch.launch_ranks(
             "components.worker",
             [str(handed)],
-            processes=execution.processes if execution else processes,
-            logs=folder,
+            placement,
+            folder,
+            limits=launch.Limits(None, heartbeat, execution.heartbeat_timeout_s if heartbeat and execution else None),
             on_line=partial(_show, stage, site.progress),
-            nodes=execution.nodes if execution else 1,
-            node_rank=host.rank if execution else 0,
-            rendezvous=host.rendezvous,
-            heartbeat=heartbeat,
-            heartbeat_timeout_s=execution.heartbeat_timeout_s if heartbeat and execution else None,
         )
 
 

@@ -11,8 +11,7 @@ import yaml
 
 from components.config import RunConfig
 from components.data import CorruptionSet, ShardSet, read_corruption_set
-from components.redaction import redact_text
-from components.report import figures
+from components.pictures import figures
 from components.report.content import (
     AreaBin,
     CorruptionCard,
@@ -27,6 +26,7 @@ from components.report.content import (
     RunFacts,
 )
 from components.section import digest_of
+from components.servers.redaction import redact_text
 from components.stages.chapters import Chapter, card_of
 from components.stages.preparation import EvaluationSet, EvaluationSets
 from components.stages.site import Site

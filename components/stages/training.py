@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components import launch, relaunch
+from components import launch
 from components.artifacts import Artifact
 from components.config import CorruptionConfig, ModelConfig
 from components.data import ShardSet
-from components.jobs import TrainJob
-from components.patience import PatienceEndedError, at_most
+from components.launch.persist import persist
 from components.recipes.export import export_digest
-from components.reporter import OUTBOX
+from components.servers.patience import PatienceEndedError, at_most
 from components.stages.site import Host, Site, flatten, run_job, tracked
 from components.tracking import runs, writing
 from components.tracking.client import TrackingError
 from components.training.checkpoint import newest_place
+from components.worker.jobs import OUTBOX, TrainJob
 
 _PUBLISHED_WITHIN_S = 300.0
 _AFTER_A_FAILURE_S = 10.0
@@ -126,7 +126,7 @@ def _launch(name: str, job: TrainJob, run_id: str, site: Site) -> None:
     execution = job.model.execution
     with_heartbeat = partial(run_job, job, site, stage=f"train {name}", execution=execution)
     try:
-        relaunch.persist(
+        persist(
             lambda: with_heartbeat(heartbeat=job.folder / "heartbeat"),
             lambda: newest_place(job.folder / "checkpoints"),
             relaunches=execution.relaunches if execution.nodes == 1 else 0,

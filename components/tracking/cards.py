@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from components.redaction import redact, redact_text
+from components.servers.redaction import redact, redact_text
 
 if TYPE_CHECKING:
     from components.tracking.versions import Version

@@ -10,8 +10,8 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from requests.exceptions import HTTPError, InvalidURL, MissingSchema, RequestException, SSLError
 
-from components.patience import ServerAwayError, outlast
-from components.redaction import redact_text
+from components.servers.patience import ServerAwayError, outlast
+from components.servers.redaction import redact_text
 
 _NOT_LET_IN = {"UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401, "PERMISSION_DENIED": 403}
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})

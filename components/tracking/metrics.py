@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from components.redaction import redact_text
+from components.servers.redaction import redact_text
 from components.tracking.hardware import LoadSampler
 from components.tracking.outbox import Outbox
 

@@ -6,7 +6,7 @@ What is true is in the promotion ledger and in version tags; MLflow's aliases ar
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from components.redaction import redact_text
+from components.servers.redaction import redact_text
 from components.tracking import seals, versions
 from components.tracking.cards import fact_tags, version_card
 from components.tracking.client import MlflowClient

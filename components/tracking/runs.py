@@ -17,8 +17,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
-from components.redaction import redact, redact_text
 from components.section import canonical_json
+from components.servers.redaction import redact, redact_text
 from components.tracking.client import MlflowClient, TrackingError
 from components.tracking.environment import environment_tags
 from components.tracking.metrics import allowed

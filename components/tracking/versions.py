@@ -14,8 +14,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
-from components.redaction import redact, redact_text
 from components.section import canonical_json
+from components.servers.redaction import redact, redact_text
 from components.tracking.cards import HEADLINE, headline
 from components.tracking.client import MlflowClient, patiently
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Package

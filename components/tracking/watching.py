@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from components.patience import PatienceEndedError
-from components.redaction import redact_text
+from components.servers.patience import PatienceEndedError
+from components.servers.redaction import redact_text
 from components.tracking import registry, runs
 from components.tracking.client import MlflowClient, TrackingError
 from components.tracking.ledger import LedgerError

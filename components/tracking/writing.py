@@ -12,7 +12,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from PIL import Image, UnidentifiedImageError
 
-from components.redaction import redact_text
+from components.servers.redaction import redact_text
 from components.tracking.client import patiently
 from components.tracking.outbox import Outbox, Picture, Point
 

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import uuid
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from components.artifacts import sha256_of, sync_folder
 from components.section import digest_of
-from components.training.retention import kept
 from components.training.state import TrainingState
 
 _SCHEMA = 2
@@ -106,7 +106,7 @@ class CheckpointWriter:
     def _retain(self, newest: int) -> None:
         places = {int(path.name): path for path in _finished(self.folder)}
         older = [place for place in places if place <= newest]  # newer ones are damaged, or were gone back from
-        stay = kept(older, [place for place in older if _is_good(places[place])], self.keep, self.keep_every)
+        stay = retained(older, [place for place in older if _is_good(places[place])], self.keep, self.keep_every)
         for place in places.keys() - stay:
             self._delete(places[place])
 
@@ -119,6 +119,28 @@ class CheckpointWriter:
 
     def _draft(self, final: Path) -> Path:
         return self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}{_PART}"
+
+
+def retained(places: Collection[int], good: Collection[int], last: int, every: int | None) -> set[int]:
+    """Return the places, in images seen, whose checkpoints stay.
+
+    The best average needs no rule: every checkpoint carries it.
+
+    Args:
+        places: All there are.
+        good: Those that a diverged run may go back to. The newest of all stays too, also if it is none of them: it may
+            be of a stop, which must not push out what the run would have gone back to without the stop.
+        last: How many of the newest good ones stay.
+        every: The first one of each so many images stays; None keeps none for that.
+    """
+    ordered = sorted(places)
+    stay = {*ordered[-1:], *sorted(good)[-last:]}
+    if every is not None:
+        first: dict[int, int] = {}
+        for place in ordered:
+            first.setdefault(place // every, place)
+        stay |= {place for number, place in first.items() if number > 0}
+    return stay
 
 
 def load_newest(folder: Path, run: str, state: TrainingState, *, good: bool = False) -> bool:

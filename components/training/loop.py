@@ -32,7 +32,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class TrainContext:
     """What the loop is told from outside: where it runs, when to stop, what to do at intervals."""
 
     device: torch.device
@@ -49,7 +49,7 @@ def train(
     state: TrainingState,
     batches: Iterator[Batch],
     training: TrainingConfig,
-    around: Surroundings,
+    around: TrainContext,
 ) -> Ending:
     """Train until `training.images` images were seen or a stop is asked for; `state` is moved along.
 
@@ -153,7 +153,7 @@ def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
 
 
 def _observe(
-    around: Surroundings, training: TrainingConfig, state: TrainingState, before: int, meter: "_Meter"
+    around: TrainContext, training: TrainingConfig, state: TrainingState, before: int, meter: "_Meter"
 ) -> None:
     images = state.images
     finished = images >= training.images

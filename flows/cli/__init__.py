@@ -9,8 +9,8 @@ from types import FrameType, TracebackType
 
 from cyclopts import App, CycloptsError
 
-from components.outcome import Stopped
-from components.redaction import redact_text
+from components.launch.outcome import Stopped
+from components.servers.redaction import redact_text
 from flows.cli import dashboards, doctor, pipeline, registry, service, use, yardstick
 
 app = App(

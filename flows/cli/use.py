@@ -65,8 +65,8 @@ def generate(
     version: Version = None,
 ) -> None:
     """Make pictures with the champion."""
+    from components.pictures import figures
     from components.recipes.recipe import ClassGenerator, Generator
-    from components.report import figures
     from flows.cli import champions
 
     if count < 1:

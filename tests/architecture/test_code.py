@@ -22,7 +22,12 @@ DOORS = (
         ("components/evaluation/extractors.py", "components/objectives/perceptual.py"),
         "weights are read in one place, and never as pickles",
     ),
-    (r"torch\.distributed\b.*", ("components/distributed.py",), "one module knows that there is more than one process"),
+    (
+        r"torch\.distributed\b(?!\.(run|elastic)\b).*",
+        ("components/distributed.py",),
+        "one module knows that there is more than one process",
+    ),
+    (r"torch\.distributed\.(run|elastic)\b.*", ("components/launch/agent.py",), "one process runs torchrun"),
     (r"yaml\.(unsafe_load|full_load|unsafe_load_all|full_load_all)", (), "YAML may name Python objects"),
     (
         r"numpy\.random\.(?!Generator$|BitGenerator$).+",

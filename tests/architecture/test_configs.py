@@ -1,15 +1,14 @@
 """Config files and their documentation: each loads, each field is explained, the table of fields is current."""
 
 import re
-import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pytest
 import yaml
 from pydantic import ByteSize, Field, TypeAdapter
 
+from components.config.fields import field_tables
 from components.section import Section
 
 
@@ -46,11 +45,6 @@ class Bakery(Section):
     """How dough is cut."""
     flour: ByteSize = ByteSize(3 * 2**20)
     """By weight."""
-
-
-@pytest.fixture(scope="session")
-def field_tables(root: Path) -> Callable[[dict[str, Any]], str]:
-    return runpy.run_path(str(root / "infra" / "field_table.py"))["field_tables"]
 
 
 def run_schema() -> dict[str, Any]:
@@ -96,12 +90,12 @@ def test_every_field_of_a_config_is_explained() -> None:
     assert not silent, "\n" + "\n".join(silent)
 
 
-def test_field_table_is_current(root: Path, field_tables: Callable[[dict[str, Any]], str]) -> None:
+def test_field_table_is_current(root: Path) -> None:
     current = field_tables(run_schema())
     assert (root / "configs" / "FIELDS.md").read_text() == current, "run: make fields"
 
 
-def test_field_table_holds_type_default_bounds_and_meaning(field_tables: Callable[[dict[str, Any]], str]) -> None:
+def test_field_table_holds_type_default_bounds_and_meaning() -> None:
     text = field_tables(TypeAdapter(Bakery).json_schema())
     assert "| `name` | text |  | like `^[a-z]+$` | Over the door. |" in text
     assert "| `shapes` | list of [Round](#round) or [Square](#square) | `[]` |  | What is sold. |" in text
@@ -112,9 +106,7 @@ def test_field_table_holds_type_default_bounds_and_meaning(field_tables: Callabl
     assert "| `radius` | number | `2.0` | > 0, ≤ 9 | Half the width \\| in cm. |" in text
 
 
-def test_field_table_links_lead_to_headings_and_each_section_stands_once(
-    field_tables: Callable[[dict[str, Any]], str],
-) -> None:
+def test_field_table_links_lead_to_headings_and_each_section_stands_once() -> None:
     text = field_tables(TypeAdapter(Bakery).json_schema())
     headings = re.findall(r"^## (\w+)$", text, flags=re.MULTILINE)
     assert headings == ["Bakery", "Round", "Square"]

@@ -14,10 +14,15 @@ def test_import_contracts_hold(root: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_worker_is_the_top_of_the_layers_and_sections_their_ground(root: Path) -> None:
+def test_serving_is_the_top_of_the_layers_and_sections_their_ground(root: Path) -> None:
     config = ConfigParser()
     config.read(root / ".importlinter")
     layers = config["importlinter:contract:layers"]["layers"].split("\n")
-    assert "worker" in layers[1]
+    assert layers[1].strip() == "(serving)"
     assert layers[-1].strip() == "section"
     assert config["importlinter:contract:layers"].getboolean("exhaustive")
+
+
+def test_few_loose_files_stand_beside_the_rooms(root: Path) -> None:
+    loose = {path.stem for path in (root / "components").glob("*.py")} - {"__init__"}
+    assert loose <= {"section", "seeding", "ramp", "workspace", "distributed"}

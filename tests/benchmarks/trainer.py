@@ -15,7 +15,7 @@ from components.training.checkpoint import CheckpointWriter
 from components.training.config import TrainingConfig
 from components.training.curve import Curve
 from components.training.guard import Guard
-from components.training.loop import Interval, Surroundings, train
+from components.training.loop import Interval, TrainContext, train
 from components.training.state import TrainingState
 
 SEED = 1
@@ -59,7 +59,7 @@ class Trainer:
             reported.append(values)
             curve.add(values, self.state.images)
 
-        around = Surroundings(
+        around = TrainContext(
             device=torch.device("cpu"),
             seed=SEED,
             should_stop=lambda: False,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from components import distributed
-from components.cores import threads_per_process
+from components.workspace import threads_per_process
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 

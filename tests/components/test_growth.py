@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from components.artifacts import Artifact, SharedStore, Store
+from components.artifacts.storage import FolderStorage
 from components.data import (
     DatasetConfig,
     FolderSource,
@@ -23,7 +24,6 @@ from components.data import (
     reader,
     write_shards,
 )
-from components.storage import FolderStorage
 
 IMAGES = 150
 TIMES = (1, 2, 4)

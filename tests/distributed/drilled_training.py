@@ -32,7 +32,7 @@ FAMILIES = {
 def parent(job_file: Path, processes: int) -> None:
     """Be what a flow's stage is: launch, relaunch when a process is lost, pass lines on."""
     from components import launch
-    from components.relaunch import persist
+    from components.launch.persist import persist
 
     folder = job_file.parent
 
@@ -42,15 +42,14 @@ def parent(job_file: Path, processes: int) -> None:
 
     def attempt() -> None:
         say("launch")
-        launch.torchrun(
+        launch.launch_ranks(
             "components.worker",
             [str(job_file)],
-            processes=processes,
-            logs=folder / "logs",
+            launch.Placement(processes),
+            folder / "logs",
+            limits=launch.Limits(heartbeat=folder / "heartbeat", heartbeat_timeout_s=60),
             environment={"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
             on_line=say,
-            heartbeat=folder / "heartbeat",
-            heartbeat_timeout_s=60,
         )
 
     try:
@@ -131,7 +130,7 @@ def write_job(folder: Path, family: str, shards: Path, steps: int) -> Path:
     """Write the training job of one run below `folder`, and return its file."""
     from components.config import CorruptionConfig, ModelConfig
     from components.corruption import CorruptionMix
-    from components.jobs import TrainJob
+    from components.worker.jobs import TrainJob
 
     scored = {"every": 20 * BATCH, "samples": 8}
     training = {

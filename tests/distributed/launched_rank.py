@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from components.launch import Reporting, Stopped, beat
+from components.launch import Reporting, Stopped, heartbeat
 
 RANK = int(os.environ["RANK"])
 
@@ -60,7 +60,7 @@ def wait(folder: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     (folder / f"pid-{RANK}").write_text(str(os.getpid()))
     while not stopping:
-        beat()
+        heartbeat()
         time.sleep(0.05)
     (folder / f"stopped-{RANK}").touch()
     raise Stopped("asked to stop")
@@ -75,7 +75,7 @@ def ignore(folder: Path) -> None:
 
 def tied(folder: Path) -> None:
     """Never end unless the parent does."""
-    from components.parent import die_with_parent
+    from components.launch.parent import die_with_parent
 
     die_with_parent()
     ignore(folder)
@@ -83,7 +83,7 @@ def tied(folder: Path) -> None:
 
 def hang(folder: Path) -> None:
     (folder / f"pid-{RANK}").write_text(str(os.getpid()))
-    beat()
+    heartbeat()
     if RANK == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(600)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from components import worker
 from components.data import Batch, Loader
+from components.worker import __main__ as worker
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.launch import LaunchFailed, Stopped, torchrun
+from components.launch import LaunchFailed, Limits, Placement, Stopped, launch_ranks
 
 pytestmark = pytest.mark.distributed
 HERE = Path(__file__).parent
@@ -21,14 +21,17 @@ PLACE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
 CALLER = """
 import sys
 from pathlib import Path
-from components.launch import torchrun
+from components.launch import Placement, launch_ranks
 folder = Path(sys.argv[2])
-torchrun("launched_rank", sys.argv[1:], processes=2, logs=folder / "logs")
+launch_ranks("launched_rank", sys.argv[1:], Placement(2), folder / "logs")
 """
 
 
-def launch(what: str, folder: Path, **options) -> None:
-    torchrun("launched_rank", [what, str(folder)], processes=2, logs=folder / "logs", environment=PLACE, **options)
+TWO = Placement(processes=2)
+
+
+def launch(what: str, folder: Path, placement: Placement = TWO, **options) -> None:
+    launch_ranks("launched_rank", [what, str(folder)], placement, folder / "logs", environment=PLACE, **options)
 
 
 def until(condition: Callable[[], bool], limit_s: float) -> None:
@@ -98,7 +101,7 @@ def test_a_rank_that_died_without_a_word_is_named_before_those_that_lost_it(tmp_
 
 def test_an_unknown_module_fails_with_the_interpreters_words(tmp_path):
     with pytest.raises(LaunchFailed, match="No module named no_such_module"):
-        torchrun("no_such_module", [], processes=1, logs=tmp_path)
+        launch_ranks("no_such_module", [], Placement(1), tmp_path)
 
 
 @pytest.mark.parametrize(("what", "words"), [("stop", "time budget spent at image 6400"), ("leave", "at image 12")])
@@ -109,7 +112,7 @@ def test_ranks_that_stop_on_purpose_are_resumable_and_not_failed(tmp_path, what,
 
 def test_a_time_limit_ends_the_group_after_it_could_save(tmp_path):
     with pytest.raises(LaunchFailed, match="time limit of 8 s"):
-        launch("wait", tmp_path, timeout_s=8)
+        launch("wait", tmp_path, limits=Limits(timeout_s=8))
     assert (tmp_path / "stopped-0").is_file()
     assert (tmp_path / "stopped-1").is_file()
     assert gone_by_id(tmp_path)
@@ -121,13 +124,13 @@ def gone_by_id(folder: Path) -> bool:
 
 def test_a_hung_rank_is_found_by_its_missing_heartbeat(tmp_path):
     with pytest.raises(LaunchFailed, match="no progress for 2 s") as raised:
-        launch("hang", tmp_path, heartbeat=tmp_path / "heartbeat", heartbeat_timeout_s=2)
+        launch("hang", tmp_path, limits=Limits(heartbeat=tmp_path / "heartbeat", heartbeat_timeout_s=2))
     assert raised.value.lost  # so that a stage starts another
     assert gone_by_id(tmp_path)
 
 
 def test_an_error_in_the_caller_ends_ranks_that_ignore_sigterm(tmp_path, monkeypatch):
-    monkeypatch.setattr("components.launch._GRACE_S", 1.0)
+    monkeypatch.setattr("components.launch.torchrun._GRACE_S", 1.0)
 
     def interrupt() -> None:
         ranks(tmp_path)
@@ -183,20 +186,21 @@ def test_two_hosts_make_one_group_with_fixed_ranks(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{probe.getsockname()[1]}"
-    options = {"processes": 1, "nodes": 2, "rendezvous": place, "environment": PLACE, "timeout_s": 90}
-    other = threading.Thread(
-        target=lambda: torchrun(
-            "launched_rank", ["add_ranks", str(tmp_path)], logs=tmp_path / "b", node_rank=1, **options
-        )
-    )
+
+    def host(rank: int) -> None:
+        command = ["add_ranks", str(tmp_path)]
+        placement, logs = Placement(1, nodes=2, node_rank=rank, rendezvous=place), tmp_path / f"host-{rank}"
+        launch_ranks("launched_rank", command, placement, logs, limits=Limits(timeout_s=90), environment=PLACE)
+
+    other = threading.Thread(target=host, args=(1,))
     other.start()
-    torchrun("launched_rank", ["add_ranks", str(tmp_path)], logs=tmp_path / "a", node_rank=0, **options)
+    host(0)
     other.join()
     assert [(tmp_path / f"sum-{rank}").read_text() for rank in range(2)] == ["3 of 2", "3 of 2"]
 
 
-@pytest.mark.parametrize("wrong", [{"nodes": 2}, {"nodes": 2, "node_rank": 2, "rendezvous": "a:1"}])
+@pytest.mark.parametrize("wrong", [Placement(2, nodes=2), Placement(2, 2, 2, "a:1")])
 def test_contradicting_hosts_are_refused_before_anything_starts(tmp_path, wrong):
     with pytest.raises(ValueError, match="host"):
-        launch("say", tmp_path, **wrong)
+        launch("say", tmp_path, wrong)
     assert not (tmp_path / "logs").exists()

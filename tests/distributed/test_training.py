@@ -13,16 +13,17 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from components import distributed, launch, reporter, worker
+from components import distributed, launch
 from components.artifacts import Store
 from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
-from components.jobs import TrainJob
-from components.relaunch import persist
+from components.launch.persist import persist
 from components.section import digest_of
 from components.training.checkpoint import newest_place
 from components.training.guard import GuardConfig
+from components.worker.jobs import PROGRESS, TrainJob
+from components.worker.train import train_to_the_end
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -132,7 +133,7 @@ def run(
     """Train until it ends; `on_images` is told of each reported step."""
 
     def watch(line: str) -> None:
-        _, found, text = line.partition(reporter.PROGRESS)
+        _, found, text = line.partition(PROGRESS)
         if found:
             on_images(json.loads(text)["images"])
 
@@ -140,13 +141,13 @@ def run(
     handed = job.folder / "job.json"
     handed.write_text(job.model_dump_json())
     environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": PYTHONPATH}
-    launch.torchrun(
+    launch.launch_ranks(
         module,
         [str(handed)],
-        processes=processes,
-        logs=job.folder / "logs",
+        launch.Placement(processes),
+        job.folder / "logs",
+        limits=launch.Limits(timeout_s=240),
         environment=environment,
-        timeout_s=240,
         on_line=watch,
     )
 
@@ -154,7 +155,9 @@ def run(
 def train_here(job: TrainJob) -> None:
     """Train by one process, this one."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    worker._train(job, distributed.World(rank=0, processes=1, local_rank=0, device=torch.device("cpu")), lambda: False)
+    train_to_the_end(
+        job, distributed.World(rank=0, processes=1, local_rank=0, device=torch.device("cpu")), lambda: False
+    )
 
 
 def ranks() -> list[psutil.Process]:

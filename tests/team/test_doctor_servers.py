@@ -21,7 +21,8 @@ from pathlib import Path
 import botocore.auth
 import pytest
 
-from components.storage import StorageError, answers, open_storage
+from components.artifacts import answers
+from components.artifacts.storage import StorageError, open_storage
 from flows.cli.doctor import app, machine
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]

@@ -33,7 +33,7 @@ from pathlib import Path
 from components.artifacts import Store
 from components.config import ModelConfig
 from components.data import ShardSet
-from components.patience import patient_run
+from components.servers.patience import patient_run
 from components.stages.site import Site
 from components.stages.training import train
 from components.tracking import runs

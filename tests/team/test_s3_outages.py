@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from components.artifacts import Artifact, Store
-from components.patience import PATIENCE, patient_run
-from components.storage import StorageError, open_storage
+from components.artifacts.storage import StorageError, open_storage
+from components.servers.patience import PATIENCE, patient_run
 from tests.team.conftest import Seaweed
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]

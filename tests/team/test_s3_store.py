@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.artifacts import MANIFEST, Artifact, ArtifactError, SharedStore, Store
-from components.storage import Stat, Storage, StorageError, open_storage, probe_conditional_writes
+from components.artifacts.storage import Stat, Storage, StorageError, open_storage, probe_conditional_writes
 from components.workspace import WorkspaceError
 
 pytestmark = pytest.mark.server

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from components.redaction import redact_text
+from components.servers.redaction import redact_text
 from flows.cli.doctor.finding import Finding
 
 _TIMEOUT_S = 10

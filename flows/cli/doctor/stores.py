@@ -1,6 +1,6 @@
 """The artifact store: whether it is there, takes our keys, and refuses to overwrite when asked to."""
 
-from components.storage import BucketStorage, StorageError, open_storage, probe_conditional_writes
+from components.artifacts.storage import BucketStorage, StorageError, open_storage, probe_conditional_writes
 from flows.cli.doctor.clocks import Offsets
 from flows.cli.doctor.finding import Finding
 

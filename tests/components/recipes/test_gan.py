@@ -20,9 +20,9 @@ def facts(samples: int, **classes: int) -> SplitFacts:
 
 @pytest.mark.parametrize(("images", "augmentation"), [(19_999, AugmentationConfig()), (20_000, False)])
 def test_few_images_are_augmented_unless_told_otherwise(images, augmentation):
-    assert GanConfig().settled(facts(images)).augmentation == augmentation
+    assert GanConfig().resolved(facts(images)).augmentation == augmentation
     for told in (False, AugmentationConfig(colour=False)):
-        assert GanConfig(augmentation=told).settled(facts(images)).augmentation == told
+        assert GanConfig(augmentation=told).resolved(facts(images)).augmentation == told
 
 
 def test_what_is_decided_is_told_and_what_was_said_is_not():
@@ -33,16 +33,16 @@ def test_what_is_decided_is_told_and_what_was_said_is_not():
 
 def test_classes_are_filled_in_from_the_training_images_in_their_order():
     conditional = GanConfig(conditional=True)
-    assert list(conditional.settled(facts(5, cat=3, dog=2)).classes.items()) == [("cat", 3), ("dog", 2)]
+    assert list(conditional.resolved(facts(5, cat=3, dog=2)).classes.items()) == [("cat", 3), ("dog", 2)]
     reweighted = conditional.model_copy(update={"classes": {"dog": 1, "cat": 9}})
-    assert list(reweighted.settled(facts(5, cat=3, dog=2)).classes.items()) == [("cat", 9), ("dog", 1)]
+    assert list(reweighted.resolved(facts(5, cat=3, dog=2)).classes.items()) == [("cat", 9), ("dog", 1)]
 
 
 def test_missing_and_foreign_classes_are_refused_in_words():
     with pytest.raises(ValueError, match=r"the training images have no classes; set source.labels"):
-        GanConfig(conditional=True).settled(facts(5))
+        GanConfig(conditional=True).resolved(facts(5))
     with pytest.raises(ValueError, match=r"recipe.classes: dog, emu not both"):
-        GanConfig(conditional=True, classes={"cat": 1, "emu": 1}).settled(facts(5, cat=3, dog=2))
+        GanConfig(conditional=True, classes={"cat": 1, "emu": 1}).resolved(facts(5, cat=3, dog=2))
     with pytest.raises(ValidationError, match="conditional is false"):
         GanConfig(classes={"cat": 1})
 

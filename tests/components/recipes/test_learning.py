@@ -24,7 +24,7 @@ from components.recipes.vae import VaeConfig
 from components.training.config import TrainingConfig
 from components.training.ema import EmaConfig
 from components.training.guard import Guard
-from components.training.loop import Surroundings, train
+from components.training.loop import TrainContext, train
 from components.training.optimizer import AdamConfig
 from components.training.state import TrainingState
 
@@ -44,7 +44,7 @@ def learn(shapes):
         mix = CorruptionMix(area=(0.05, 0.3)) if config.needs_corruption else None
         keys = [f"{number:032x}" for number in range(16)]
         loader = Loader(shapes, batch=16, rank=0, processes=1, seed=0, dataset_digest="d", corruption=mix, keys=keys)
-        around = Surroundings(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
+        around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
         with closing(loader.batches(0)) as batches:
             train(recipe.phases, state, batches, training, around)
         return config.producer(state.averages[PRODUCER].network)

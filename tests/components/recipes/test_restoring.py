@@ -25,7 +25,7 @@ from components.seeding import numpy_generator
 from components.training.config import TrainingConfig
 from components.training.ema import EmaConfig
 from components.training.guard import Guard
-from components.training.loop import Surroundings, train
+from components.training.loop import TrainContext, train
 from components.training.optimizer import AdamConfig
 from components.training.state import TrainingState
 
@@ -65,7 +65,7 @@ def restorer(mix, steps):
         corruption=mix,
         keys=keys(pictures),
     )
-    around = Surroundings(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
+    around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
     with closing(loader.batches(0)) as batches:
         train(recipe.phases, state, batches, training, around)
     return RECIPE.producer(state.averages[PRODUCER].network)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from components.report import figures, restoration
+from components.pictures import figures
+from components.report import restoration
 from components.report.content import (
     AreaBin,
     CorruptionCard,

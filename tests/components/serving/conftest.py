@@ -16,12 +16,12 @@ from components.artifacts import Store
 from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
+from components.pictures import figures
 from components.recipes.export import ModelCard, export_digest, write_export
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import InpainterConfig
 from components.recipes.recipe import PRODUCER
 from components.recipes.vae import VaeConfig
-from components.report import figures
 from components.report.content import Decision, Measure, PageContent, Picture, RunFacts, Subject
 from components.report.content import ModelCard as Told
 from components.report.page import write_page

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.pictures import figures
 from components.recipes.export import load_producer
 from components.recipes.repair import repair
-from components.report import figures
 from components.serving.settings import Limits
 
 pytestmark = pytest.mark.timeout(120)

@@ -5,10 +5,10 @@ from contextlib import suppress
 import pytest
 from mlflow import MlflowClient
 
+from components.artifacts.storage import StorageError
 from components.launch import LaunchFailed, Stopped
-from components.patience import PatienceEndedError
+from components.servers.patience import PatienceEndedError
 from components.stages.site import Host, ending, flatten
-from components.storage import StorageError
 from components.tracking import runs
 
 

@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from components.patience import PATIENCE, PatienceEndedError
+from components.servers.patience import PATIENCE, PatienceEndedError
 from components.tracking import runs
 from components.tracking.client import MlflowClient, NotLetInError
 

@@ -18,7 +18,7 @@ from components.training.checkpoint import CheckpointWriter, load_newest
 from components.training.config import TrainingConfig
 from components.training.ema import EmaConfig
 from components.training.guard import Guard, GuardConfig
-from components.training.loop import Ending, Surroundings, train
+from components.training.loop import Ending, TrainContext, train
 from components.training.optimizer import AdamConfig, RmspropConfig
 from components.training.phase import Phase
 from components.training.state import TrainingState
@@ -82,7 +82,7 @@ class Game:
     ) -> Ending:
         training = TrainingConfig(images=images, **({"batch": BATCH} | options))
         report = lambda values: self.reports.append((self.state.images, values))  # noqa: E731
-        around = Surroundings(CPU, SEED, should_stop, report, report_every, intervals)
+        around = TrainContext(CPU, SEED, should_stop, report, report_every, intervals)
         return train(self.phases, self.state, self.batches(training.batch), training, around)
 
 
@@ -117,7 +117,7 @@ def trained(pixels) -> Trained:
             keys=[f"{number:032x}" for number in range(len(pixels))],
         )
         stop = lambda: stop_at is not None and state.images >= stop_at  # noqa: E731
-        around = Surroundings(CPU, SEED, stop, lambda values: None, 1000)
+        around = TrainContext(CPU, SEED, stop, lambda values: None, 1000)
         with closing(loader.batches(state.images)) as batches:
             train(recipe.phases, state, batches, training, around)
         if folder is not None:

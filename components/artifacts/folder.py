@@ -1,0 +1,88 @@
+"""Storage in a local folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.artifacts.files import (
+    DRAFT,
+    Stat,
+    checked_key,
+    copy_checked,
+    draft_of,
+    sha256_of,
+    sync_file,
+    sync_folder,
+    write_atomically,
+)
+
+
+class FolderStorage:
+    """A local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is content under `key`."""
+        return self._path(key).is_file()
+
+    def stat(self, key: str) -> Stat | None:
+        """Return the length of the file under `key`, or None if there is none."""
+        path = self._path(key)
+        return Stat(path.stat().st_size, None) if path.is_file() else None
+
+    def sha256(self, key: str) -> str:
+        """Return the sha256 of the bytes under `key`."""
+        return sha256_of(self._path(key))
+
+    def read_bytes(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Return the bytes from `start` up to, not including, `end`."""
+        with self._path(key).open("rb") as file:
+            file.seek(start)
+            return file.read(-1 if end is None else max(0, end - start))
+
+    def write_atomically(self, key: str, content: bytes) -> None:
+        """Write or replace."""
+        write_atomically(self._place(key), content)
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Write unless the key is taken; return whether this call wrote."""
+        path = self._place(key)
+        draft = draft_of(path)
+        try:
+            draft.write_bytes(content)
+            sync_file(draft)
+            path.hardlink_to(draft)
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that begin with `prefix`, in order; drafts are none."""
+        folder = self.root / prefix.rpartition("/")[0]
+        files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(DRAFT))
+        yield from sorted(key for file in files if (key := file.relative_to(self.root).as_posix()).startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        """Remove; nothing happens if there is no such key."""
+        self._path(key).unlink(missing_ok=True)
+
+    def upload_file(self, path: Path, key: str) -> None:
+        """Copy a local file in."""
+        copy_checked(path, self._place(key), None)
+
+    def download_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        """Copy out to a local file, which appears when its sha256 is right."""
+        copy_checked(self._path(key), path, sha256)
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+    def _place(self, key: str) -> Path:
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path

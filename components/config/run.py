@@ -1,0 +1,192 @@
+"""RunConfig: one YAML file becomes one frozen, checked object; `--set a.b=value` changes single values."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from components.artifacts.storage import checked_place
+from components.config.mistakes import explain
+from components.corruption import CorruptionMix
+from components.data import DatasetConfig
+from components.data.frozen import FrozenSetConfig
+from components.evaluation.gate import PromotionRule
+from components.evaluation.measure import EvaluationConfig
+from components.evaluation.yardstick import EvaluationSetChoice
+from components.recipes import RecipeConfig
+from components.section import Section
+from components.training.config import ExecutionConfig, TrainingConfig, check_division
+
+_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot work; the message has one line per mistake, each with its path."""
+
+
+class CorruptionConfig(Section):
+    """What the inpainter learns to undo, and what it is judged on."""
+
+    mix: CorruptionMix
+    """Masks and degradations; in training one is drawn per image and pass."""
+    frozen: FrozenSetConfig = FrozenSetConfig()
+    """The evaluation set, drawn once from the test images and kept."""
+
+
+class ModelConfig(Section):
+    """One model: how it is built, trained, judged and promoted."""
+
+    recipe: RecipeConfig
+    """Networks, losses and optimizers of one family: gan, vae or inpainter."""
+    training: TrainingConfig
+    """What determines the weights."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """How the training is carried out."""
+    evaluation: EvaluationConfig
+    """Which scores are measured, and against which baselines."""
+    promotion: PromotionRule
+    """When the model may replace the champion."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_division(self.training, self.execution)
+        restores = self.recipe.needs_corruption
+        if restores != self.evaluation.needs_corruption:
+            expected = "restoration" if restores else "generation"
+            raise ValueError(
+                f"a recipe of kind '{self.recipe.kind}' is evaluated by kind '{expected}', not '{self.evaluation.kind}'"
+            )
+        return self
+
+
+class RunConfig(Section):
+    """All that one pipeline run is determined by."""
+
+    name: str = Field(pattern=_NAME)
+    """Name of the run and prefix of its registered models: lower case, digits, - and _."""
+    seed: int = Field(default=17, ge=0)
+    """Every random number of the run is derived from this one."""
+    store: str | None = None
+    """Artifact store: a folder or s3://bucket/prefix; None is KINTSUGI_STORE, or `store` in KINTSUGI_HOME."""
+    dataset: DatasetConfig
+    """Where images come from and how they are kept."""
+    corruption: CorruptionConfig | None = None
+    """What is done to images that an inpainter is to mend; needed by models of that kind."""
+    evaluation_set: EvaluationSetChoice = "pinned"
+    """Held-out images that decide: `pinned`, the same each night, from the run's first data version or the last
+    `kintsugi yardstick CONFIG --renew`; `{pinned: 2}`, that version of them; `fresh`, those of the night's own data."""
+    models: dict[str, ModelConfig] = Field(min_length=1)
+    """The models to train, by name."""
+
+    @field_validator("store")
+    @classmethod
+    def _store_is_a_place(cls, store: str | None) -> str | None:
+        return None if store is None else checked_place(store)
+
+    @field_validator("models")
+    @classmethod
+    def _names(cls, models: dict[str, ModelConfig]) -> dict[str, ModelConfig]:
+        for name in models:
+            if not name.isidentifier() or not name.islower():
+                raise ValueError(f"model name {name!r}: expected lower-case letters, digits and _")
+        return models
+
+    @model_validator(mode="after")
+    def _networks_fit_the_images(self) -> Self:
+        for name, model in self.models.items():
+            try:
+                model.recipe.check(self.dataset.size)
+            except ValueError as error:
+                raise ValueError(f"model '{name}' does not fit dataset.size {self.dataset.size}: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_there(self) -> Self:
+        needing = [name for name, model in self.models.items() if model.recipe.needs_classes]
+        if needing and not self.dataset.source.has_classes:
+            raise ValueError(
+                f"model '{needing[0]}' is conditional, but dataset.source has no classes: set dataset.source.labels, "
+                "which folders, zip archives and torchvision's sets have"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _corruption_is_there(self) -> Self:
+        needing = [name for name, model in self.models.items() if model.recipe.needs_corruption]
+        if needing and self.corruption is None:
+            raise ValueError(f"model '{needing[0]}' mends images, so the section 'corruption' is needed")
+        return self
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, except that 1e-4 is a number as in YAML 1.2, and that a key may appear only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's signature
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, key in enumerate(keys):
+            if key in keys[:number] and key != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"found the key '{key}' twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the configuration in the YAML file `path` with `overrides` ("models.gan.seed=3") applied.
+
+    Raises:
+        ConfigError: The file is missing or not YAML, or a key or value is not allowed; every mistake is named.
+    """
+    try:
+        content = _parse(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file ({error.reason})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in explain(error, RunConfig))) from error
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
+    return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"--set {override}: expected PATH=VALUE, such as models.gan.training.images=1000")
+    *parents, last = dotted.split(".")
+    node = content
+    for depth, key in enumerate(parents):
+        if node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+        if not isinstance(node, dict):
+            kind = "a list; set it as a whole" if isinstance(node, list) else "a value and has no keys"
+            raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is {kind}")
+    try:
+        value = _parse(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from error
+    previous = node.get(last)
+    if (
+        isinstance(value, dict)
+        and isinstance(previous, dict)
+        and value.get("kind", previous.get("kind")) == previous.get("kind")
+    ):
+        value = previous | value
+    node[last] = value

@@ -1,0 +1,56 @@
+"""Jobs: what a stage asks torchrun's processes to do, handed over as one JSON file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.config import CorruptionConfig, ModelConfig
+from components.evaluation.measure import EvaluationConfig
+from components.section import Section
+
+OUTBOX = "outbox"
+"""Folder, of a training's folder, of what is on its way to MLflow."""
+PROGRESS = "progress "
+"""Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
+
+
+class TrainJob(Section):
+    """Train one model until it is finished or asked to stop."""
+
+    kind: Literal["train"] = "train"
+    run: str
+    """Digest of all that determines the weights; checkpoints of another run are refused."""
+    model: ModelConfig
+    seed: int
+    shards: Path
+    corruption: CorruptionConfig | None
+    folder: Path
+    """Where checkpoints, curves and pictures grow; kept between attempts."""
+    cache: Path
+    """Where decoded images are kept, shared by runs and processes."""
+    tracking_run: str | None
+    """Run that the main rank sends metrics to; None sends none. The server's address, which may hold a password, is in
+    the environment."""
+
+
+class EvaluateJob(Section):
+    """Measure one model's scores, or, without an export, the baselines' scores."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    evaluation: EvaluationConfig
+    subject: str
+    """Digest of the model, or "baselines"."""
+    export: Path | None
+    """Folder with the model to measure; None measures the baselines."""
+    shards: Path
+    corruption_set: Path | None
+    images: int | None = None
+    """Compare with no more than so many test images; None takes all."""
+    seed: int
+    cache: Path
+    folder: Path
+    """Where the table of scores and the pictures are written."""
+
+
+Job = Annotated[TrainJob | EvaluateJob, Field(discriminator="kind")]

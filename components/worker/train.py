@@ -1,0 +1,218 @@
+"""A rank's training: from a job to an export, whatever interrupts it on the way."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import torch
+
+from components import distributed, launch
+from components.data import Loader, ShardReader, ShardSet, decoded_pixels
+from components.launch.outcome import stopping_when_full
+from components.recipes.export import ModelCard, write_export
+from components.recipes.recipe import PRODUCER
+from components.training.checkpoint import load_newest
+from components.training.guard import DivergedError, Guard
+from components.training.loop import Ending, Interval, TrainContext, train
+from components.training.state import TrainingState
+from components.worker.jobs import TrainJob
+from components.worker.reporter import Reporter
+from components.worker.validation import Validation
+from components.workspace import exclusive
+
+_log = logging.getLogger(__name__)
+_LET_GO_WITHIN_S = 60.0
+
+
+def run_training(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
+    """Train in the job's folder, of which this training is the only user.
+
+    Raises:
+        Stopped: It was asked to stop, its time budget is spent, or the disk is full; the same job resumes it.
+        DivergedError: It diverged more often than it may begin again.
+    """
+    with _folder_of_its_own(job), stopping_when_full(job.folder):
+        train_to_the_end(job, world, stop_requested)
+
+
+@contextmanager
+def _folder_of_its_own(job: TrainJob) -> Iterator[None]:
+    """Wait until ranks whose launcher was killed have let go of the folder: they save once more before they end."""
+    with ExitStack() as stack:
+        if distributed.is_main():
+            lock = exclusive(job.folder / "trainer.lock", f"training {job.run}", wait_s=_LET_GO_WITHIN_S)
+            stack.enter_context(lock)
+        distributed.barrier()  # no rank looks for a checkpoint while another training may still write one
+        yield
+
+
+def train_to_the_end(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
+    """Train to the end. A run that diverges begins again from its last good checkpoint, at a lower rate.
+
+    Nothing of that is written down before the next checkpoint, which carries the count: a run that is killed in between
+    diverges again at the same step and goes back to the same checkpoint.
+    """
+    should_stop = _ticker(stop_requested, job.model.execution.time_budget_s)
+    rollbacks = 0
+    while True:
+        try:
+            return _attempt(job, world, should_stop, rollbacks)
+        except DivergedError as error:
+            rollbacks = error.rollbacks + 1
+            if rollbacks > job.model.training.guard.rollbacks:
+                raise
+            _log.warning("%s Going back to the last good checkpoint, with lower rates", error)
+
+
+def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], bool], rollbacks: int) -> None:
+    shards = ShardSet.read(job.shards)
+    job = _resolved(job, shards)
+    training, execution = job.model.training, job.model.execution
+    job.model.recipe.check(shards.size, shards.splits["train"].samples)
+    recipe = job.model.recipe.build(shards.size, job.seed)
+    recipe.networks.to(world.device)
+    if training.channels_last:
+        recipe.networks.to(memory_format=torch.channels_last)
+    state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
+    distributed.barrier()  # after a rollback: the main rank has written what it was writing
+    resumed = load_newest(job.folder / "checkpoints", job.run, state, good=rollbacks > 0)
+    state.guard.rollbacks = max(state.guard.rollbacks, rollbacks)
+    _check_agreement(state.images, job.folder)
+    if resumed and distributed.is_main():
+        _log.info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
+    if execution.compile:
+        for name in sorted(set(recipe.networks) - recipe.twice_differentiated):
+            recipe.networks[name].compile()
+    with ExitStack() as stack:
+        batches = stack.enter_context(closing(_loader(job, shards, world).batches(state.images)))
+        reporter = None
+        if distributed.is_main():
+            reporter = stack.enter_context(closing(Reporter(job, state, resumed=resumed)))
+        around = TrainContext(
+            device=world.device,
+            seed=job.seed,
+            should_stop=lambda: should_stop() or (reporter is not None and reporter.met_full_disk),
+            report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
+            report_every=execution.log_every,
+            intervals=(*_validation(job, state, shards, reporter), *(reporter.intervals(shards) if reporter else ())),
+        )
+        ending = train(recipe.phases, state, batches, training, around)
+        _finish(ending, training.images, reporter)
+    if distributed.is_main():
+        _export(job, state, shards)
+
+
+def _finish(ending: Ending, images: int, reporter: Reporter | None) -> None:
+    """Write the last checkpoint and return if the training is finished. No rank goes on before it is written.
+
+    Raises:
+        Stopped: It is not finished, or the last checkpoint could not be written.
+    """
+    unwritten = distributed.any_rank(reporter is not None and not reporter.finish())
+    if ending is Ending.FINISHED and not unwritten:
+        return
+    full = distributed.any_rank(reporter is not None and reporter.met_full_disk)
+    place = distributed.largest((reporter.checkpoints.durable or 0) if reporter else 0)
+    why = "the disk is full; " if full else ""
+    raise launch.Stopped(f"{why}resumable at {place:,} of {images:,} images; run the same command again")
+
+
+def _validation(job: TrainJob, state: TrainingState, shards: ShardSet, reporter: Reporter | None) -> Iterator[Interval]:
+    """Yield the interval at which the main rank scores the average and all ranks learn whether it has collapsed."""
+    config = job.model.training.validation
+    if config is None:
+        return
+    validation = None
+    if reporter is not None:
+        producer = job.model.recipe.producer(state.averages[PRODUCER].network)
+        validation = Validation(producer, shards, job.corruption, job.seed, config)
+
+    def look() -> None:
+        collapsed = False
+        if validation is not None and reporter is not None:
+            finding = validation.look()
+            state.compare(finding.score, PRODUCER)
+            reporter.note(finding.values())
+            collapsed = finding.spread is not None and finding.spread <= config.collapse
+        words = f"made pictures differ by no more than training.validation.collapse, {config.collapse:g}"
+        state.guard.suspect("collapse", state.images, words, found=distributed.any_rank(collapsed))
+
+    yield Interval(config.every, look)
+
+
+def _resolved(job: TrainJob, shards: ShardSet) -> TrainJob:
+    """Return the job with all filled in that its recipe leaves to the training images."""
+    recipe = job.model.recipe.resolved(shards.splits["train"])
+    return job.model_copy(update={"model": job.model.model_copy(update={"recipe": recipe})})
+
+
+def _check_agreement(images: int, folder: Path) -> None:
+    """Refuse to train where ranks found different checkpoints, as hosts do that do not share the folder.
+
+    Raises:
+        ValueError: They did.
+    """
+    mean = distributed.average_scalars({"images": torch.tensor(float(images), dtype=torch.float64)})["images"]
+    if distributed.any_rank(mean != images):
+        raise ValueError(
+            f"{folder}: this process would go on from {images:,} images, all processes from {mean:,.1f} on average; "
+            "all hosts must see the same folder"
+        )
+
+
+def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader:
+    """Return the loader; the main rank decodes first, the others then find the decoded file."""
+    budget = job.model.execution.cache_bytes
+    if distributed.is_main():
+        decoded_pixels(shards, "train", job.cache, budget)
+    distributed.barrier()
+    mix = job.corruption.mix if job.corruption is not None and job.model.recipe.needs_corruption else None
+    reader = ShardReader(shards, "train")
+    return Loader(
+        decoded_pixels(shards, "train", job.cache, budget),
+        keys=reader.keys,
+        labels=reader.labels,
+        batch=job.model.training.batch,
+        rank=world.rank,
+        processes=world.processes,
+        seed=job.seed,
+        dataset_digest=shards.digest,
+        flip=job.model.training.flip,
+        corruption=mix,
+    )
+
+
+def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
+    draft, final = job.folder / ".export.part", job.folder / "export"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(final, ignore_errors=True)
+    draft.mkdir()
+    validation, images = job.model.training.validation, state.images
+    if validation is not None and validation.select == "best" and state.best is not None:
+        images = state.best.images
+        state.averages[PRODUCER].network.load_state_dict(state.best.tensors)
+    card = ModelCard(size=shards.size, recipe=job.model.recipe, images=images)
+    pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
+    network = job.model.recipe.finished(state.averages[PRODUCER].network, pixels, job.seed)
+    write_export(draft, network, card)
+    draft.rename(final)
+
+
+def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Callable[[], bool]:
+    """Return what tells the loop when to stop; asked before every step, it tells the launcher that steps are taken.
+
+    The budget counts from the first step, so that one is taken however long the start was.
+    """
+    deadline: float | None = None
+
+    def should_stop() -> bool:
+        nonlocal deadline
+        launch.heartbeat()
+        if deadline is None:
+            deadline = time.monotonic() + (budget_s or float("inf"))
+        return stop_requested() or time.monotonic() > deadline
+
+    return should_stop

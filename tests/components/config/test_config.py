@@ -1,0 +1,206 @@
+"""A configuration that cannot work is refused before anything runs, by path, in the words of the file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.config import ConfigError, RunConfig, load
+from components.training.config import TrainingConfig
+
+QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
+
+
+def small() -> dict[str, Any]:
+    """Return the shortest useful configuration, as a file would hold it."""
+    return {
+        "name": "small",
+        "dataset": {"source": {"kind": "shapes"}, "size": 16},
+        "models": {
+            "gan": {
+                "recipe": {"kind": "gan"},
+                "training": {"images": 640},
+                "evaluation": {"kind": "generation"},
+                "promotion": {"metric": "fd_efficientnet_lite0"},
+            }
+        },
+    }
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(small()))
+    return path
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        load(path, overrides)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("path", sorted(QUICKSTART.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_configuration_loads(path):
+    assert load(path).models
+
+
+def test_the_quickstart_is_shipped_and_has_the_three_families():
+    assert {model.recipe.kind for model in load(QUICKSTART).models.values()} == {"gan", "vae", "inpainter"}
+
+
+MISTAKES = {
+    "seeed=3": "seeed: unknown key; did you mean 'seed'? Allowed here: corruption, dataset, evaluation_set, "
+    "models, name, seed, store",
+    "dataset.siize=3": "dataset.siize: unknown key; did you mean 'size'? Allowed here: encoding, fit, ",
+    "models.gan.training.imags=3": "models.gan.training.imags: unknown key; did you mean 'images'? Allowed here: accum",
+    "models.gan.training.ema.half=3": "models.gan.training.ema.half: unknown key. Allowed here: half_life_images",
+    "models.gan.recipe.generator.widht=3": "models.gan.recipe.generator.widht: unknown key; did you mean 'width'?",
+    "models.gan.recipe.loss={kind: hinge, r3: 3}": "models.gan.recipe.loss.r3: unknown key. Allowed",
+    "models.gan.recipe.kind=gon": "models.gan.recipe.kind: unknown kind 'gon'; did you mean 'gan'? Allowed: gan, vae",
+    "dataset.source.kind=cloud": "dataset.source.kind: unknown kind 'cloud'. Allowed: openmoji, folder, zip",
+    "models.gan.recipe.loss={r1: 1}": "models.gan.recipe.loss.kind: required, but missing. Allowed: minimax, non_satur",
+    "models.vae.recipe.kind=vae": "models.vae.training: required, but missing",
+    "models.gan.training.images=many": "models.gan.training.images: Input should be a valid integer, unable to pars",
+    "models.gan.training.images=-1": "models.gan.training.images: Input should be greater than 0, found -1",
+    "models.gan.training.precision=fp8": "models.gan.training.precision: Input should be 'fp32' or 'bf16', found 'fp8'",
+    "name=My Run": "name: String should match pattern",
+    "models=null": "models: Input should be a valid dictionary, found None",
+    "models={Gan-1: {}}": "models.Gan-1.recipe: required, but missing",
+    "models.gan.training.batch=65": "",  # allowed: one process
+    "models.gan.recipe.discriminator.normalisation=batch": "",  # allowed: no penalty
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_is_named_by_its_path_with_what_is_allowed(override, file):
+    if MISTAKES[override]:
+        assert f"{file}: {MISTAKES[override]}" in refusal(file, override)
+    else:
+        assert load(file, [override])
+
+
+CLASHES = {
+    ("models.gan.training.batch=65", "models.gan.execution.processes=2"): "models.gan: training.batch 65 is not divisib"
+    "le by processes 2 x nodes 1 x accumulate 1 = 2",
+    (
+        "models.gan.training.batch=64",
+        "models.gan.training.accumulate=3",
+    ): "models.gan.training: batch 64 is not divisibl",
+    (
+        "models.gan.evaluation.kind=restoration",
+    ): "models.gan: a recipe of kind 'gan' is evaluated by kind 'generation', n",
+    ("models.gan.recipe={kind: inpainter}", "models.gan.evaluation.kind=restoration"): "model 'gan' mends images, so th"
+    "e section 'corruption' is needed",
+    ("dataset.size=48",): "model 'gan' does not fit dataset.size 48: found images of 48 px, expected 8, 16, 32, 64",
+    (
+        "models.gan.recipe.loss={kind: relativistic}",
+        "models.gan.recipe.discriminator.normalisation=batch",
+    ): "models.gan.recipe: discriminator.normalisation 'batch' cannot be combined with the gradient penalty of loss",
+    (
+        "dataset.split={validation: 0.5, test: 0.6}",
+    ): "dataset.split: validation 0.5 + test 0.6 leave nothing to train on",
+}
+
+
+@pytest.mark.parametrize("overrides", CLASHES, ids=lambda overrides: overrides[0])
+def test_fields_that_clash_are_named_together(overrides, file):
+    assert f"{file}: {CLASHES[overrides]}" in refusal(file, *overrides)
+
+
+def test_all_mistakes_are_listed_at_once(file):
+    lines = refusal(file, "seed=-1", "models.gan.training.imags=3", "name=7").splitlines()
+    assert len(lines) == 3
+
+
+def test_an_override_creates_what_is_missing_and_leaves_the_rest(file):
+    recipe = "models.gan.recipe.optimizer"
+    overrides = [f"{recipe}.schedule.warmup_images=100", f"{recipe}.kind=adam", "seed=5", "store=s3://bucket/prefix"]
+    run = load(file, overrides)
+    optimizer = run.models["gan"].recipe.optimizer
+    assert (optimizer.schedule.warmup_images, optimizer.rate, run.seed) == (100, 2e-4, 5)
+    assert run.store == "s3://bucket/prefix"
+
+
+def test_an_override_of_a_section_of_the_same_kind_is_merged_and_of_another_kind_replaces(file):
+    overrides = ["models.gan.recipe.loss={kind: hinge, r1: 2}", "models.gan.recipe.loss={r2: 3}"]
+    loss = load(file, overrides).models["gan"].recipe.loss
+    assert (loss.kind, loss.r1, loss.r2) == ("hinge", 2, 3)
+    loss = load(file, [*overrides, "models.gan.recipe.loss={kind: wasserstein}"]).models["gan"].recipe.loss
+    assert (loss.kind, loss.r1, loss.gradient_penalty) == ("wasserstein", 0, 10)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed", "--set seed: expected PATH=VALUE, such as models.gan.training.images=1000"),
+        ("=3", "--set =3: expected PATH=VALUE"),
+        ("name.first=3", "--set name.first=3: name is a value and has no keys"),
+        ("seed={", "--set seed={: '{' is not a YAML value"),
+    ],
+)
+def test_an_override_that_cannot_be_read_says_how_to_write_it(override, words, file):
+    assert words in refusal(file, override)
+
+
+def test_an_override_into_a_list_says_to_set_it_as_a_whole():
+    words = "--set corruption.frozen.bins.0=0.1: corruption.frozen.bins is a list; set it as a whole"
+    assert words in refusal(QUICKSTART, "corruption.frozen.bins.0=0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("1e-4", 1e-4), ("2E-3", 2e-3), ("1.5e-3", 1.5e-3), ("0.1", 0.1), ("1", 1.0)]
+)
+def test_numbers_are_written_as_people_write_them(text, rate, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        yaml.safe_dump(small()).replace("kind: gan", f"kind: gan\n      optimizer: {{kind: adam, rate: {text}}}")
+    )
+    assert load(path).models["gan"].recipe.optimizer.rate == rate
+    assert load(path, ["models.gan.training.images=2e4"]).models["gan"].training.images == 20_000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "expected keys and values, found NoneType"),
+        ("- a", "expected keys and values, found list"),
+        ("a: [", "not YAML"),
+        ("name: a\nname: b", "found the key 'name' twice"),
+        ("a: !!python/object/apply:os.system ['true']", "not YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused_with_its_name(content, words, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(content)
+    assert words in refusal(path)
+    assert str(path) in refusal(path)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
+    assert "cannot be read (No such file or directory)" in refusal(tmp_path / "none.yaml")
+    (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff")
+    assert "not a text file" in refusal(tmp_path / "picture.yaml")
+
+
+def test_a_configuration_survives_json_and_cannot_be_changed(file):
+    run = load(file)
+    assert RunConfig.model_validate_json(run.model_dump_json()) == run
+    with pytest.raises(ValueError, match="frozen"):
+        run.seed = 3
+
+
+def test_defaults_are_whole():
+    assert TrainingConfig(images=1).batch % TrainingConfig(images=1).accumulate == 0
+
+
+@pytest.mark.slow
+def test_the_runs_name_leaves_out_where_it_is_stored_and_how_it_is_carried_out(file):
+    from components.stages.nights import run_digest
+
+    plain = run_digest(load(file))
+    same = ["store=elsewhere", "models.gan.execution.processes=4", "models.gan.execution.time_budget_s=60"]
+    assert {run_digest(load(file, [override])) for override in same} == {plain}
+    other = ["seed=1", "models.gan.training.batch=32", "dataset.size=32", "models.gan.recipe.loss.kind=hinge", "name=b"]
+    assert len({run_digest(load(file, [override])) for override in other} | {plain}) == len(other) + 1
