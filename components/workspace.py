@@ -42,7 +42,7 @@ class Workspace:
 
     def create(self) -> None:
         """Create the folders that are missing."""
-        for folder in (self.store, self.training, self.cache, self.pages, self.logs, self.prefect, self.mlflow):
+        for folder in (self.store, self.training, self.cache, self.pages, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -74,16 +74,6 @@ class Workspace:
     def logs(self) -> Path:
         """What launched processes said."""
         return self.home / "logs"
-
-    @property
-    def prefect(self) -> Path:
-        """Prefect's own files."""
-        return self.home / "prefect"
-
-    @property
-    def mlflow(self) -> Path:
-        """MLflow's database and files, unless MLFLOW_TRACKING_URI names a server."""
-        return self.home / "mlflow"
 
     @contextmanager
     def training_lock(self, digest: str, wait_s: float = 0.0) -> Iterator[Path]:

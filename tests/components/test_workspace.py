@@ -44,9 +44,7 @@ def test_the_environment_says_where_it_is(tmp_path, monkeypatch):
     monkeypatch.delenv("KINTSUGI_HOME")
     here = Workspace.from_environment()
     assert here.home == tmp_path / "workspace"
-    assert {path.name for path in here.home.iterdir()} == {
-        "store", "training", "cache", "pages", "logs", "prefect", "mlflow",
-    }  # fmt: skip
+    assert {path.name for path in here.home.iterdir()} == {"store", "training", "cache", "pages", "logs"}
 
 
 def test_a_second_trainer_is_refused_and_told_who_is_at_work(workspace, holder):

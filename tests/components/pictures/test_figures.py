@@ -87,24 +87,9 @@ def test_what_does_not_fit_the_budget_as_png_is_made_smaller():
     assert opened(figures.compressed(image, 60_000)).shape == image.shape
 
 
-def test_the_composite_keeps_known_pixels():
-    corrupted, restored = random_images(2), random_images(3)[:2]
-    missing = np.zeros((2, 8, 8), dtype=bool)
-    missing[:, 2:5, 2:5] = True
-    mended = restoration.composite(corrupted, restored, missing)
-    assert np.array_equal(mended[~missing], corrupted[~missing])
-    assert np.array_equal(mended[missing], restored[missing])
-
-
 def test_panels_of_a_page_need_a_label_for_each_image():
     truth = random_images(2)
-    sides = restoration.views(truth, truth, truth, np.zeros((2, 8, 8), dtype=bool))
-    assert restoration.panels_of(sides, ["a", "b"]).columns == (
-        "Truth",
-        "Corrupted",
-        "Restored",
-        "Composite",
-        "Error ×4",
-    )
+    sides = [("Truth", truth), ("Corrupted", truth), ("Restored", truth)]
+    assert restoration.panels_of(sides, ["a", "b"]).columns == ("Truth", "Corrupted", "Restored")
     with pytest.raises(ValueError, match="3 labels"):
         restoration.panels_of(sides, ["a", "b", "c"])

@@ -147,7 +147,13 @@ def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, siz
         protocols=(protocol,),
         charted=("psnr_hole", "l1_hole"),
         panels=restoration.panels_of(
-            restoration.views(truth, corrupted, restored, missing),
+            [
+                ("Truth", truth),
+                ("Corrupted", corrupted),
+                ("Restored", restored),
+                ("Composite", mended := np.where(missing[..., None], restored, corrupted)),
+                ("Error ×4", figures.difference(truth, mended)),
+            ],
             [f"1F{600 + place:03X}" for place in range(rows)],
         ),
         plots=(
