@@ -3,11 +3,12 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from components.data.sources import Problem
 
@@ -20,19 +21,8 @@ _DAMAGE = (
 )  # fmt: skip
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _CUT_SHORT = ("truncated", "end of file", "not enough image data", "unexpected end", "read past end")
-_ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
-# EXIF 2.32, table of tag 0x0112: what brings the stored picture upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_QUARTER_TURNS = {_UPRIGHT[5], _UPRIGHT[6], _UPRIGHT[7], _UPRIGHT[8]}
+_ON_ITS_SIDE = (5, 6, 7, 8)  # of EXIF's eight orientations those whose width and height change places
 # JPEG may be decoded at 1/2, 1/4 or 1/8 as long as this many times the wanted size remains for the real filter.
 _DRAFT_GAP = 3
 
@@ -94,21 +84,22 @@ def _decode(opened: Image.Image, size: int, fit: Literal["crop", "pad"]) -> Pict
     opened.load()
     if opened.mode in {"I", "F"}:
         return Problem("unsupported_pixels", f"pixels of mode {opened.mode} (32 bits) have no agreed white")
-    turn = _upright(opened)
+    was_on_its_side = _turn_upright(opened)
     image = _to_rgb(opened)
-    if turn is not None:
-        image = image.transpose(turn)
-        stored_size = stored_size[::-1] if turn in _QUARTER_TURNS else stored_size
     fitted = _crop(image, size) if fit == "crop" else _pad(image, size)
-    return Picture(fitted, stored_size, original_format)
+    return Picture(fitted, stored_size[::-1] if was_on_its_side else stored_size, original_format)
 
 
-def _upright(image: Image.Image) -> Image.Transpose | None:
-    """Return the turn that EXIF asks for; unreadable EXIF asks for none, as in every viewer."""
-    try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except _DAMAGE:
-        return None
+def _turn_upright(image: Image.Image) -> bool:
+    """Turn the picture as EXIF asks, and return whether width and height changed places.
+
+    Unreadable EXIF asks for nothing, as in every viewer.
+    """
+    on_its_side = False
+    with suppress(*_DAMAGE):
+        on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+        ImageOps.exif_transpose(image, in_place=True)  # in place, pixels are turned before it rewrites the EXIF
+    return on_its_side
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
