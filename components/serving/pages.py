@@ -16,7 +16,7 @@ from components.report.index import IndexEntry, entry_in
 from components.serving.background import Refresher
 from components.serving.refusal import Refusal
 from components.serving.store import PageFiles, pages_of
-from components.stages.publishing import Page, file_name
+from components.stages.publish import Page, file_name
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 60.0

@@ -3,7 +3,7 @@
 from components.artifacts import Store
 from components.report.comparison import RunColumn
 from components.report.content import Link, PageContent
-from components.stages.publishing import Page
+from components.stages.publish import Page
 
 
 def column(store: Store, run: str) -> RunColumn:

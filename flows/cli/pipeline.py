@@ -3,13 +3,17 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
+
+if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
+    from components.stages.candidate import Candidate
+    from flows.pipeline import Stage
 
 app = App()
 
@@ -25,17 +29,17 @@ AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts."
 
 @app.command
 def run(config: Config, *, set_: Overrides = ()) -> None:
-    """Do all that is missing: shard, corrupt, train, evaluate, promote, report."""
+    """Do all that is missing: prepare; of each model train, evaluate, promote; publish."""
     say(f"Page: {_published(config, set_)}   Dashboards (MLflow, Prefect): {_program()} dashboards")
 
 
 @app.command
 def shard(config: Config, *, set_: Overrides = ()) -> None:
-    """Read the source, check its images, and write shards and the frozen evaluation set."""
+    """Stage prepare: read the source, check its images, write shards and the frozen evaluation set."""
     from flows import pipeline
 
     with watched():
-        shards = pipeline.retrain(config, set_, until="prepare").shards
+        shards = pipeline.retrain(config, set_, until="prepare").data.shards
     refused = sum(shards.rejected.values())
     say(
         f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
@@ -45,37 +49,32 @@ def shard(config: Config, *, set_: Overrides = ()) -> None:
 
 @app.command
 def train(config: Config, *, set_: Overrides = ()) -> None:
-    """Train every model of the run, resuming what was interrupted."""
-    from flows import pipeline
+    """Stage train: train every model of the run, resuming what was interrupted."""
+    from components.stages.candidate import after
 
-    with watched():
-        trained = pipeline.retrain(config, set_, until="train").trained
-    for name, checkpoint in trained.items():
-        say(f"{name}: {checkpoint.path}")
+    for model in _brought_on(config, set_, "train"):
+        say(f"{model.name}: {after('train', model.checkpoint).path}")
 
 
 @app.command
 def evaluate(config: Config, *, set_: Overrides = ()) -> None:
-    """Measure every model of the run, with the baselines beside it."""
-    from flows import pipeline
+    """Stage evaluate: measure every model of the run, with the baselines beside it."""
+    from components.stages.candidate import after
 
-    with watched():
-        evaluated = pipeline.retrain(config, set_, until="evaluate").evaluated
-    for name, measured in evaluated.items():
-        scores = measured.table
+    for model in _brought_on(config, set_, "evaluate"):
+        scores = after("evaluate", model.evaluated).table
         names = [score.name for score in scores.rows["model"] if "/" not in score.name]
         rows = [[row, *(_value(scores.values(row).get(metric)) for metric in names)] for row in scores.rows]
-        say(table([name, *names], rows))
+        say(table([model.name, *names], rows))
 
 
 @app.command
 def promote(config: Config, *, set_: Overrides = ()) -> None:
-    """Register every model of the run, and put those in service that the gate lets through."""
-    from flows import pipeline
+    """Stage promote: register every model of the run, and put those in service that the gate lets through."""
+    from components.stages.candidate import after
 
-    with watched():
-        promotions = pipeline.retrain(config, set_, until="promote").promoted
-    for promotion in promotions.values():
+    for model in _brought_on(config, set_, "promote"):
+        promotion = after("promote", model.promotion)
         say(f"{promotion.model} version {promotion.version}: {promotion.verdict}")
         for reason in promotion.reasons:
             say(f"  {reason}")
@@ -83,7 +82,7 @@ def promote(config: Config, *, set_: Overrides = ()) -> None:
 
 @app.command
 def report(config: Config, *, set_: Overrides = ()) -> None:
-    """Write the run's page."""
+    """Stage publish: write the run's page."""
     say(_published(config, set_))
 
 
@@ -92,7 +91,7 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
     """Validate a configuration and say what a run would do, and what it would reuse. Changes nothing."""
     from components.artifacts import Store
     from components.config import load
-    from components.stages.planning import plan
+    from components.stages.plan import plan
 
     content = load(config, set_)
     workspace = Workspace.from_environment()
@@ -125,9 +124,17 @@ def compare(
     say(write_comparison(columns, path).absolute().as_uri())
 
 
+def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Candidate]":
+    """Return the run's models after the stage `until`."""
+    from flows import pipeline
+
+    with watched():
+        return pipeline.retrain(config, overrides, until=until).candidates
+
+
 def _published(config: Path, overrides: Overrides) -> str:
     """Do the whole run and return the address of its page."""
-    from components.stages.publishing import Page, file_name, page_url
+    from components.stages.publish import Page, file_name, page_url
     from flows import pipeline
 
     with watched():

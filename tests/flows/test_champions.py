@@ -18,7 +18,7 @@ LITTLE, MUCH = "models.vae.training.images=64", "models.vae.training.images=9_60
 @pytest.fixture(scope="module")
 def rejected(published, carry_out, vae_only):
     """A challenger that saw too few images."""
-    return carry_out(published.home, vae_only, LITTLE, until="promote").result.promoted["vae"]
+    return carry_out(published.home, vae_only, LITTLE, until="promote").result.candidates[0].promotion
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def withdrawn(better, published, carry_out, vae_only, at):
         cli.app(["rollback", NAME], exit_on_error=False, result_action="return_value")
         runs.configure(published.home)
         before = registry.champion(NAME)
-    return before, carry_out(published.home, vae_only, MUCH, until="promote").result.promoted["vae"]
+    return before, carry_out(published.home, vae_only, MUCH, until="promote").result.candidates[0].promotion
 
 
 def test_a_challenger_that_is_worse_is_rejected_and_the_champion_stays(rejected):

@@ -13,7 +13,7 @@ from components.artifacts import MANIFEST, Store
 from components.artifacts.audit import audit
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.report.content import ModelCard, PageContent, RunFacts
-from components.stages.publishing import Page
+from components.stages.publish import Page
 from components.tracking import registry, runs
 from flows.cli import app
 

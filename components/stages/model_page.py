@@ -1,7 +1,6 @@
-"""Chapters: from the artifacts of one model to what a page tells of it."""
+"""Model page: from what became of one model to what the run's page shows of it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +24,16 @@ from components.report.content import (
     Subject,
 )
 from components.report.restoration import panels_of
-from components.stages.measuring import Evaluated, Scores
-from components.stages.preparation import EvaluationSet, EvaluationSets
-from components.stages.promotion import Promotion
-from components.stages.training import Checkpoint
+from components.stages.candidate import (
+    Candidate,
+    Checkpoint,
+    Data,
+    Evaluated,
+    EvaluationSet,
+    Promotion,
+    Scores,
+    after,
+)
 from components.training.curve import read_curve
 
 _SNAPSHOTS = 6
@@ -44,59 +49,37 @@ _CAPTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """What there is to tell of one model."""
-
-    name: str
-    model: ModelConfig
-    checkpoint: Checkpoint
-    evaluated: Evaluated
-    promotion: Promotion
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """All that determines the chapter."""
-        return {
-            "checkpoint": self.checkpoint.digest,
-            "scores": self.evaluated.scores.digest,
-            "baselines": self.evaluated.baselines.digest,
-            "fresh": self.evaluated.fresh.digest if self.evaluated.fresh else None,
-            "promotion": self.promotion,
-        }
-
-
-def card_of(chapter: Chapter, sets: EvaluationSets) -> ModelCard:
-    """Return what the page tells of one model, measured on `sets`."""
-    promotion = chapter.promotion
-    table = chapter.evaluated.table
-    fresh = _fresh(chapter, sets)
-    protocols = [table] if chapter.evaluated.fresh is None else [table, chapter.evaluated.fresh.table]
+def model_page(candidate: Candidate, data: Data) -> ModelCard:
+    """Return what the page shows of a model that has been through all stages."""
+    evaluated, promotion = after("evaluate", candidate.evaluated), after("promote", candidate.promotion)
+    checkpoint, table = after("train", candidate.checkpoint), evaluated.table
+    protocols = [table] if evaluated.fresh is None else [table, evaluated.fresh.table]
     return ModelCard(
-        name=chapter.name,
+        name=candidate.name,
         version=str(promotion.version),
         decision=Decision(verdict=promotion.verdict, reasons=promotion.reasons),
-        facts=_facts(chapter),
+        facts=_facts(candidate.config, checkpoint, promotion),
         subjects=(
-            *_judged(chapter.evaluated.scores, promotion.champion_scores),
+            *_judged(evaluated.scores, promotion.champion_scores),
             *(Subject(name=name, role="baseline", measures=_measures(table.rows[name])) for name in table.baselines),
         ),
-        ground=_ground(sets.yardstick, chapter.model),
-        fresh=fresh,
+        ground=_ground(data.yardstick, candidate.config),
+        fresh=_fresh(candidate, data),
         protocols=tuple(_protocols(protocols)),
-        charted=(chapter.model.promotion.metric,),
-        samples=tuple(_pictures(chapter.evaluated)),
-        panels=_panels(chapter.evaluated),
-        plots=tuple(_plots(chapter.checkpoint)),
-        progress=tuple(_snapshots(chapter.checkpoint)),
+        charted=(candidate.config.promotion.metric,),
+        samples=tuple(_pictures(evaluated)),
+        panels=_panels(evaluated),
+        plots=tuple(_plots(checkpoint)),
+        progress=tuple(_snapshots(checkpoint)),
     )
 
 
-def _fresh(chapter: Chapter, sets: EvaluationSets) -> FreshScores | None:
-    if sets.fresh is None or chapter.evaluated.fresh is None:
+def _fresh(candidate: Candidate, data: Data) -> FreshScores | None:
+    scores, promotion = after("evaluate", candidate.evaluated).fresh, after("promote", candidate.promotion)
+    if data.fresh is None or scores is None:
         return None
-    subjects = tuple(_judged(chapter.evaluated.fresh, chapter.promotion.champion_fresh))
-    return FreshScores(ground=_ground(sets.fresh, chapter.model), subjects=subjects)
+    subjects = tuple(_judged(scores, promotion.champion_fresh))
+    return FreshScores(ground=_ground(data.fresh, candidate.config), subjects=subjects)
 
 
 def _judged(scores: Scores, champion: Scores | None) -> Iterator[Subject]:
@@ -138,19 +121,19 @@ def _protocols(tables: Sequence[ScoreTable]) -> Iterator[ProtocolFacts]:
         )
 
 
-def _facts(chapter: Chapter) -> tuple[Fact, ...]:
-    training, execution = chapter.model.training, chapter.model.execution
-    card = read_card(chapter.checkpoint.path / "export")
+def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion) -> tuple[Fact, ...]:
+    training, execution = model.training, model.execution
+    card = read_card(checkpoint.path / "export")
     return (
-        Fact(label="Family", value=chapter.checkpoint.family),
-        Fact(label="Images seen", value=f"{chapter.checkpoint.images:,}"),
+        Fact(label="Family", value=checkpoint.family),
+        Fact(label="Images seen", value=f"{checkpoint.images:,}"),
         Fact(label="Batch", value=f"{training.batch} images"),
         Fact(label="Processes", value=f"{execution.processes * execution.nodes}"),
         Fact(label="Arithmetic", value=training.precision),
         Fact(label="Image size", value=f"{card.size} px"),
-        Fact(label="Registered as", value=f"{chapter.promotion.model}, version {chapter.promotion.version}"),
-        Fact(label="In service now", value=f"version {chapter.promotion.champion}"),
-        Fact(label="Export", value=chapter.checkpoint.export),
+        Fact(label="Registered as", value=f"{promotion.model}, version {promotion.version}"),
+        Fact(label="In service now", value=f"version {promotion.champion}"),
+        Fact(label="Export", value=checkpoint.export),
     )
 
 

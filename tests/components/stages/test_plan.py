@@ -6,8 +6,9 @@ from components.artifacts import Store
 from components.config import load
 from components.data import write_corruption_set, write_shards
 from components.evaluation.yardstick import begin
-from components.stages.planning import plan
-from components.stages.training import Checkpoint, training_inputs
+from components.stages.candidate import Checkpoint
+from components.stages.inputs import checkpoint_inputs
+from components.stages.plan import plan
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def states(run, store):
 
 def finish(run, name, store, shards):
     model = run.models[name]
-    inputs = training_inputs(model, run.corruption, run.seed, shards)
+    inputs = checkpoint_inputs(model, run.corruption, run.seed, shards)
     facts = {"family": model.recipe.kind, "images": model.training.images, "export": "0" * 20}
     return store.materialise(Checkpoint, inputs, lambda draft: facts)
 

@@ -1,26 +1,21 @@
-"""Publishing: the page that shows a run to people, and the index of all pages of this machine."""
+"""Publish: the page that shows a run to people, and the index of all pages of this machine."""
 
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from components.artifacts import Artifact, write_atomically
 from components.config import RunConfig
-from components.data import ShardSet
 from components.report.content import PageContent
 from components.report.index import rebuild_index
 from components.report.page import write_page
-from components.stages.chapters import Chapter
-from components.stages.preparation import EvaluationSets
+from components.stages.candidate import Candidate, Data
+from components.stages.inputs import page_inputs
+from components.stages.page import page_content
 from components.stages.site import Site
-from components.stages.telling import told
-
-_PAGE_CODE = 3
-"""Version of what the page shows; raise it when equal runs should get another page."""
 
 
 class Page(Artifact):
@@ -30,45 +25,25 @@ class Page(Artifact):
     """Name of the run."""
 
 
-def publish(
-    run: RunConfig,
-    shards: ShardSet,
-    sets: EvaluationSets,
-    chapters: Mapping[str, Chapter],
-    failed: Mapping[str, str],
-    command_line: str,
-    site: Site,
-) -> Page:
+def publish(run: RunConfig, command: str, data: Data, candidates: Sequence[Candidate], site: Site) -> Page:
     """Return the page of a run, and list it in the index of pages.
 
     Args:
         run: What was asked for.
-        shards: What the models were trained on.
-        sets: What they were judged on.
-        chapters: What there is to tell of each model.
-        failed: Why there is nothing to tell of the others, by name.
-        command_line: What makes the run again.
+        command: What makes the run again.
+        data: What the models were trained and judged on.
+        candidates: The models, those that failed too, of which the page gives the reason.
         site: Where it happened.
     """
-    inputs = {
-        "code": _PAGE_CODE,
-        "run": run,
-        "shards": shards.digest,
-        "judged_on": [sets.yardstick.name, *(one.digest for one in (sets.yardstick, sets.fresh) if one)],
-        "models": {name: chapter.identity for name, chapter in chapters.items()},
-        "failed": dict(failed),
-        "command": command_line,
-    }
 
     def write(draft: Path) -> Mapping[str, Any]:
-        finished = datetime.now(UTC)
-        content = told(run, shards, sets, list(chapters.values()), failed, command_line, finished, site)
+        content = page_content(run, command, data, candidates, site)
         write_page(content, draft / "page.html")
         (draft / "page.json").write_text(content.model_dump_json())
         _keep_pictures(content, draft / "pictures")
         return {"name": run.name}
 
-    page = site.store.materialise(Page, inputs, write)
+    page = site.store.materialise(Page, page_inputs(run, command, data, candidates), write)
     write_atomically(page_path(page, site), (page.path / "page.html").read_bytes())
     rebuild_index(site.workspace.pages)
     return page
@@ -101,7 +76,7 @@ def file_name(page: Page) -> str:
     return f"{page.name}-{page.digest[:8]}.html"
 
 
-def command(config: Path, overrides: Sequence[str]) -> str:
+def command_of(config: Path, overrides: Sequence[str]) -> str:
     """Return the command line that makes the run again."""
     return shlex.join(["kintsugi", "run", str(config), *(part for value in overrides for part in ("--set", value))])
 

@@ -1,4 +1,4 @@
-"""Planning: what a run would do and what it would reuse, without doing any of it."""
+"""Plan: what a run would do and what it would reuse, without doing any of it."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,8 +9,9 @@ from components.data import ShardSet, find_corruption_set, plan_shards
 from components.evaluation.yardstick import Yardstick, chosen, yardsticks
 from components.models.summary import count_parameters, multiply_adds
 from components.section import Section
-from components.stages.preparation import in_force, pinned_shards
-from components.stages.training import Checkpoint, training_inputs
+from components.stages.candidate import Checkpoint
+from components.stages.inputs import checkpoint_inputs
+from components.stages.pinned import in_force, pinned_shards
 
 
 class Step(Section):
@@ -45,7 +46,7 @@ def _steps(run: RunConfig, store: Store) -> Iterator[Step]:
         facts = f"{frozen.images:,} test images{bins}"
         yield Step(stage="corrupt", state="reuse" if found else "run", facts=facts)
     for name, model in run.models.items():
-        inputs = training_inputs(model, run.corruption, run.seed, shards) if shards else None
+        inputs = checkpoint_inputs(model, run.corruption, run.seed, shards) if shards else None
         checkpoint = store.find(Checkpoint, inputs) if inputs else None
         facts = _facts(run, model, shards, files)
         yield Step(stage=f"train {name}", state="reuse" if checkpoint else "run", facts=facts)
@@ -67,7 +68,7 @@ def _yardstick(run: RunConfig, shards: ShardSet | None, store: Store) -> Yardsti
     """Return the pinned evaluation set that will decide; before the data is read, the one that would if it grew."""
     if shards is None:
         return chosen(yardsticks(store, run.name), run.dataset, run.evaluation_set)
-    return in_force(run.name, run.evaluation_set, run.dataset, shards, store)
+    return in_force(run, shards, store)
 
 
 def _yardstick_step(run: RunConfig, pinned: Yardstick | None) -> Step:
