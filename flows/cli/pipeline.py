@@ -3,13 +3,16 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
+
+if TYPE_CHECKING:
+    from flows.pipeline import Outcome, Stage
 
 app = App()
 
@@ -32,10 +35,7 @@ def run(config: Config, *, set_: Overrides = ()) -> None:
 @app.command
 def shard(config: Config, *, set_: Overrides = ()) -> None:
     """Read the source, check its images, and write shards and the frozen evaluation set."""
-    from flows import pipeline
-
-    with watched():
-        shards = pipeline.retrain(config, set_, until="prepare").shards
+    shards = _retrained(config, set_, "prepare").shards
     refused = sum(shards.rejected.values())
     say(
         f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
@@ -46,22 +46,14 @@ def shard(config: Config, *, set_: Overrides = ()) -> None:
 @app.command
 def train(config: Config, *, set_: Overrides = ()) -> None:
     """Train every model of the run, resuming what was interrupted."""
-    from flows import pipeline
-
-    with watched():
-        trained = pipeline.retrain(config, set_, until="train").trained
-    for name, checkpoint in trained.items():
+    for name, checkpoint in _retrained(config, set_, "train").trained.items():
         say(f"{name}: {checkpoint.path}")
 
 
 @app.command
 def evaluate(config: Config, *, set_: Overrides = ()) -> None:
     """Measure every model of the run, with the baselines beside it."""
-    from flows import pipeline
-
-    with watched():
-        evaluated = pipeline.retrain(config, set_, until="evaluate").evaluated
-    for name, measured in evaluated.items():
+    for name, measured in _retrained(config, set_, "evaluate").evaluated.items():
         scores = measured.table
         names = [score.name for score in scores.rows["model"] if "/" not in score.name]
         rows = [[row, *(_value(scores.values(row).get(metric)) for metric in names)] for row in scores.rows]
@@ -71,11 +63,7 @@ def evaluate(config: Config, *, set_: Overrides = ()) -> None:
 @app.command
 def promote(config: Config, *, set_: Overrides = ()) -> None:
     """Register every model of the run, and put those in service that the gate lets through."""
-    from flows import pipeline
-
-    with watched():
-        promotions = pipeline.retrain(config, set_, until="promote").promoted
-    for promotion in promotions.values():
+    for promotion in _retrained(config, set_, "promote").promoted.values():
         say(f"{promotion.model} version {promotion.version}: {promotion.verdict}")
         for reason in promotion.reasons:
             say(f"  {reason}")
@@ -118,7 +106,7 @@ def compare(
     from components.report.comparison import write_comparison
     from flows.cli import pages
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
@@ -128,11 +116,18 @@ def compare(
 def _published(config: Path, overrides: Overrides) -> str:
     """Do the whole run and return the address of its page."""
     from components.stages.publishing import Page, file_name, page_url
+
+    page = cast("Page", _retrained(config, overrides, "publish").page)
+    return page_url(page) or (Workspace.from_environment().pages / file_name(page)).as_uri()
+
+
+def _retrained(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":
+    """Do what is missing up to a stage, and return what the run has made."""
+    Workspace.from_environment().create()  # first: Prefect, while it is imported, makes its folder but none above it
     from flows import pipeline
 
     with watched():
-        page = cast("Page", pipeline.retrain(config, overrides).page)
-    return page_url(page) or (Workspace.from_environment().pages / file_name(page)).as_uri()
+        return pipeline.retrain(config, overrides, until=until)
 
 
 def _value(number: float | None) -> str:
