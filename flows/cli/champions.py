@@ -19,7 +19,7 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     Raises:
         ValueError: There is no such model, or it has no champion.
     """
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     runs.configure(workspace.home)
     record = watching.resolve(registry.models(), model)
     number = version if version is not None else record.champion

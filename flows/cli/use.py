@@ -119,7 +119,7 @@ def serve(
     from components.serving.pages import Pages
     from components.serving.server import address_of, bind, run
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     champions = Champions(workspace, {model: version} if model is not None and version is not None else {})
     service = create_app(settings, champions, Pages(artifacts, workspace.cache / "pages"), model)
