@@ -134,6 +134,7 @@ def _register(name: str, candidate: Candidate, shards: ShardSet, judged_on: Eval
             checkpoint.path / "export",
             export_digest=checkpoint.export,
             family=checkpoint.family,
+            interface=read_card(checkpoint.path / "export").recipe.interface,
             lineage=lineage,
             run_id=run_id,
             scores={metric: value for metric, value in table.values().items() if "/" not in metric},

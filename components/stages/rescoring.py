@@ -6,7 +6,6 @@ from typing import Literal
 from components.artifacts import ArtifactError
 from components.config import ModelConfig
 from components.evaluation.drift import drift_of
-from components.evaluation.measure import GenerationEvaluation
 from components.evaluation.protocol import MODEL_ROW, Score, ScoreTable
 from components.recipes.export import read_card
 from components.section import Section
@@ -91,7 +90,7 @@ def rescore(name: str, model: ModelConfig, sets: EvaluationSets, seed: int, site
 
 def _as_many(model: ModelConfig, sets: EvaluationSets) -> int | None:
     """Return the yardstick's number of images where scores depend on it, as distances between sets do."""
-    if sets.fresh is None or not isinstance(model.evaluation, GenerationEvaluation):
+    if sets.fresh is None or not model.evaluation.compares_sets:
         return None
     return sets.yardstick.shards.splits["test"].samples
 
