@@ -93,6 +93,7 @@ def _register(name: str, candidate: Candidate, data: Data, site: Site) -> int:
             checkpoint.path / "export",
             export_digest=checkpoint.export,
             family=checkpoint.family,
+            interface=read_card(checkpoint.path / "export").recipe.interface,
             lineage=_lineage(candidate, data),
             run_id=run_id,
             scores={metric: value for metric, value in table.values().items() if "/" not in metric},
