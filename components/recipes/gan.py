@@ -17,6 +17,7 @@ from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConf
 from components.objectives.adversarial import AdversarialConfig, NonSaturating
 from components.objectives.augmentation import FEW_IMAGES, NUMBERS, AugmentationConfig
 from components.objectives.penalty import Discriminator
+from components.pictures.pixels import to_pixels
 from components.recipes.recipe import (
     PRODUCER,
     Images,
@@ -25,7 +26,6 @@ from components.recipes.recipe import (
     device_of,
     latents_of,
     row_blocks,
-    to_pixels,
 )
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase

@@ -18,6 +18,7 @@ from components.models.pconv import PconvInpainter
 from components.models.resnet import ResnetConfig, ResnetInpainter
 from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
+from components.pictures.pixels import to_pixels, to_tensor
 from components.recipes.recipe import (
     PRODUCER,
     Images,
@@ -26,8 +27,6 @@ from components.recipes.recipe import (
     RecipeSection,
     device_of,
     row_blocks,
-    to_pixels,
-    to_tensor,
 )
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig

@@ -7,7 +7,6 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components import seeding
@@ -129,19 +128,6 @@ class Restorer(Protocol):
     def restore(self, corrupted: Images, missing: Missing) -> Images:
         """Return whole pictures; unless `restores_known`, pixels that are not missing are returned untouched."""
         ...
-
-
-def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Return uint8 NHWC pictures as a float tensor NCHW in [-1, 1]."""
-    # Copied, because torch warns of read-only arrays such as a decoded dataset's.
-    return torch.from_numpy(np.array(images, order="C")).to(device).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-
-
-def to_pixels(images: Tensor) -> NDArray[np.uint8]:
-    """Return a float tensor NCHW in [-1, 1] as uint8 NHWC pictures, rounded and clipped."""
-    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    pixels: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pixels
 
 
 def row_blocks(rows: int) -> Iterator[slice]:

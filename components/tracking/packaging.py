@@ -1,7 +1,6 @@
 """Packages: an export folder as an MLflow model that is loaded by a module's name, so that it holds no pickles."""
 
 import base64
-import io
 import json
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from mlflow.types import ColSpec, Schema
 from PIL import Image
 
 from components.artifacts import sha256_of
+from components.pictures.encoding import png
 from components.section import canonical_json
 from components.tracking.client import MlflowClient, patiently
 from components.tracking.environment import installed_version
@@ -218,9 +218,7 @@ def _picture(hole: int) -> str:
     """Return a grey picture, black with a white square of side `hole` if there is a hole, as base64 PNG."""
     image = Image.new("RGB", (_EXAMPLE_PX, _EXAMPLE_PX), "black" if hole else "grey")
     image.paste("white", (0, 0, hole, hole))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(png(image)).decode()
 
 
 _GENERATE = _Interface(

@@ -13,6 +13,7 @@ from flows.cli.tables import say, table
 
 if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
     from components.stages.candidate import Candidate
+    from components.stages.publish import Page
     from flows.pipeline import Stage
 
 app = App()
@@ -134,12 +135,12 @@ def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Can
 
 def _published(config: Path, overrides: Overrides) -> str:
     """Do the whole run and return the address of its page."""
-    from components.stages.publish import Page, file_name, page_url
+    from components.stages.publish import page_address
     from flows import pipeline
 
     with watched():
         page = cast("Page", pipeline.retrain(config, overrides).page)
-    return page_url(page) or (Workspace.from_environment().pages / file_name(page)).as_uri()
+    return page_address(page, Workspace.from_environment())
 
 
 def _value(number: float | None) -> str:

@@ -49,7 +49,7 @@ def test_a_challenger_that_is_better_enters_service_and_its_page_shows_the_champ
     subjects = {subject.role: subject for subject in card.subjects}
     assert set(subjects) == {"model", "champion", "baseline"}
     psnr = {
-        role: next(measure.value for measure in subjects[role].measures if measure.metric == "reconstruction_psnr")
+        role: next(score.value for score in subjects[role].scores if score.name == "reconstruction_psnr")
         for role in ("model", "champion")
     }
     assert psnr["model"] > psnr["champion"]
