@@ -19,10 +19,11 @@ from components.launch.outcome import Stopped
 from components.servers.patience import PatienceEndedError
 from components.stages.candidate import Candidate, Data
 from components.stages.evaluate import evaluate
+from components.stages.inputs import command_of
 from components.stages.nights import record
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
-from components.stages.publish import Page, command_of, page_address, publish
+from components.stages.publish import Page, page_address, publish
 from components.stages.train import train
 from components.tracking.client import TrackingError
 from flows import showing, turn

@@ -1,7 +1,6 @@
 """Publish: the page that shows a run to people, and the index of all pages of this machine."""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,11 +83,6 @@ def page_url(page: Page) -> str | None:
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("KINTSUGI_URL: expected an address without user, password, ? and #")
     return f"{base.rstrip('/')}/pages/{quote(page.file_name, safe='')}"
-
-
-def command_of(config: Path, overrides: Sequence[str]) -> str:
-    """Return the command line that makes the run again."""
-    return shlex.join(["kintsugi", "run", str(config), *(part for value in overrides for part in ("--set", value))])
 
 
 def _keep_pictures(content: PageContent, folder: Path) -> None:

@@ -92,11 +92,13 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
     """Validate a configuration and say what a run would do, and what it would reuse. Changes nothing."""
     from components.artifacts import Store
     from components.config import load
+    from components.stages.inputs import command_of
     from components.stages.plan import plan
 
     content = load(config, set_)
     workspace = Workspace.from_environment()
-    steps = plan(content, Store.open(content.store or workspace.default_store, workspace.cache))
+    store = Store.open(content.store or workspace.default_store, workspace.cache)
+    steps = plan(content, command_of(config, set_), store, workspace.home)
     if as_json:
         say(json.dumps([step.model_dump(mode="json") for step in steps], indent=1))
         return
