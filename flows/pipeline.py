@@ -19,10 +19,11 @@ from components.launch.outcome import Stopped
 from components.servers.patience import PatienceEndedError
 from components.stages.candidate import Candidate, Data
 from components.stages.evaluate import evaluate
+from components.stages.inputs import command_of
 from components.stages.nights import record
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
-from components.stages.publish import Page, command_of, page_path, page_url, publish
+from components.stages.publish import Page, page_address, publish
 from components.stages.train import train
 from components.tracking.client import TrackingError
 from flows import showing, turn
@@ -99,7 +100,7 @@ def retrain(
         outcome.page = page = publish_page(
             here.run, command_of(config, overrides), outcome.data, outcome.candidates, here.site
         )
-        here.page = page_url(page) or page_path(page, here.site).as_uri()
+        here.page = page_address(page, here.site.workspace)
         record_night([one for one in outcome.candidates if one.failure is None], page, here.site)
         showing.show_page(here.run.name, page)
         return outcome

@@ -1,8 +1,6 @@
 """From the bytes of a file to a square RGB picture, or to the reason why not."""
 
 import io
-import struct
-import zlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,29 +8,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from components.data.sources import Problem
+from components.pictures.reading import DAMAGE, upright
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
-# Fuzzing Pillow's decoders raised the first three; malformed TIFF tags have raised the others. No common base exists.
-_DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, TypeError, LookupError, ZeroDivisionError,
-    struct.error, zlib.error,
-)  # fmt: skip
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _CUT_SHORT = ("truncated", "end of file", "not enough image data", "unexpected end", "read past end")
-_ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
-# EXIF 2.32, table of tag 0x0112: what brings the stored picture upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_QUARTER_TURNS = {_UPRIGHT[5], _UPRIGHT[6], _UPRIGHT[7], _UPRIGHT[8]}
 # JPEG may be decoded at 1/2, 1/4 or 1/8 as long as this many times the wanted size remains for the real filter.
 _DRAFT_GAP = 3
 
@@ -66,7 +48,7 @@ def examine(content: bytes, size: int, fit: Literal["crop", "pad"], max_image_pi
         return Problem("not_an_image", f"starts with {content[:16]!r}; expected {', '.join(FORMATS)}")
     except _BOMB:
         return Problem("too_large", f"more than {max_image_pixels} pixels by its header")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         return _damage(error)
     with opened:
         if opened.width * opened.height > max_image_pixels:
@@ -77,7 +59,7 @@ def examine(content: bytes, size: int, fit: Literal["crop", "pad"], max_image_pi
             return _decode(opened, size, fit)
         except _BOMB:
             return Problem("too_large", f"more than {max_image_pixels} pixels")
-        except _DAMAGE as error:
+        except DAMAGE as error:
             return _damage(error)
 
 
@@ -94,21 +76,11 @@ def _decode(opened: Image.Image, size: int, fit: Literal["crop", "pad"]) -> Pict
     opened.load()
     if opened.mode in {"I", "F"}:
         return Problem("unsupported_pixels", f"pixels of mode {opened.mode} (32 bits) have no agreed white")
-    turn = _upright(opened)
+    if upright(opened):
+        stored_size = stored_size[::-1]
     image = _to_rgb(opened)
-    if turn is not None:
-        image = image.transpose(turn)
-        stored_size = stored_size[::-1] if turn in _QUARTER_TURNS else stored_size
     fitted = _crop(image, size) if fit == "crop" else _pad(image, size)
     return Picture(fitted, stored_size, original_format)
-
-
-def _upright(image: Image.Image) -> Image.Transpose | None:
-    """Return the turn that EXIF asks for; unreadable EXIF asks for none, as in every viewer."""
-    try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except _DAMAGE:
-        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

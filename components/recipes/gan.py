@@ -18,6 +18,7 @@ from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConf
 from components.objectives.adversarial import AdversarialConfig, NonSaturating
 from components.objectives.augmentation import FEW_IMAGES, NUMBERS, AugmentationConfig
 from components.objectives.penalty import Discriminator
+from components.pictures.pixels import to_pixels
 from components.recipes.classes import Classes, classes_among
 from components.recipes.recipe import (
     PRODUCER,
@@ -27,7 +28,6 @@ from components.recipes.recipe import (
     device_of,
     latents_of,
     row_blocks,
-    to_pixels,
 )
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase

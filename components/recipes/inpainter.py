@@ -16,6 +16,7 @@ from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
 from components.models.resnet import ResnetConfig
 from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
+from components.pictures.pixels import to_pixels, to_tensor
 from components.recipes.recipe import (
     PRODUCER,
     Images,
@@ -25,8 +26,6 @@ from components.recipes.recipe import (
     device_of,
     expect,
     row_blocks,
-    to_pixels,
-    to_tensor,
 )
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from components.pictures import figures
+from components.pictures.encoding import png
 
 _EXAMPLE_PX = 32
 
@@ -68,4 +68,4 @@ def _picture(level: int, square_px: int) -> str:
     """Return a picture of one level of grey, but for a white square in its corner, as base64 PNG."""
     image = np.full((_EXAMPLE_PX, _EXAMPLE_PX, 3), level, np.uint8)
     image[:square_px, :square_px] = 255
-    return base64.b64encode(figures.png(image)).decode()
+    return base64.b64encode(png(image)).decode()

@@ -8,7 +8,6 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components import seeding
@@ -215,19 +214,6 @@ class Restorer(Protocol):
 
 Producer = Generator | Restorer
 """What a trained model is to all who use it. What else it can, such as to reconstruct, `isinstance` tells."""
-
-
-def to_tensor(images: Images, device: torch.device) -> Float[Tensor, "images 3 height width"]:
-    """Return uint8 NHWC pictures as a float tensor NCHW in [-1, 1]."""
-    # Copied, because torch warns of read-only arrays such as a decoded dataset's.
-    return torch.from_numpy(np.array(images, order="C")).to(device).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-
-
-def to_pixels(images: Float[Tensor, "images 3 height width"]) -> Images:
-    """Return a float tensor NCHW in [-1, 1] as uint8 NHWC pictures, rounded and clipped."""
-    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    pixels: NDArray[np.uint8] = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pixels
 
 
 def row_blocks(rows: int) -> Iterator[slice]:

@@ -18,6 +18,7 @@ from components.models import VaeNetworkConfig
 from components.models.vae import ConvVaeConfig, Vae, reparameterise
 from components.objectives.reconstruction import LEVEL_WIDTH, level_nats
 from components.objectives.variational import VariationalConfig, divergence
+from components.pictures.pixels import to_pixels, to_tensor
 from components.recipes.interpolation import spherical, straight
 from components.recipes.mixture import Mixture, MixtureConfig, fit_mixture
 from components.recipes.recipe import (
@@ -30,8 +31,6 @@ from components.recipes.recipe import (
     expect,
     latents_of,
     row_blocks,
-    to_pixels,
-    to_tensor,
 )
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase

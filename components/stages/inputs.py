@@ -1,6 +1,8 @@
 """Inputs: all that determines the artifact of each stage. The stage finds it by them or makes it; `plan` only looks."""
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from components.config import CorruptionConfig, ModelConfig, RunConfig
@@ -72,6 +74,11 @@ def page_inputs(run: RunConfig, command: str, data: Data, candidates: Sequence[C
         "failed": {one.name: one.failure for one in candidates if one.failure is not None},
         "command": command,
     }
+
+
+def command_of(config: Path, overrides: Sequence[str]) -> str:
+    """Return the command line that makes the run again."""
+    return shlex.join(["kintsugi", "run", str(config), *(part for value in overrides for part in ("--set", value))])
 
 
 def _told_of(candidate: Candidate) -> dict[str, Any]:

@@ -1,25 +1,23 @@
 """Model page: from what became of one model to what the run's page shows of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from components.config import ModelConfig
-from components.evaluation.protocol import MODEL_ROW, Protocol, Score, ScoreTable
+from components.evaluation.gate import Decision
+from components.evaluation.protocol import MODEL_ROW
 from components.recipes.export import read_card
 from components.report.content import (
-    Curve,
     CurvePlot,
-    Decision,
     Fact,
     FreshScores,
     Ground,
-    Measure,
-    ModelCard,
+    Line,
+    ModelPage,
     Panels,
     Picture,
-    ProtocolFacts,
     Snapshot,
     Subject,
 )
@@ -49,23 +47,21 @@ _CAPTIONS = {
 }
 
 
-def model_page(candidate: Candidate, data: Data) -> ModelCard:
+def model_page(candidate: Candidate, data: Data) -> ModelPage:
     """Return what the page shows of a model that has been through all stages."""
     evaluated, promotion = after("evaluate", candidate.evaluated), after("promote", candidate.promotion)
     checkpoint, table = after("train", candidate.checkpoint), evaluated.table
-    protocols = [table] if evaluated.fresh is None else [table, evaluated.fresh.table]
-    return ModelCard(
+    return ModelPage(
         name=candidate.name,
         version=str(promotion.version),
         decision=Decision(verdict=promotion.verdict, reasons=promotion.reasons),
         facts=_facts(candidate.config, checkpoint, promotion),
         subjects=(
             *_judged(evaluated.scores, promotion.champion_scores),
-            *(Subject(name=name, role="baseline", measures=_measures(table.rows[name])) for name in table.baselines),
+            *(Subject(name=name, role="baseline", scores=table.rows[name]) for name in table.baselines),
         ),
         ground=_ground(data.yardstick, candidate.config),
         fresh=_fresh(candidate, data),
-        protocols=tuple(_protocols(protocols)),
         charted=(candidate.config.promotion.metric,),
         samples=tuple(_pictures(evaluated)),
         panels=_panels(evaluated),
@@ -84,41 +80,15 @@ def _fresh(candidate: Candidate, data: Data) -> FreshScores | None:
 
 def _judged(scores: Scores, champion: Scores | None) -> Iterator[Subject]:
     """Yield the columns of the model and of the champion it was judged against."""
-    yield Subject(name="model", role="model", measures=_measures(scores.table.rows[MODEL_ROW]))
+    yield Subject(name="model", role="model", scores=scores.table.rows[MODEL_ROW])
     if champion is not None:
-        yield Subject(name="champion", role="champion", measures=_measures(champion.table.rows[MODEL_ROW]))
+        yield Subject(name="champion", role="champion", scores=champion.table.rows[MODEL_ROW])
 
 
 def _ground(judged_on: EvaluationSet, model: ModelConfig) -> Ground:
     damaged = judged_on.corruptions if model.evaluation.needs_corruption else None
     facts = judged_on.facts if damaged is None else f"{damaged.samples:,} damaged, of {judged_on.facts}"
     return Ground(name=judged_on.name, facts=facts, is_pinned=judged_on.pinned is not None)
-
-
-def _measures(scores: Sequence[Score]) -> tuple[Measure, ...]:
-    return tuple(
-        Measure(
-            metric=score.name,
-            value=score.value,
-            low=score.low,
-            high=score.high,
-            better=score.better,
-            protocol=score.protocol.digest,
-            is_detail="/" in score.name,
-        )
-        for score in scores
-    )
-
-
-def _protocols(tables: Sequence[ScoreTable]) -> Iterator[ProtocolFacts]:
-    seen: dict[str, Protocol] = {}
-    for score in (score for table in tables for scores in table.rows.values() for score in scores):
-        seen.setdefault(score.protocol.digest, score.protocol)
-    for digest, protocol in seen.items():
-        facts = protocol.model_dump(mode="json", exclude_none=True)
-        yield ProtocolFacts(
-            digest=digest, facts=tuple(Fact(label=name.replace("_", " "), value=str(facts[name])) for name in facts)
-        )
 
 
 def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion) -> tuple[Fact, ...]:
@@ -169,7 +139,7 @@ def _plots(checkpoint: Checkpoint) -> Iterator[CurvePlot]:
     for title in titles:
         members = [name for name in names if name.rpartition("/")[2] == title]
         curves = tuple(
-            Curve(
+            Line(
                 name=name.partition("/")[0] if "/" in name else name,
                 points=tuple((point["images"], point[name]) for point in points if name in point),
             )

@@ -1,16 +1,19 @@
 """Plan: what a run would do and what it would reuse, without doing any of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from components.artifacts import Store
 from components.config import ModelConfig, RunConfig
-from components.data import ShardSet, find_corruption_set, plan_shards
+from components.data import ShardSet, plan_shards
 from components.evaluation.yardstick import Yardstick, chosen, yardsticks
 from components.models.summary import count_parameters, multiply_adds
 from components.section import Section
-from components.stages.candidate import Checkpoint
-from components.stages.inputs import checkpoint_inputs
+from components.stages.candidate import Candidate, Data
+from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_data, frozen
+from components.stages.inputs import page_inputs
 from components.stages.pinned import in_force, pinned_shards
 
 
@@ -18,38 +21,96 @@ class Step(Section):
     """One stage of a run."""
 
     stage: str
-    state: Literal["reuse", "run"]
+    state: Literal["reuse", "run", "unknown"]
+    """unknown: the registry would say it, and does not answer."""
     facts: str
     """Counts and sizes, in words."""
 
 
-def plan(run: RunConfig, store: Store) -> list[Step]:
+def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
     """Return the steps of a run in order.
+
+    Args:
+        run: What is asked for.
+        command: What makes the run again, as its page says.
+        store: Where its artifacts are.
+        home: The workspace, which has the registry unless a server has it.
 
     Raises:
         ValueError: The source is not there, or an evaluation set is asked for that is not.
         ArtifactError: The shards of the pinned evaluation set are gone.
     """
-    return list(_steps(run, store))
-
-
-def _steps(run: RunConfig, store: Store) -> Iterator[Step]:
     shards, files = plan_shards(run.dataset, store)
-    yield _shard_step(run, shards, files)
     pinned = _yardstick(run, shards, store)
-    yield _yardstick_step(run, pinned)
+    data = foresee_data(run, shards, pinned, store) if shards else None
+    steps = [_shard_step(run, shards, files), _yardstick_step(run, pinned), *_corrupt_step(run, shards, pinned, store)]
+    models = list(_models(run, data, store, home))
+    for model in models:
+        facts = _facts(run, model.candidate.config, shards, files)
+        steps += [_train_step(model, facts), _evaluate_step(model), _promote_step(model)]
+    return [*steps, _publish_step(run, command, data, models, store)]
+
+
+def _models(run: RunConfig, data: Data | None, store: Store, home: Path) -> Iterator[Foreseen]:
+    """Yield what is there of each model. A registry that did not answer for one is not asked for the others."""
+    silence = ""
+    for name, config in run.models.items():
+        model = Foreseen(Candidate(name, config)) if data is None else foresee(Candidate(name, config), data, store)
+        if data is not None and model.candidate.evaluated is not None:
+            asked = replace(model, silence=silence) if silence else ask_registry(model, data, run.name, store, home)
+            model, silence = asked, asked.silence
+        yield model
+
+
+def _corrupt_step(run: RunConfig, shards: ShardSet | None, pinned: Yardstick | None, store: Store) -> Iterator[Step]:
     if run.corruption is not None:
-        frozen = run.corruption.frozen
         held = pinned_shards(pinned, store) if pinned else shards
-        found = find_corruption_set(held, frozen, run.corruption.mix, run.seed, store) if held else None
-        bins = f" in {len(frozen.bins) - 1} bins of missing area" if run.corruption.mix.masks else ""
-        facts = f"{frozen.images:,} test images{bins}"
+        found = frozen(run, held, store) if held else None
+        bins = f" in {len(run.corruption.frozen.bins) - 1} bins of missing area" if run.corruption.mix.masks else ""
+        facts = f"{run.corruption.frozen.images:,} test images{bins}"
         yield Step(stage="corrupt", state="reuse" if found else "run", facts=facts)
-    for name, model in run.models.items():
-        inputs = checkpoint_inputs(model, run.corruption, run.seed, shards) if shards else None
-        checkpoint = store.find(Checkpoint, inputs) if inputs else None
-        facts = _facts(run, model, shards, files)
-        yield Step(stage=f"train {name}", state="reuse" if checkpoint else "run", facts=facts)
+
+
+def _train_step(model: Foreseen, facts: str) -> Step:
+    candidate = model.candidate
+    return Step(stage=f"train {candidate.name}", state="reuse" if candidate.checkpoint else "run", facts=facts)
+
+
+def _evaluate_step(model: Foreseen) -> Step:
+    missing = [what for what, is_known in model.measured.items() if not is_known]
+    if not model.measured:
+        facts = "the model, once it is trained, and baselines"
+    else:
+        facts = f"to measure: {', '.join(missing)}" if missing else ", ".join(model.measured)
+    state: Literal["reuse", "run"] = "reuse" if model.candidate.evaluated else "run"
+    return Step(stage=f"evaluate {model.candidate.name}", state=state, facts=facts)
+
+
+def _promote_step(model: Foreseen) -> Step:
+    candidate, promotion = model.candidate, model.candidate.promotion
+    serving = "none in service yet" if model.champion is None else f"version {model.champion} in service"
+    stage = f"promote {candidate.name}"
+    if model.silence:
+        return Step(stage=stage, state="unknown", facts=model.silence)
+    if promotion is not None:
+        return Step(stage=stage, state="reuse", facts=f"version {promotion.version}: {promotion.verdict}; {serving}")
+    rule = f"judged by {candidate.config.promotion.metric}"
+    if candidate.evaluated is None:
+        return Step(stage=stage, state="run", facts=rule)
+    registered = "not registered yet" if model.version is None else f"version {model.version}"
+    return Step(stage=stage, state="run", facts=f"{registered}, {rule}; {serving}")
+
+
+def _publish_step(run: RunConfig, command: str, data: Data | None, models: Sequence[Foreseen], store: Store) -> Step:
+    if any(model.silence for model in models):
+        return Step(stage="publish", state="unknown", facts="follows from the promotions")
+    candidates = [model.candidate for model in models]
+    if data is None or not all(candidate.promotion for candidate in candidates):
+        return Step(stage="publish", state="run", facts="one page")
+    from components.stages.publish import Page  # here, for it takes as long to import as what was asked just now
+
+    page = store.find(Page, page_inputs(run, command, data, candidates))
+    return Step(stage="publish", state="reuse" if page else "run", facts=page.file_name if page else "one page")
 
 
 def _shard_step(run: RunConfig, shards: ShardSet | None, files: int | None) -> Step:

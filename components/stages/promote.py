@@ -16,6 +16,18 @@ from components.tracking.versions import KeptDecision
 _ROUNDS = 5
 
 
+@dataclass(frozen=True)
+class Incumbent:
+    """The champion that a candidate is judged against."""
+
+    version: int | None
+    """None if no version is in service."""
+    evaluated: Evaluated | None
+    """Its scores on the candidate's evidence; None where there is none, or they cannot be had."""
+    obstacle: Decision | None = None
+    """Why they cannot be had."""
+
+
 def promote(candidate: Candidate, data: Data, site: Site) -> Candidate:
     """Return the measured candidate with what became of it: registered and, if the gate lets it through, in service.
 
@@ -35,25 +47,13 @@ def promote(candidate: Candidate, data: Data, site: Site) -> Candidate:
     return replace(candidate, promotion=promotion)
 
 
-@dataclass(frozen=True)
-class _Incumbent:
-    """The champion that a candidate is judged against."""
-
-    version: int | None
-    """None if no version is in service."""
-    evaluated: Evaluated | None
-    """Its scores on the candidate's evidence; None where there is none, or they cannot be had."""
-    obstacle: Decision | None = None
-    """Why they cannot be had."""
-
-
 def _decided(candidate: Candidate, data: Data, site: Site) -> Promotion:
     name = registered_name(site.experiment, candidate.name)
     version = _register(name, candidate, data, site)
     for _ in range(_ROUNDS):
         champion = registry.champion(name)
         if champion == version and (kept := registry.decision(name, version)) is not None:
-            return _promotion(name, version, kept, _incumbent(candidate, kept.judged_against, data, site), version)
+            return promotion_of(name, version, kept, _incumbent(candidate, kept.judged_against, data, site), version)
         incumbent = _incumbent(candidate, champion, data, site)
         decision = incumbent.obstacle or judge(candidate, incumbent.evaluated, data.yardstick)
         registry.record_decision(name, version, decision.verdict, decision.reasons, judged_against=champion)
@@ -64,21 +64,21 @@ def _decided(candidate: Candidate, data: Data, site: Site) -> Promotion:
         except registry.WithdrawnError as error:
             now, decision = champion, Decision(verdict="hold", reasons=(str(error),))
             registry.record_decision(name, version, decision.verdict, decision.reasons, judged_against=champion)
-        return _promotion(name, version, decision, incumbent, now)
+        return promotion_of(name, version, decision, incumbent, now)
     raise registry.ChampionMovedError(name, champion, registry.champion(name))
 
 
-def _incumbent(candidate: Candidate, version: int | None, data: Data, site: Site) -> _Incumbent:
+def _incumbent(candidate: Candidate, version: int | None, data: Data, site: Site) -> Incumbent:
     """Return a version as the one to beat, measured on the candidate's evidence."""
     if version is None:
-        return _Incumbent(None, None)
+        return Incumbent(None, None)
     export = _delivered(registered_name(site.experiment, candidate.name), version, site).export
     size, wanted = read_card(export).size, data.shards.size
     if size != wanted:
         words = f"version {version} makes images of {size} px, not {wanted}"
-        return _Incumbent(version, None, Decision(verdict="hold", reasons=(words,)))
+        return Incumbent(version, None, Decision(verdict="hold", reasons=(words,)))
     what = Measurement(candidate.config, export, data.yardstick, data.seed)
-    return _Incumbent(version, with_baselines(f"{candidate.name} champion", what, site))
+    return Incumbent(version, with_baselines(f"{candidate.name} champion", what, site))
 
 
 def _delivered(name: str, version: int, site: Site) -> Delivery:
@@ -138,9 +138,10 @@ def _act(name: str, version: int, decision: Decision, champion: int | None) -> i
     return registry.promote(name, version, judged_against=champion, by="gate").champion
 
 
-def _promotion(
-    name: str, version: int, decision: Decision | KeptDecision, incumbent: _Incumbent, champion: int | None
+def promotion_of(
+    name: str, version: int, decision: Decision | KeptDecision, incumbent: Incumbent, champion: int | None
 ) -> Promotion:
+    """Return what became of a version that was judged against `incumbent`, with `champion` in service since."""
     return Promotion(
         model=name,
         version=version,

@@ -1,7 +1,6 @@
 """Publish: the page that shows a run to people, and the index of all pages of this machine."""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from components.stages.candidate import Candidate, Data
 from components.stages.inputs import page_inputs
 from components.stages.page import page_content
 from components.stages.site import Site
+from components.workspace import Workspace
 
 
 class Page(Artifact):
@@ -23,6 +23,20 @@ class Page(Artifact):
 
     name: str
     """Name of the run."""
+
+    @property
+    def label(self) -> str:
+        """What people call it: the run's name and the beginning of its digest."""
+        return f"{self.name}-{self.digest[:8]}"
+
+    @property
+    def file_name(self) -> str:
+        """Its name in a folder of pages, which is also the last part of its address."""
+        return f"{self.label}.html"
+
+    def is_called(self, run: str) -> bool:
+        """Whether a person who says `run` may mean it: its name, the start of its digest, or both joined by "-"."""
+        return run == self.name or (run != "" and self.digest.startswith(run.removeprefix(f"{self.name}-")))
 
 
 def publish(run: RunConfig, command: str, data: Data, candidates: Sequence[Candidate], site: Site) -> Page:
@@ -44,14 +58,14 @@ def publish(run: RunConfig, command: str, data: Data, candidates: Sequence[Candi
         return {"name": run.name}
 
     page = site.store.materialise(Page, page_inputs(run, command, data, candidates), write)
-    write_atomically(page_path(page, site), (page.path / "page.html").read_bytes())
+    write_atomically(site.workspace.pages / page.file_name, (page.path / "page.html").read_bytes())
     rebuild_index(site.workspace.pages)
     return page
 
 
-def page_path(page: Page, site: Site) -> Path:
-    """Return where people of this machine open the page."""
-    return site.workspace.pages / file_name(page)
+def page_address(page: Page, workspace: Workspace) -> str:
+    """Return where people open the page: `page_url`, or the file for those of this machine."""
+    return page_url(page) or (workspace.pages / page.file_name).as_uri()
 
 
 def page_url(page: Page) -> str | None:
@@ -68,17 +82,7 @@ def page_url(page: Page) -> str | None:
         raise ValueError("KINTSUGI_URL: expected the address of kintsugi serve, such as http://host:5001")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("KINTSUGI_URL: expected an address without user, password, ? and #")
-    return f"{base.rstrip('/')}/pages/{quote(file_name(page), safe='')}"
-
-
-def file_name(page: Page) -> str:
-    """Return the page's file name, which is also the last part of its address."""
-    return f"{page.name}-{page.digest[:8]}.html"
-
-
-def command_of(config: Path, overrides: Sequence[str]) -> str:
-    """Return the command line that makes the run again."""
-    return shlex.join(["kintsugi", "run", str(config), *(part for value in overrides for part in ("--set", value))])
+    return f"{base.rstrip('/')}/pages/{quote(page.file_name, safe='')}"
 
 
 def _keep_pictures(content: PageContent, folder: Path) -> None:

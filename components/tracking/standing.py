@@ -101,6 +101,11 @@ def read_state(client: MlflowClient, name: str) -> State:
     return State(name, ledger, params, replay(params, ledger, name), ours, strangers)
 
 
+def registered_state(client: MlflowClient, name: str) -> State | None:
+    """Return the state of the model `name`, or None if no model of that name is registered."""
+    return None if _find_model(client, name) is None else read_state(client, name)
+
+
 def record_of(name: str, state: State) -> ModelRecord:
     """Return what is worth saying of the model `name`."""
     standing = state.standing

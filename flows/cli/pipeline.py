@@ -13,6 +13,7 @@ from flows.cli.tables import say, table
 
 if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
     from components.stages.candidate import Candidate
+    from components.stages.publish import Page
     from flows.pipeline import Outcome, Stage
 
 app = App()
@@ -88,11 +89,13 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
     """Validate a configuration and say what a run would do, and what it would reuse. Changes nothing."""
     from components.artifacts import Store
     from components.config import load
+    from components.stages.inputs import command_of
     from components.stages.plan import plan
 
     content = load(config, set_)
     workspace = Workspace.from_environment()
-    steps = plan(content, Store.open(content.store or workspace.default_store, workspace.cache))
+    store = Store.open(content.store or workspace.default_store, workspace.cache)
+    steps = plan(content, command_of(config, set_), store, workspace.home)
     if as_json:
         say(json.dumps([step.model_dump(mode="json") for step in steps], indent=1))
         return
@@ -128,10 +131,10 @@ def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Can
 
 def _published(config: Path, overrides: Overrides) -> str:
     """Do the whole run and return the address of its page."""
-    from components.stages.publish import Page, file_name, page_url
+    from components.stages.publish import page_address
 
     page = cast("Page", _retrained(config, overrides, "publish").page)
-    return page_url(page) or (Workspace.from_environment().pages / file_name(page)).as_uri()
+    return page_address(page, Workspace.from_environment())
 
 
 def _retrained(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":

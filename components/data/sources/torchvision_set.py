@@ -1,16 +1,13 @@
 """The source `torchvision`: well-known datasets by name, downloaded by torchvision where the network allows."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from components.data.sources.item import RawItem, Source
+from components.pictures.encoding import png
 from components.section import digest_of
 from components.workspace import Workspace
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SetName = Literal[
     "CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10", "Flowers102", "OxfordIIITPet", "Food101",
@@ -76,7 +73,7 @@ class TorchvisionSource(Source):
                 label = _class(target, names) if self.labels else None
                 if self.labels and label is None:
                     continue
-                yield RawItem(f"{folder}/{number:06d}", _png(image), label=label)
+                yield RawItem(f"{folder}/{number:06d}", png(image, level=1), label=label)
 
     def _part(self, part: Mapping[str, bool | str], root: Path) -> Any:  # noqa: ANN401 - torchvision has no types
         # Imported here: it takes more than a second, and only this source needs it.
@@ -96,9 +93,3 @@ def _class(target: int, names: Sequence[str] | None) -> str | None:
     if target < 0:
         return None
     return f"{target:03d}" if names is None else names[target]
-
-
-def _png(image: "Image") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

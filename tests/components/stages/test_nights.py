@@ -101,7 +101,7 @@ def second(first, night):
 
 
 def measured(subject):
-    return {(measure.metric, measure.protocol) for measure in subject.measures}
+    return {(score.name, score.protocol.digest) for score in subject.scores}
 
 
 def test_the_first_night_pins_its_held_out_images_and_has_no_others(first):
