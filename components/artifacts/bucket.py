@@ -87,11 +87,6 @@ class BucketStorage:
 
         return self._ask(key, read)
 
-    def write_atomically(self, key: str, content: bytes) -> None:
-        """Write or replace."""
-        facts = {"sha256": hashlib.sha256(content).hexdigest()}
-        self._ask(key, lambda: self._client.put_object(**self._at(key), Body=content, Metadata=facts))
-
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Write unless the key is taken; return whether this call wrote, also when the store's answer got lost."""
         mark = uuid.uuid4().hex

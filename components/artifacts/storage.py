@@ -39,9 +39,6 @@ class Storage(Protocol):
     def read_bytes(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from `start` up to, not including, `end`; FileNotFoundError if there are none."""
 
-    def write_atomically(self, key: str, content: bytes) -> None:
-        """Write or replace; a reader sees the old content or the new one."""
-
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Write unless the key is taken; return whether this call wrote. Of many callers exactly one is told True."""
 

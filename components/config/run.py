@@ -131,10 +131,13 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, except that 1e-4 is a number as in YAML 1.2, and that a key may appear only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's signature
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, key in enumerate(keys):
-            if key in keys[:number] and key != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"found the key '{key}' twice", node.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen and key.value != "<<":
+                    words = f"found the key '{key.value}' twice"
+                    raise yaml.constructor.ConstructorError(None, None, words, key.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -168,7 +171,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def _parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
-    return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

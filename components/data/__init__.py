@@ -14,7 +14,7 @@ from components.data.frozen import (
     read_corruption_set,
     write_corruption_set,
 )
-from components.data.loader import Loader, sample_order
+from components.data.loader import Loader, Samples, Share, sample_order
 from components.data.reader import ShardReader
 from components.data.shards import plan_shards, write_shards
 from components.data.shardset import ShardFacts, ShardSet, SplitFacts
@@ -46,10 +46,12 @@ __all__ = [
     "PixelSource",
     "PngEncoding",
     "RawItem",
+    "Samples",
     "ShapesSource",
     "ShardFacts",
     "ShardReader",
     "ShardSet",
+    "Share",
     "Source",
     "SourceConfig",
     "SplitConfig",

@@ -29,16 +29,11 @@ def ssim_map(one: Pictures, other: Pictures) -> Float64[np.ndarray, "images heig
     return similarity
 
 
-def ssim(one: Pictures, other: Pictures) -> Float64[np.ndarray, " images"]:
-    """Return the structural similarity of each pair of pictures: the map's mean where the window fits inside.
+def inner_mean(similarity: Float64[np.ndarray, "images height width"]) -> Float64[np.ndarray, " images"]:
+    """Return each map's mean over the pixels around which the whole window lies inside the picture.
 
     The whole map is averaged where the picture is too small for the window (10 pixels or fewer).
     """
-    return inner_mean(ssim_map(one, other))
-
-
-def inner_mean(similarity: Float64[np.ndarray, "images height width"]) -> Float64[np.ndarray, " images"]:
-    """Return each map's mean over the pixels around which the whole window lies inside the picture."""
     if min(similarity.shape[1:]) > 2 * _RADIUS:
         similarity = similarity[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
     means: NDArray[np.float64] = similarity.mean(axis=(1, 2))

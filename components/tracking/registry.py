@@ -34,7 +34,6 @@ __all__ = [
     "RefusedError",
     "WithdrawnError",
     "adopt",
-    "challenger",
     "champion",
     "decision",
     "download",
@@ -42,10 +41,8 @@ __all__ = [
     "promote",
     "reconcile",
     "record_decision",
-    "record_scores",
     "register",
     "rollback",
-    "score_table",
     "verify",
 ]
 
@@ -135,20 +132,6 @@ def register(
     _describe(client, name, version.number)
     reconcile(name)
     return version.number
-
-
-def record_scores(
-    name: str, version: int, scores: Mapping[str, float], score_table: str | None = None, metric: str | None = None
-) -> None:
-    """Attach scores to a version, in place of those it had: after it was measured again under another protocol."""
-    client = MlflowClient()
-    versions.attach_scores(client, versions.read_version(client, name, version), scores, score_table, metric)
-    _describe(client, name, version)
-
-
-def score_table(name: str, version: int) -> str | None:
-    """Return the JSON text of a version's score table, its sha256 checked, or None if it has none."""
-    return versions.read_score_table(versions.read_version(MlflowClient(), name, version))
 
 
 def run_of(name: str, version: int) -> str:
@@ -260,11 +243,6 @@ def reconcile(name: str) -> Standing:
 def champion(name: str) -> int | None:
     """Return the version in service, by the ledger and not by the alias; None before the first promotion."""
     return read_state(MlflowClient(), name).standing.champion
-
-
-def challenger(name: str) -> int | None:
-    """Return the newest version while it is neither promoted nor rejected, else None."""
-    return read_state(MlflowClient(), name).standing.challenger
 
 
 def models() -> list[ModelRecord]:

@@ -10,7 +10,17 @@ import pytest
 import webdataset as wds
 
 from components.artifacts import Store
-from components.data import DatasetConfig, Loader, ShapesSource, ShardReader, ShardSet, SourceConfig, write_shards
+from components.data import (
+    DatasetConfig,
+    Loader,
+    Samples,
+    ShapesSource,
+    ShardReader,
+    ShardSet,
+    Share,
+    SourceConfig,
+    write_shards,
+)
 from components.data.sources import FolderSource, TorchvisionSource, ZipSource
 from components.data.sources.torchvision_set import _class
 from components.section import kinds
@@ -123,10 +133,7 @@ def test_a_batch_holds_the_classes_of_its_images_for_any_number_of_processes(sha
     numbers = {image.tobytes(): label for image, label in zip(pixels, reader.labels, strict=True)}
 
     def batch(rank: int, processes: int):
-        loader = Loader(
-            pixels, batch=8, rank=rank, processes=processes, seed=1, dataset_digest="d", keys=reader.keys,
-            labels=reader.labels,
-        )  # fmt: skip
+        loader = Loader(Samples(pixels, reader.keys, "d", reader.labels), Share(8, rank, processes), seed=1)
         with closing(loader.batches(0)) as batches:
             return next(batches)
 

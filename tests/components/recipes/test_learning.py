@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from components.corruption import CorruptionMix
-from components.data import Loader
+from components.data import Loader, Samples, Share
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.patch import PatchDiscriminatorConfig
@@ -43,7 +43,7 @@ def learn(shapes):
         state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
         mix = CorruptionMix(area=(0.05, 0.3)) if config.needs_corruption else None
         keys = [f"{number:032x}" for number in range(16)]
-        loader = Loader(shapes, batch=16, rank=0, processes=1, seed=0, dataset_digest="d", corruption=mix, keys=keys)
+        loader = Loader(Samples(shapes, keys, "d"), Share(16), seed=0, corruption=mix)
         around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
         with closing(loader.batches(0)) as batches:
             train(recipe.phases, state, batches, training, around)

@@ -180,7 +180,7 @@ def test_a_version_registered_by_hand_is_named_and_used_by_nobody(registered: Re
     with pytest.raises(ValueError, match="gan version 2 was not registered by kintsugi"):
         registry.rollback("gan", to=2, override=True, by="ada", reason="it is mine")
     assert registered(3) == 3
-    assert registry.challenger("gan") == 3
+    assert registry.models()[0].challenger == 3
 
 
 def test_a_champion_robbed_of_its_tags_is_named(champion: int, tmp_path: Path) -> None:
