@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -26,24 +27,25 @@ class Workspace:
     home: Path
 
     @classmethod
-    def from_environment(cls) -> "Workspace":
-        """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace.
+    def from_environment(cls) -> Self:
+        """Return this machine's workspace: at KINTSUGI_HOME, or ./workspace where that is unset or empty.
+
+        Nothing is made: asking where things would live is no reason for a folder.
 
         Raises:
             ValueError: KINTSUGI_HOME names the home of nobody.
         """
         stated = os.environ.get("KINTSUGI_HOME") or "workspace"
         try:
-            workspace = cls(Path(stated).expanduser().absolute())
+            return cls(Path(stated).expanduser().absolute())
         except RuntimeError as error:
             raise ValueError(f"KINTSUGI_HOME is {stated!r}: {error}") from error
-        workspace.create()
-        return workspace
 
-    def create(self) -> None:
-        """Create the folders that are missing."""
+    def create(self) -> Self:
+        """Create the folders that are missing, and return the workspace."""
         for folder in (self.store, self.training, self.cache, self.pages, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
+        return self
 
     @property
     def store(self) -> Path:
@@ -74,6 +76,11 @@ class Workspace:
     def logs(self) -> Path:
         """What launched processes said."""
         return self.home / "logs"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's own files, unless PREFECT_HOME says otherwise; Prefect makes it."""
+        return self.home / "prefect"
 
     @contextmanager
     def training_lock(self, digest: str, wait_s: float = 0.0) -> Iterator[Path]:

@@ -1,27 +1,32 @@
 """Opening: from a configuration to the place where its run happens, and from its data to the night it is."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
 
 from prefect.runtime import flow_run
 
 from components.artifacts import Store
+from components.artifacts.records import Records
 from components.config import RunConfig
 from components.data import ShardSet
 from components.launch import LaunchFailed
 from components.servers.patience import patient_run
-from components.stages.night import Night
+from components.stages.candidate import Candidate
 from components.stages.nights import night_of, tracked_night
 from components.stages.site import Site
 from components.tracking import runs
+from components.tracking.ledger import LedgerError
+from components.tracking.packaging import AlteredModelError
+from components.tracking.registry import ChampionMovedError
 from components.workspace import Workspace
 from flows import naming
 from flows.watching import watcher
 
-_T = TypeVar("_T")
+_OF_ONE_MODEL = (LaunchFailed, LedgerError, AlteredModelError, ChampionMovedError)
+"""What says nothing about the other models of a run. A mistake in the configuration does, and so does a stop."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -33,56 +38,61 @@ class Opened:
     site: Site
     reason: str
     stack: ExitStack
-    failed: dict[str, LaunchFailed] = field(default_factory=dict)
+    failed: dict[str, RuntimeError] = field(default_factory=dict)
     page: str | None = None
 
-    def shards(self, make: Callable[[], ShardSet]) -> ShardSet:
-        """Return the shards of this flow run: what `make` returns, or what it returned before the run was interrupted.
+    def begin(self, shard: Callable[[RunConfig, Site], ShardSet]) -> ShardSet:
+        """Return the night's shards, give the flow run the night's name, and open its run in the tracker until the end.
 
         A run that is continued stays with the data it began with, though the pile has grown since: so its training goes
         on and is not begun anew.
         """
-        if not (identity := flow_run.id):
-            return make()
-        begun = self.site.store.records(f"nights/{identity}")
-        for record in begun.all():
-            if (kept := self.site.store.by_digest(ShardSet, record["shards"])) is not None:
-                return kept
-        shards = make()
-        begun.append({"shards": shards.digest, "reason": self.reason}, same=lambda one: one["shards"] == shards.digest)
-        return shards
-
-    def begin(self, shards: ShardSet) -> Night:
-        """Open the night's run in the tracker, until this run is closed, and give the flow run its name."""
+        if (shards := self._begun_with()) is None:
+            shards = shard(self.run, self.site)
+            if identity := flow_run.id:
+                fact = {"shards": shards.digest, "reason": self.reason}
+                self._records(identity).append(fact, same=lambda known: known["shards"] == fact["shards"])
         night = night_of(self.run, shards, self.reason, self.site)
         naming.rename(night.title)
         tags = {"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""}
         self.site = self.stack.enter_context(tracked_night(night, self.run, self.site, tags))
-        return night
+        return shards
 
-    def each(self, names: Iterable[str], do: Callable[[str], _T]) -> dict[str, _T]:
-        """Return what `do` returns by the model's name. A model whose processes fail does not keep the others waiting.
+    def _begun_with(self) -> ShardSet | None:
+        """Return the shards that this flow run began with before it was interrupted, if the store still has them."""
+        records = self._records(flow_run.id).all() if flow_run.id else []
+        kept = (self.site.store.by_digest(ShardSet, record["shards"]) for record in records)
+        return next((shards for shards in kept if shards is not None), None)
+
+    def _records(self, identity: str) -> Records:
+        return self.site.store.records(f"nights/{identity}")
+
+    def each(self, do: Callable[[Candidate], Candidate]) -> list[Candidate]:
+        """Return every model after `do`. One that fails does not keep the others waiting: it comes with the reason.
 
         Raises:
             LaunchFailed: No model is left.
         """
-        done = {}
-        for name in names:
-            try:
-                done[name] = do(name)
-            except LaunchFailed as error:
-                _log.error("%s failed: %s", name, error)
-                self.failed[name] = error
-        if not done:
+        models = [self._tried(do, Candidate(name, config)) for name, config in self.run.models.items()]
+        if len(self.failed) == len(models):
             raise self.failure()
-        return done
+        return models
+
+    def _tried(self, do: Callable[[Candidate], Candidate], candidate: Candidate) -> Candidate:
+        try:
+            return do(candidate)
+        except _OF_ONE_MODEL as error:
+            _log.error("%s failed: %s", candidate.name, error)
+            self.failed[candidate.name] = error
+            return replace(candidate, failure=str(error))
 
     def failure(self) -> LaunchFailed:
         """Return one error that names every model that failed, and says where to look at the others."""
         words = "\n".join(f"{name}: {error}" for name, error in self.failed.items())
         if self.page is not None:
             words += f"\nThe other models went on; page: {self.page}"
-        return LaunchFailed(words, "\n".join(error.traceback for error in self.failed.values()))
+        stacks = [error.traceback for error in self.failed.values() if isinstance(error, LaunchFailed)]
+        return LaunchFailed(words, "\n".join(stacks))
 
 
 @contextmanager
@@ -94,7 +104,7 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
     """
     with ExitStack() as stack:
         stack.enter_context(patient_run())
-        workspace = Workspace.from_environment()
+        workspace = Workspace.from_environment().create()
         store = Store.open(run.store or workspace.default_store, workspace.cache)
         store.remove_drafts()
         uri = runs.configure(workspace.home)

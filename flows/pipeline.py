@@ -1,4 +1,4 @@
-"""The pipeline on one page: prepare, train, evaluate, promote, publish.
+"""The pipeline on one page: prepare; of each model train, evaluate, promote; publish.
 
 Every stage is idempotent: it finds by digest what is already there. So a run that was killed is continued by starting
 it again, and one that ends at an earlier stage does just what is missing up to there.
@@ -15,32 +15,30 @@ from prefect.tasks import Task
 
 from components.artifacts.storage import StorageError
 from components.config import RunConfig, load
-from components.data import ShardSet
 from components.launch.outcome import Stopped
 from components.servers.patience import PatienceEndedError
-from components.stages import measuring, nights, preparation, promotion, publishing, training
-from components.stages.chapters import Chapter
-from components.stages.measuring import Evaluated
-from components.stages.preparation import EvaluationSets
-from components.stages.promotion import Promotion
-from components.stages.publishing import Page
-from components.stages.training import Checkpoint
+from components.stages.candidate import Candidate, Data
+from components.stages.evaluate import evaluate
+from components.stages.inputs import command_of
+from components.stages.nights import record
+from components.stages.prepare import prepare, shard
+from components.stages.promote import promote
+from components.stages.publish import Page, page_address, publish
+from components.stages.train import train
 from components.tracking.client import TrackingError
 from flows import showing, turn
-from flows.opening import opened
+from flows.opening import Opened, opened
 
 Stage = Literal["prepare", "train", "evaluate", "promote", "publish"]
 
 
 @dataclass
 class Outcome:
-    """What a run has made so far; what comes after its last stage is empty, or None."""
+    """What a run has made so far."""
 
-    shards: ShardSet
-    sets: EvaluationSets
-    trained: dict[str, Checkpoint] = field(default_factory=dict)
-    evaluated: dict[str, Evaluated] = field(default_factory=dict)
-    promoted: dict[str, Promotion] = field(default_factory=dict)
+    data: Data
+    candidates: list[Candidate] = field(default_factory=list)
+    """The models, each as far as the run's last stage; one that failed, as it was at the beginning."""
     page: Page | None = None
 
 
@@ -52,20 +50,22 @@ def _may_pass(task_: "Task[..., object]", run: TaskRun, state: "State[object]") 
     return not isinstance(state.result(raise_on_failure=False), _FOR_GOOD)
 
 
-def _retried(name: str, retries: int, delay_s: float = 0) -> dict[str, Any]:
-    return {"name": name, "retries": retries, "retry_delay_seconds": delay_s, "retry_condition_fn": _may_pass}
+def _retried(retries: int, delay_s: float = 0) -> dict[str, Any]:
+    return {"retries": retries, "retry_delay_seconds": delay_s, "retry_condition_fn": _may_pass}
 
 
-shard = task(cache_policy=NO_CACHE, **_retried("shard", 2, 5))(preparation.shard)
-evaluation_sets = task(cache_policy=NO_CACHE, **_retried("evaluation sets", 2, 5))(preparation.evaluation_sets)
+def _of_one_model(name: str) -> dict[str, Any]:
+    return {"name": name, "task_run_name": f"{name} {{candidate.name}}"}
+
+
+shard_source = task(name="shard", cache_policy=NO_CACHE, **_retried(2, 5))(shard)
+prepare_data = task(name="prepare", cache_policy=NO_CACHE, **_retried(2, 5))(prepare)
 # No retries: the stage itself launches lost processes again, and gives up for a reason.
-train_model = task(name="train", task_run_name="train {name}", cache_policy=NO_CACHE)(training.train)
-evaluate_model = task(task_run_name="evaluate {name}", cache_policy=NO_CACHE, **_retried("evaluate", 1))(
-    measuring.evaluate
-)
-promote_model = task(name="promote", task_run_name="promote {candidate.name}", cache_policy=NO_CACHE)(promotion.promote)
-write_page = task(cache_policy=NO_CACHE, **_retried("write page", 1))(publishing.publish)
-record = task(cache_policy=NO_CACHE, **_retried("record", 1))(nights.record)
+train_model = task(**_of_one_model("train"), cache_policy=NO_CACHE)(train)
+evaluate_model = task(**_of_one_model("evaluate"), cache_policy=NO_CACHE, **_retried(1))(evaluate)
+promote_model = task(**_of_one_model("promote"), cache_policy=NO_CACHE)(promote)
+publish_page = task(name="publish", cache_policy=NO_CACHE, **_retried(1))(publish)
+record_night = task(name="record", cache_policy=NO_CACHE, **_retried(1))(record)
 
 
 @flow(name="retrain")
@@ -76,7 +76,7 @@ def retrain(
     until: Stage = "publish",
     run: RunConfig | None = None,
 ) -> Outcome:
-    """Bring the models up to date with their source and put the better ones in service.
+    """Bring the models up to date with their source and put the better ones in service, each as soon as it is ready.
 
     A model that fails does not keep the others from it: they go on to the page, which says so, and then the flow fails.
 
@@ -87,46 +87,34 @@ def retrain(
         until: The last stage.
         run: The whole configuration, to be used instead of the file.
     """
-    with turn.taken(), opened(content := run or load(config, overrides), reason) as here:
-        shards, seed = here.shards(lambda: shard(content.dataset, here.site)), content.seed
-        here.begin(shards)
-        sets = evaluation_sets(
-            content.name, content.evaluation_set, content.dataset, content.corruption, seed, shards, here.site
-        )
-        outcome = Outcome(shards, sets)
+    with turn.taken(), opened(run or load(config, overrides), reason) as here:
+        shards = here.begin(shard_source)
+        outcome = Outcome(prepare_data(here.run, shards, here.site))
         if until == "prepare":
             return outcome
 
-        outcome.trained = here.each(
-            content.models,
-            lambda name: train_model(name, content.models[name], content.corruption, seed, shards, here.site),
+        outcome.candidates = here.each(lambda model: _brought_on(model, outcome.data, here, until))
+        if until != "publish":
+            return outcome
+
+        outcome.page = page = publish_page(
+            here.run, command_of(config, overrides), outcome.data, outcome.candidates, here.site
         )
-        if until == "train":
-            return outcome
-
-        outcome.evaluated = here.each(
-            outcome.trained,
-            lambda name: evaluate_model(name, content.models[name], outcome.trained[name], sets, seed, here.site),
-        )
-        showing.show_scores(content.name, outcome.evaluated)
-        if until == "evaluate":
-            return outcome
-
-        for name, evaluated in outcome.evaluated.items():
-            candidate = promotion.Candidate(name, content.models[name], outcome.trained[name], evaluated)
-            outcome.promoted[name] = promote_model(candidate, shards, sets, seed, here.site)
-        showing.show_promotions(outcome.promoted)
-        if until == "promote":
-            return outcome
-
-        told = {
-            name: Chapter(name, content.models[name], outcome.trained[name], outcome.evaluated[name], decision)
-            for name, decision in outcome.promoted.items()
-        }
-        failed = {name: str(error) for name, error in here.failed.items()}
-        command = publishing.command(config, overrides)
-        outcome.page = page = write_page(content, shards, sets, told, failed, command, here.site)
-        here.page = publishing.page_url(page) or publishing.page_path(page, here.site).as_uri()
-        record(outcome.evaluated, outcome.promoted, page, here.site)
-        showing.show_page(content.name, page)
+        here.page = page_address(page, here.site.workspace)
+        record_night([one for one in outcome.candidates if one.failure is None], page, here.site)
+        showing.show_page(here.run.name, page)
         return outcome
+
+
+def _brought_on(model: Candidate, data: Data, here: Opened, until: Stage) -> Candidate:
+    """Return one model after its stages, the last of which is `until`, or `promote` where the run goes on to a page."""
+    model = train_model(model, data, here.site)
+    if until == "train":
+        return model
+    model = evaluate_model(model, data, here.site)
+    showing.show_scores(here.run.name, model)
+    if until == "evaluate":
+        return model
+    model = promote_model(model, data, here.site)
+    showing.show_promotion(model)
+    return model

@@ -3,7 +3,7 @@
 import base64
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from prefect.artifacts import (
@@ -13,38 +13,34 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from components.evaluation.protocol import ScoreTable
-from components.stages.measuring import Evaluated
-from components.stages.promotion import Promotion
-from components.stages.publishing import Page, page_url
-from components.stages.rescoring import Rescored
+from components.evaluation.protocol import MODEL_ROW, ScoreTable
+from components.stages.candidate import Candidate, after
+from components.stages.publish import Page, page_url
+from components.stages.rescore import Rescored
 from flows.reaching import reach
 
 _LARGEST_PICTURE_BYTES = 200_000
 _log = logging.getLogger(__name__)
 
 
-def show_scores(run: str, evaluated: Mapping[str, Evaluated]) -> None:
-    """Keep a table for each model: one row per metric, a column for the model and each baseline."""
-    for model, scores in evaluated.items():
-        table, key = scores.table, _key(run, model, "scores")
-        names = [score.name for score in table.rows["model"]]
-        rows = [
-            {"metric": name, **{row: _number(table, row, name) for row in table.rows}}
-            for name in names
-            if "/" not in name
-        ]
-        said = f"Scores of {model} in run {run}"
-        reach(partial(create_table_artifact, rows, key, said), "to show scores")
+def show_scores(run: str, candidate: Candidate) -> None:
+    """Keep a table of one model: one row per metric, a column for the model and each baseline."""
+    table, key = after("evaluate", candidate.evaluated).table, _key(run, candidate.name, "scores")
+    names = [score.name for score in table.rows[MODEL_ROW]]
+    rows = [
+        {"metric": name, **{row: _number(table, row, name) for row in table.rows}} for name in names if "/" not in name
+    ]
+    said = f"Scores of {candidate.name} in run {run}"
+    reach(partial(create_table_artifact, rows, key, said), "to show scores")
 
 
-def show_promotions(promoted: Mapping[str, Promotion]) -> None:
-    """Keep each decision with its reasons."""
-    for promotion in promoted.values():
-        _log.info("%s version %d: %s: %s", promotion.model, promotion.version, promotion.verdict, promotion.reasons[0])
-        lines = [f"## {promotion.model}: {promotion.verdict}", *(f"- {reason}" for reason in promotion.reasons)]
-        text, key = "\n".join(lines), _key(promotion.model, "decision")
-        reach(partial(create_markdown_artifact, text, key), "to show a decision")
+def show_promotion(candidate: Candidate) -> None:
+    """Keep what was decided about one model, with the reasons."""
+    promotion = after("promote", candidate.promotion)
+    _log.info("%s version %d: %s: %s", promotion.model, promotion.version, promotion.verdict, promotion.reasons[0])
+    lines = [f"## {promotion.model}: {promotion.verdict}", *(f"- {reason}" for reason in promotion.reasons)]
+    text, key = "\n".join(lines), _key(promotion.model, "decision")
+    reach(partial(create_markdown_artifact, text, key), "to show a decision")
 
 
 def show_rescored(run: str, scored: Iterable[Rescored]) -> None:

@@ -10,8 +10,10 @@ from prefect.events import emit_event
 
 from components.artifacts import Store
 from components.config import load
-from components.stages import preparation, rescoring
-from components.stages.rescoring import Rescored
+from components.stages import rescore as rescoring
+from components.stages.candidate import Candidate
+from components.stages.prepare import prepare, shard
+from components.stages.rescore import Rescored
 from components.stages.site import registered_name
 from components.tracking import registry
 from components.workspace import Workspace
@@ -21,7 +23,7 @@ from flows.opening import opened
 
 _log = logging.getLogger("flows.upkeep")  # Prefect loads this file under a name of its own, whose lines no page shows
 
-rescore_model = task(name="rescore", task_run_name="rescore {name}", cache_policy=NO_CACHE)(rescoring.rescore)
+rescore_model = task(name="rescore", task_run_name="rescore {candidate.name}", cache_policy=NO_CACHE)(rescoring.rescore)
 
 
 @flow(name="watch")
@@ -31,7 +33,7 @@ def watch(config: Path, overrides: tuple[str, ...] = ()) -> bool:
     A look reads names, sizes and times of files, not their bytes. The first look only remembers.
     """
     run = load(config, overrides)
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     looks = Store.open(run.store or workspace.default_store, workspace.cache).records(f"watch/{run.name}")
     naming.show_logs()
     naming.rename(f"{run.name} · watch")
@@ -56,13 +58,10 @@ def rescore(config: Path, overrides: tuple[str, ...] = ()) -> dict[str, Rescored
     """
     run = load(config, overrides)
     with turn.taken(), opened(run, "rescore") as here:
-        shards = preparation.shard(run.dataset, here.site)
-        sets = preparation.evaluation_sets(
-            run.name, run.evaluation_set, run.dataset, run.corruption, run.seed, shards, here.site
-        )
+        data = prepare(run, shard(run, here.site), here.site)
         known = {record.name for record in registry.models() if record.champion is not None}
         serving = [name for name in run.models if registered_name(run.name, name) in known]
-        scored = {name: rescore_model(name, run.models[name], sets, run.seed, here.site) for name in serving}
+        scored = {name: rescore_model(Candidate(name, run.models[name]), data, here.site) for name in serving}
         for one in scored.values():
             _log.info("%s %d: %s: %s", one.model, one.version, one.verdict, one.reasons[0])
             if one.verdict == "moved":

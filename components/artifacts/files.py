@@ -52,6 +52,31 @@ def drafted(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+@contextmanager
+def drafted_folder(path: Path) -> Iterator[Path]:
+    """Give an empty draft folder beside `path` to fill, likewise. What was at `path` goes."""
+    draft = draft_of(path)
+    draft.mkdir()
+    try:
+        yield draft
+        for file in draft.iterdir():
+            sync_file(file)
+        sync_folder(draft)
+        remove_folder(path)
+        draft.rename(path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder, if it is there, so that a kill on the way leaves a draft and not a torn folder."""
+    if path.exists():
+        doomed = draft_of(path)
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
 def draft_of(path: Path) -> Path:
     """Return a new name beside `path` for what is to become `path`."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{DRAFT}")

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 
-from components.baselines.restoration import Images, Masks, RestorationSection
+from components.baselines.restoration import FillSection, Images, Masks
 
 
-class Biharmonic(RestorationSection):
+class Biharmonic(FillSection):
     """Solves the bi-Laplace equation in the hole (Damelin and Hoang 2018, https://doi.org/10.1155/2018/3950312).
 
     By scikit-image, one sparse direct solution per image: best in thin holes, and slow in large ones.

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from components.baselines.restoration import Images, Masks, RestorationSection
+from components.baselines.restoration import FillSection, Images, Masks
 
 _PIXELS_AT_ONCE = 2**18
 _SWEEPS_PER_PIXEL_OF_DEPTH = 4
 _MOST_SWEEPS = 1000
 
 
-class Harmonic(RestorationSection):
+class Harmonic(FillSection):
     """Solves Laplace's equation in the hole, without flow through the image's edge.
 
     A pyramid of means (push-pull: Gortler et al. 1996, https://doi.org/10.1145/237170.237200) gives the first guess;

@@ -9,12 +9,12 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import QhullError
 
-from components.baselines.restoration import Images, Masks, RestorationSection
+from components.baselines.restoration import FillSection, Images, Masks
 
 _RING_PX = 2
 
 
-class Interpolation(RestorationSection):
+class Interpolation(FillSection):
     """Linear over the Delaunay triangles of the known pixels; the nearest known pixel outside all triangles.
 
     Only known pixels within 2 px of a hole are triangulated: no others can be a corner of a triangle that covers a

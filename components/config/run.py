@@ -13,11 +13,13 @@ from components.config.mistakes import explain
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
+from components.evaluation.evidence import EvaluationSection
 from components.evaluation.gate import PromotionRule
 from components.evaluation.measure import EvaluationConfig
 from components.evaluation.yardstick import EvaluationSetChoice
 from components.recipes import RecipeConfig
-from components.section import Section
+from components.recipes.recipe import RecipeSection
+from components.section import Section, kinds
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
 
 _NAME = r"^[a-z][a-z0-9_-]{0,39}$"
@@ -40,7 +42,7 @@ class ModelConfig(Section):
     """One model: how it is built, trained, judged and promoted."""
 
     recipe: RecipeConfig
-    """Networks, losses and optimizers of one family: gan, vae or inpainter."""
+    """Networks, losses and optimizers of one family."""
     training: TrainingConfig
     """What determines the weights."""
     execution: ExecutionConfig = ExecutionConfig()
@@ -53,13 +55,17 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         check_division(self.training, self.execution)
-        restores = self.recipe.needs_corruption
-        if restores != self.evaluation.needs_corruption:
-            expected = "restoration" if restores else "generation"
+        if not self.evaluation.suits(self.recipe):
             raise ValueError(
-                f"a recipe of kind '{self.recipe.kind}' is evaluated by kind '{expected}', not '{self.evaluation.kind}'"
+                f"a recipe of kind '{self.recipe.kind}' is evaluated by kind {_evaluations_of(self.recipe)}, "
+                f"not '{self.evaluation.kind}'"
             )
         return self
+
+
+def _evaluations_of(recipe: RecipeSection) -> str:
+    members = [one for one in kinds(EvaluationConfig) if issubclass(one, EvaluationSection) and one.suits(recipe)]
+    return " or ".join(f"'{one.model_fields['kind'].default}'" for one in members)
 
 
 class RunConfig(Section):

@@ -1,7 +1,5 @@
 """Pixels decoded once into a file that all processes of a machine share, or read from the shards as they are needed."""
 
-import os
-import uuid
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -9,6 +7,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from components.artifacts.files import drafted
 from components.data.reader import ShardReader
 from components.data.shardset import ShardSet
 
@@ -89,13 +88,6 @@ def _is_whole(path: Path, size: int) -> bool:
 
 
 def _decode_all(reader: ShardReader, path: Path, shape: tuple[int, ...]) -> None:
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with draft.open("xb") as file:
-            for start in range(0, shape[0], _IMAGES_PER_READ):
-                file.write(reader.images(np.arange(start, min(start + _IMAGES_PER_READ, shape[0]))).data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with drafted(path) as draft, draft.open("xb") as file:
+        for start in range(0, shape[0], _IMAGES_PER_READ):
+            file.write(reader.images(np.arange(start, min(start + _IMAGES_PER_READ, shape[0]))).data)

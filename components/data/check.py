@@ -1,28 +1,20 @@
 """From the bytes of a file to a square RGB picture, or to the reason why not."""
 
 import io
-import struct
-import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from components.data.sources import Problem
+from components.pictures.reading import DAMAGE, upright
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
-# Fuzzing Pillow's decoders raised the first three; malformed TIFF tags have raised the others. No common base exists.
-_DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, TypeError, LookupError, ZeroDivisionError,
-    struct.error, zlib.error,
-)  # fmt: skip
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _CUT_SHORT = ("truncated", "end of file", "not enough image data", "unexpected end", "read past end")
 _BITS_PER_SAMPLE = 258
-_ON_ITS_SIDE = (5, 6, 7, 8)  # of EXIF's eight orientations those whose width and height change places
 # JPEG may be decoded at 1/2, 1/4 or 1/8 as long as this many times the wanted size remains for the real filter.
 _DRAFT_GAP = 3
 
@@ -56,7 +48,7 @@ def examine(content: bytes, size: int, fit: Literal["crop", "pad"], max_image_pi
         return Problem("not_an_image", f"starts with {content[:16]!r}; expected {', '.join(FORMATS)}")
     except _BOMB:
         return Problem("too_large", f"more than {max_image_pixels} pixels by its header")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         return _damage(error)
     with opened:
         if opened.width * opened.height > max_image_pixels:
@@ -67,7 +59,7 @@ def examine(content: bytes, size: int, fit: Literal["crop", "pad"], max_image_pi
             return _decode(opened, size, fit)
         except _BOMB:
             return Problem("too_large", f"more than {max_image_pixels} pixels")
-        except _DAMAGE as error:
+        except DAMAGE as error:
             return _damage(error)
 
 
@@ -84,22 +76,11 @@ def _decode(opened: Image.Image, size: int, fit: Literal["crop", "pad"]) -> Pict
     opened.load()
     if opened.mode in {"I", "F"}:
         return Problem("unsupported_pixels", f"pixels of mode {opened.mode} (32 bits) have no agreed white")
-    was_on_its_side = _turn_upright(opened)
+    if upright(opened):
+        stored_size = stored_size[::-1]
     image = _to_rgb(opened)
     fitted = _crop(image, size) if fit == "crop" else _pad(image, size)
-    return Picture(fitted, stored_size[::-1] if was_on_its_side else stored_size, original_format)
-
-
-def _turn_upright(image: Image.Image) -> bool:
-    """Turn the picture as EXIF asks, and return whether width and height changed places.
-
-    Unreadable EXIF asks for nothing, as in every viewer.
-    """
-    on_its_side = False
-    with suppress(*_DAMAGE):
-        on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
-        ImageOps.exif_transpose(image, in_place=True)  # in place, pixels are turned before it rewrites the EXIF
-    return on_its_side
+    return Picture(fitted, stored_size, original_format)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from PIL import Image
 from pydantic import Field
 
+from components.pictures.encoding import png
 from components.section import Section
 
 
@@ -18,9 +19,7 @@ class PngEncoding(Section):
 
     def encode(self, image: Image.Image) -> bytes:
         """Return the bytes of a PNG file without metadata."""
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG")
-        return buffer.getvalue()
+        return png(image)
 
 
 class JpegEncoding(Section):

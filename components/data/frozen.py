@@ -1,6 +1,5 @@
 """CorruptionSet: test images damaged once and for all, so that every model mends the same pictures."""
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field, model_validator
 
 from components.artifacts import Artifact, ArtifactError, Store
@@ -18,6 +16,7 @@ from components.corruption import CorruptionMix
 from components.data.reader import ShardReader, decode
 from components.data.shardset import ShardFacts, ShardSet
 from components.data.tars import Sample, members, write_tars
+from components.pictures.encoding import png
 from components.section import Section
 from components.seeding import numpy_generator, stream_key
 
@@ -189,9 +188,9 @@ def _damaged(shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed
         damaged = mix.corrupt(image, numpy_generator(seed, "frozen", key, place), area=edges[place])
         recipe = {**damaged.recipe, "bin": place, "missing_fraction": float(damaged.missing.mean())}
         contents = (
-            _png(image),
-            _png(damaged.missing.astype(np.uint8) * np.uint8(255)),
-            _png(damaged.image),
+            png(image),
+            png(damaged.missing.astype(np.uint8) * np.uint8(255)),
+            png(damaged.image),
             json.dumps(recipe, sort_keys=True, separators=(",", ":"), allow_nan=False).encode(),
         )
         yield Sample(key, dict(zip(_SUFFIXES, contents, strict=True)))
@@ -208,9 +207,3 @@ def _sample(key: str, parts: Mapping[str, bytes], path: Path) -> FrozenSample:
         corrupted=decode(parts["corrupted.png"], name),
         recipe=json.loads(parts["recipe.json"]),
     )
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

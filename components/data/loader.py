@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from numpy.typing import NDArray
-from torch import Tensor
 
 from components.corruption import CorruptionMix
 from components.data.batch import Batch
 from components.data.cache import PixelSource
+from components.pictures.pixels import to_tensor
 from components.seeding import numpy_generator, stream_key
 
 _AHEAD = 2
@@ -132,9 +132,9 @@ class Loader:
         if self._corruption is not None:
             keys = [samples.keys[number] for number in numbers]
             shown, holes = self._corruption.corrupt_batch(images, keys, passes.tolist(), self._seed)
-            corrupted, missing = _to_float(shown), torch.from_numpy(holes).unsqueeze(1).float()
+            corrupted, missing = to_tensor(shown), torch.from_numpy(holes).unsqueeze(1).float()
         return Batch(
-            images=_to_float(images),
+            images=to_tensor(images),
             corrupted=corrupted,
             missing=missing,
             seed=self._seed,
@@ -183,11 +183,6 @@ def _mirror(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return images
     tall = images.reshape(-1, *images.shape[2:])
     return np.asarray(cv2.flip(tall, 1), np.uint8).reshape(images.shape)
-
-
-def _to_float(images: NDArray[np.uint8]) -> Tensor:
-    """Return uint8 (n, H, W, 3) as float (n, 3, H, W) in [-1, 1], in channels-last memory."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def sample_order(seed: int, pass_number: int, dataset_digest: str, samples: int) -> NDArray[np.int64]:

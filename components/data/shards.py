@@ -15,7 +15,8 @@ from components.data.ingest import KEY_DIGITS, Ingested, Progress, Refusal, inge
 from components.data.reader import decode
 from components.data.shardset import ShardFacts, ShardSet, SplitFacts
 from components.data.tars import Sample, members, write_tars
-from components.pictures import figures
+from components.pictures.encoding import png
+from components.pictures.figures import contact_sheet
 
 # Raised whenever equal inputs would give other files.
 _CODE = 1
@@ -52,7 +53,7 @@ def write_shards(
             splits = _write_splits(draft, rows, file, dataset)
             examples = [decode(_read_row(row, file)[0], "examples") for row in _examples(rows, dataset.split)]
         spool.unlink()
-        (draft / "examples.png").write_bytes(figures.png(figures.contact_sheet(examples)))
+        (draft / "examples.png").write_bytes(png(contact_sheet(examples), smallest=True))
         _write_refusals(draft / "rejected.jsonl", ingested.refusals)
         return {
             "size": dataset.size,

@@ -22,7 +22,7 @@ from components.evaluation.gaussian import Normal, frechet_distance
 from components.evaluation.intervals import jackknife_halfwidth, random_groups
 from components.evaluation.protocol import Protocol, Score
 from components.evaluation.reference import measured_reference
-from components.evaluation.replicates import frechet, inception_score, kernel_distance, precision_recall
+from components.evaluation.replicates import frechet, inception_score, kernel_distances, precision_recall
 from components.seeding import numpy_generator
 
 try:
@@ -122,7 +122,7 @@ class Fidelity:
             rng_seed=self._rng_seed,
             verbose=False,
         )
-        replicates = kernel_distance(fakes, reals, *self._groups(fakes, reals))
+        replicates = kernel_distances(fakes, reals, *self._groups(fakes, reals))
         protocol = self._protocol("kernel distance (cubic) of pooled features", fakes, reals, settings)
         return self._score("kid", found[torch_fidelity.KEY_METRIC_KID_MEAN], replicates, protocol)
 

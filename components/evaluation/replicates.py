@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from components.evaluation.gaussian import Features, Moments, Normal, frechet_distance
+from components.evaluation.kernel import Similarity, cubic_kernel, discrepancy
 
 Groups = Sequence[NDArray[np.int64]]
 
@@ -35,21 +36,20 @@ def inception_score(
     return np.array([_inception_score(log_p[left], splits) for left in _left(len(logits), groups)])
 
 
-def kernel_distance(fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups) -> NDArray[np.float64]:
-    """Return unbiased squared maximum mean discrepancies under the kernel (x·y / features + 1)³.
+def kernel_distances(fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups) -> NDArray[np.float64]:
+    """Return the kernel distances, as `components.evaluation.kernel` defines them, of what is left of both sets.
 
-    Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401. Over all images left at once, where torch-fidelity
-    averages over random subsets: the same expectation, no noise of the draw.
+    Over all images left at once, where torch-fidelity averages over random subsets: the same expectation, no noise of
+    the draw.
     """
     one, one_diagonal = _kernel_sums(fakes, fakes, fake_groups, fake_groups)
     other, other_diagonal = _kernel_sums(reals, reals, real_groups, real_groups)
     cross, _ = _kernel_sums(fakes, reals, fake_groups, real_groups)
     values = []
-    for group in range(len(fake_groups)):
-        m, n = len(fakes) - len(fake_groups[group]), len(reals) - len(real_groups[group])
-        within_one = (_without(one, group) - _without_diagonal(one_diagonal, group)) / (m * (m - 1))
-        within_other = (_without(other, group) - _without_diagonal(other_diagonal, group)) / (n * (n - 1))
-        values.append(within_one + within_other - 2 * _without(cross, group) / (m * n))
+    for group, (fake, real) in enumerate(zip(fake_groups, real_groups, strict=True)):
+        made = Similarity(_without(one, group), _without_diagonal(one_diagonal, group), len(fakes) - len(fake))
+        held = Similarity(_without(other, group), _without_diagonal(other_diagonal, group), len(reals) - len(real))
+        values.append(discrepancy(made, held, _without(cross, group)))
     return np.array(values)
 
 
@@ -109,15 +109,10 @@ def _kernel_sums(
     diagonal = np.zeros(len(one_groups))
     for row, group in enumerate(one_groups):
         part = one[torch.from_numpy(group)]
-        kernel = _kernel(part @ other.T, one.shape[1]).double().sum(dim=0)
+        kernel = cubic_kernel(part @ other.T, one.shape[1]).double().sum(dim=0)
         sums[row] = [kernel[torch.from_numpy(column)].sum().item() for column in other_groups]
-        diagonal[row] = _kernel(part.square().sum(dim=1), one.shape[1]).double().sum().item()
+        diagonal[row] = cubic_kernel(part.square().sum(dim=1), one.shape[1]).double().sum().item()
     return sums, diagonal
-
-
-def _kernel(products: Tensor, features: int) -> Tensor:
-    cubed: Tensor = (products / features + 1) ** 3
-    return cubed
 
 
 def _without(sums: NDArray[np.float64], group: int) -> float:

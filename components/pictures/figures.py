@@ -1,4 +1,4 @@
-"""Pictures made of pictures: grids, panels and contact sheets, from uint8 RGB arrays; and their encoding."""
+"""Pictures made of pictures: grids, panels and contact sheets, from uint8 RGB arrays; what fits a page."""
 
 import io
 import math
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from components.pictures.encoding import png
 
 Pixels = NDArray[np.uint8]
 
@@ -80,20 +82,13 @@ def contact_sheet(images: Sequence[Pixels], columns: int = 6) -> Pixels:
     return np.asarray(sheet)
 
 
-def png(image: Pixels) -> bytes:
-    """Return an image of shape (height, width, 3) as a PNG file, compressed well."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
 def compressed(image: Pixels, budget_bytes: int = 250_000) -> bytes:
     """Return an image as a PNG file or, where that is over the budget, as a WebP file of falling quality (90 to 60).
 
     Photographs in a large grid make PNG files of megabytes; a page that holds ten of them would be slow to open. What
     still is over the budget at quality 60 is returned as it is.
     """
-    content = png(image)
+    content = png(image, smallest=True)
     for quality in (90, 80, 70, 60):
         if len(content) <= budget_bytes:
             break

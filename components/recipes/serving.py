@@ -1,14 +1,13 @@
 """Serving: an exported model behind MLflow's pyfunc interface, base64 PNG in and out. Loaded by name, never pickled."""
 
 import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from components.pictures.encoding import png
 from components.pictures.reading import WEB_FORMATS, read_picture
 from components.recipes.export import load_producer
 from components.recipes.recipe import ClassGenerator, Generator, Restorer
@@ -66,9 +65,7 @@ class ServedRestorer:
 
 def encode_png(image: NDArray[np.uint8]) -> str:
     """Return a picture (height, width, 3) as the base64 text of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(png(image)).decode()
 
 
 def decode_png(text: str) -> NDArray[np.uint8]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.report.content import Ground, Measure, ModelCard, Record, Subject
+from components.evaluation.protocol import Score
+from components.report.content import Ground, ModelPage, Record, Subject
 from components.report.scores import ScoreRow, score_rows
 
 
@@ -26,27 +27,27 @@ class _Sitting:
     """Ground and subjects by run."""
 
 
-def boards_of(cards: Mapping[str, ModelCard]) -> tuple[Board, ...]:
+def boards_of(models: Mapping[str, ModelPage]) -> tuple[Board, ...]:
     """Return the tables of one model family: those that compare most runs first, then nights' own data.
 
     Scores stand in one table where protocols are shared, so that no table has a column to which another is a dash.
 
     Args:
-        cards: The family's model of each run.
+        models: The family's model of each run.
     """
     sittings: list[_Sitting] = []
-    for run, card in cards.items():
-        _seat(sittings, run, card.ground, card.subjects)
-    for run, card in cards.items():
-        if card.fresh is not None:
-            _seat(sittings, run, card.fresh.ground, card.fresh.subjects)
+    for run, model in models.items():
+        _seat(sittings, run, model.ground, model.subjects)
+    for run, model in models.items():
+        if model.fresh is not None:
+            _seat(sittings, run, model.fresh.ground, model.fresh.subjects)
     sittings.sort(key=lambda one: -len(one.scored))  # stable: what decides stays before what is fresh
-    return tuple(_board(one, [run for run in cards if run in one.scored]) for one in sittings)
+    return tuple(_board(one, [run for run in models if run in one.scored]) for one in sittings)
 
 
 def _seat(sittings: list[_Sitting], run: str, ground: Ground | None, subjects: tuple[Subject, ...]) -> None:
     """Add a run to the sitting that it shares protocols with, or to a new one; what it has in common becomes one."""
-    protocols = {measure.protocol for subject in subjects for measure in subject.measures}
+    protocols = {score.protocol.digest for subject in subjects for score in subject.scores}
     if not protocols:
         return
     joined = _Sitting(protocols)
@@ -81,10 +82,10 @@ def _board(sitting: _Sitting, runs: Sequence[str]) -> Board:
 
 def _baselines(subjects: Iterable[Subject]) -> list[Subject]:
     """Return each baseline once, with what any run measured of it; equal protocols give equal numbers."""
-    measures: dict[str, dict[tuple[str, str], Measure]] = {}
+    scores: dict[str, dict[tuple[str, str], Score]] = {}
     for subject in subjects:
         if subject.role == "baseline":
-            known = measures.setdefault(subject.name, {})
-            for measure in subject.measures:
-                known.setdefault((measure.metric, measure.protocol), measure)
-    return [Subject(name=name, role="baseline", measures=tuple(known.values())) for name, known in measures.items()]
+            known = scores.setdefault(subject.name, {})
+            for score in subject.scores:
+                known.setdefault((score.name, score.protocol.digest), score)
+    return [Subject(name=name, role="baseline", scores=tuple(known.values())) for name, known in scores.items()]

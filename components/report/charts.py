@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from components.report.content import Curve, Measure
+from components.evaluation.protocol import Score
+from components.report.content import Line
 from components.report.scores import short_count
 
 _INK, _MUTED, _LINE, _GOLD = "#2b2a27", "#6a675f", "#dcd8ce", "#a5740a"
@@ -37,16 +38,16 @@ _SIZE = 9.5
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of an interval chart: a name, its measure, and its part ("model", "champion" or "baseline")."""
+    """One line of an interval chart: a name, its score, and its part ("model", "champion" or "baseline")."""
 
     name: str
     role: str
-    measure: Measure
+    score: Score
     text: str
     """The value as the table prints it."""
 
 
-def curves(lines: Sequence[Curve], unit: str = "", *, log: bool = False) -> Figure:
+def curves(lines: Sequence[Line], unit: str = "", *, log: bool = False) -> Figure:
     """Return the lines over images seen. Values that are not finite, or not positive on a log axis, leave gaps."""
     figure, axes = _axes(width_in=4.5, height_in=2.8)
     for place, line in enumerate(lines):
@@ -79,26 +80,21 @@ def curves(lines: Sequence[Curve], unit: str = "", *, log: bool = False) -> Figu
 
 
 def intervals(bars: Sequence[Bar]) -> Figure:
-    """Return a dot for each measure, with a whisker for its interval, first on top. Non-finite values are named so.
+    """Return a dot for each score, with a whisker for its interval, first on top.
 
     Raises:
-        ValueError: The measures have different metrics or protocols, so they do not belong on one axis.
+        ValueError: The scores have different metrics or protocols, so they do not belong on one axis.
     """
-    if len({(bar.measure.metric, bar.measure.protocol) for bar in bars}) != 1:
-        raise ValueError("an interval chart needs measures of one metric under one protocol")
+    if len({(bar.score.name, bar.score.protocol.digest) for bar in bars}) != 1:
+        raise ValueError("an interval chart needs scores of one metric under one protocol")
     figure, axes = _axes(width_in=4.5, height_in=0.75 + 0.3 * len(bars))
     colours = {"model": _GOLD, "champion": _INK}
     for place, bar in enumerate(bars):
-        colour, value = colours.get(bar.role, _MUTED), bar.measure.value
-        if not math.isfinite(value):
-            axes.text(0.02, place, "not finite", color=_MUTED, fontsize=_SIZE, transform=axes.get_yaxis_transform())
-            continue
-        low = value if bar.measure.low is None else bar.measure.low
-        high = value if bar.measure.high is None else bar.measure.high
-        axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
-        axes.plot([value], [place], "o" if bar.role != "champion" else "D", color=colour, markersize=6.5)
+        colour, score = colours.get(bar.role, _MUTED), bar.score
+        axes.plot([score.low, score.high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([score.value], [place], "o" if bar.role != "champion" else "D", color=colour, markersize=6.5)
         axes.annotate(
-            bar.text, (high, place), (7, 0), textcoords="offset points", va="center", color=_INK, fontsize=_SIZE
+            bar.text, (score.high, place), (7, 0), textcoords="offset points", va="center", color=_INK, fontsize=_SIZE
         )
     axes.set_yticks(range(len(bars)), [_plain(bar.name) for bar in bars], color=_INK)
     axes.set_ylim(len(bars) - 0.5, -0.5)
@@ -107,10 +103,9 @@ def intervals(bars: Sequence[Bar]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=True, axis="x", color=_LINE, linewidth=0.7)
-    first = bars[0].measure
+    first = bars[0].score
     arrow = "→ higher is better" if first.better == "higher" else "← lower is better"
-    unit = f" ({first.unit})" if first.unit else ""
-    axes.set_xlabel(_plain(f"{first.metric}{unit}   {arrow}"), color=_MUTED, fontsize=_SIZE)
+    axes.set_xlabel(_plain(f"{first.name}   {arrow}"), color=_MUTED, fontsize=_SIZE)
     return figure
 
 
@@ -158,7 +153,7 @@ def _log_axis(axes: Axes, decades: float) -> None:
     axes.tick_params(which="minor", length=0)
 
 
-def _decades(lines: Sequence[Curve]) -> float:
+def _decades(lines: Sequence[Line]) -> float:
     values = [y for line in lines for _, y in line.points if math.isfinite(y) and y > 0]
     return math.log10(max(values) / min(values))
 

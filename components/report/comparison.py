@@ -4,21 +4,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components.evaluation.protocol import Protocol
 from components.report.boards import Board, boards_of
 from components.report.content import (
-    Curve,
     CurvePlot,
+    Line,
     Link,
-    ModelCard,
+    ModelPage,
     PageContent,
     PanelRow,
     Panels,
     Picture,
-    ProtocolFacts,
     Record,
 )
 from components.report.page import plot_picture
 from components.report.rendering import render, utc
+from components.report.scores import protocols_of
 
 
 class RunColumn(Record):
@@ -41,7 +42,7 @@ class Family(Record):
     name: str
     boards: tuple[Board, ...]
     """Score tables, each on one set of held-out images."""
-    protocols: tuple[ProtocolFacts, ...]
+    protocols: tuple[Protocol, ...]
     plots: tuple[Picture, ...]
     samples: tuple[RunSamples, ...]
     panels: Panels | None
@@ -61,7 +62,7 @@ def write_comparison(columns: Sequence[RunColumn], path: Path) -> Path:
     titles = _distinct([column.content for column in columns])
     runs = dict(zip(titles, columns, strict=True))
     names = dict.fromkeys(model.name for column in columns for model in column.content.models)
-    families = [_family(name, _cards(name, runs)) for name in names]
+    families = [_family(name, _models_of(name, runs)) for name in names]
     return render("comparison.html.jinja", {"runs": runs, "families": families, "title": "Runs side by side"}, path)
 
 
@@ -80,39 +81,39 @@ def _distinct(contents: Sequence[PageContent]) -> list[str]:
     return [next(name for name, count in zip(names, taken, strict=True) if count[name] == 1) for names in known]
 
 
-def _cards(name: str, runs: Mapping[str, RunColumn]) -> dict[str, ModelCard]:
+def _models_of(name: str, runs: Mapping[str, RunColumn]) -> dict[str, ModelPage]:
     return {run: model for run, column in runs.items() for model in column.content.models if model.name == name}
 
 
-def _family(name: str, cards: Mapping[str, ModelCard]) -> Family:
-    protocols = {protocol.digest: protocol for card in cards.values() for protocol in card.protocols}
+def _family(name: str, models: Mapping[str, ModelPage]) -> Family:
+    protocols = {digest: one for model in models.values() for digest, one in protocols_of(model.all_subjects).items()}
     return Family(
         name=name,
-        boards=boards_of(cards),
+        boards=boards_of(models),
         protocols=tuple(protocols.values()),
-        plots=tuple(plot_picture(plot) for plot in _overlaid(cards)),
-        samples=tuple(RunSamples(run=run, pictures=card.samples) for run, card in cards.items() if card.samples),
-        panels=_shared_panels(cards),
+        plots=tuple(plot_picture(plot) for plot in _overlaid(models)),
+        samples=tuple(RunSamples(run=run, pictures=model.samples) for run, model in models.items() if model.samples),
+        panels=_shared_panels(models),
     )
 
 
-def _overlaid(cards: Mapping[str, ModelCard]) -> list[CurvePlot]:
+def _overlaid(models: Mapping[str, ModelPage]) -> list[CurvePlot]:
     """Return a plot for each curve of each equally named, equally measured plot, with a line for each run."""
     plots: dict[tuple[str, str, str | None], CurvePlot] = {}
-    for run, card in cards.items():
-        for plot in card.plots:
+    for run, model in models.items():
+        for plot in model.plots:
             for curve in plot.curves:
                 key = (plot.title, curve.name, plot.protocol)
                 lines = plots[key].curves if key in plots else ()
                 title = plot.title if curve.name == plot.title else f"{plot.title}: {curve.name}"
-                line = Curve(name=run, points=curve.points)
+                line = Line(name=run, points=curve.points)
                 plots[key] = plot.model_copy(update={"title": title, "curves": (*lines, line)})
     return list(plots.values())
 
 
-def _shared_panels(cards: Mapping[str, ModelCard]) -> Panels | None:
+def _shared_panels(models: Mapping[str, ModelPage]) -> Panels | None:
     """Return truth, corruption and each run's result of the samples that all runs show; None if there are none."""
-    tables = {run: card.panels for run, card in cards.items() if card.panels is not None}
+    tables = {run: model.panels for run, model in models.items() if model.panels is not None}
     if len(tables) < 2:
         return None
     by_row = {run: {(row.label, *_given(row, table)): row for row in table.rows} for run, table in tables.items()}

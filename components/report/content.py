@@ -5,9 +5,12 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, field_validator, model_validator
 
+from components.evaluation.gate import Decision
+from components.evaluation.protocol import Score
 from components.section import Section
 
-Better = Literal["lower", "higher"]
+LAYOUT: Literal[2] = 2
+"""Version of the JSON that a page leaves; raise it, and teach `older` the step, when an older one would not be read."""
 
 _SCHEMES = ("http://", "https://", "file://")
 
@@ -58,37 +61,21 @@ class Fact(Record):
     value: str
 
 
-class Measure(Record):
-    """One number with its interval and the digest of the protocol that it was measured under."""
-
-    metric: str = Field(min_length=1)
-    value: float
-    low: float | None = None
-    high: float | None = None
-    better: Better
-    protocol: str
-    """Digest of the protocol; numbers with different digests never share a row."""
-    unit: str = ""
-    is_detail: bool = False
-    """Folded away under the table, as scores by bin of missing area should be."""
-
-
 class Subject(Record):
     """One column of a score table: the model, the champion or a baseline."""
 
     name: str = Field(min_length=1)
     role: Literal["model", "champion", "baseline"]
-    measures: tuple[Measure, ...]
+    scores: tuple[Score, ...]
+    """Without the values of single pictures, which are for the gate and would make up most of a page's JSON."""
+
+    @field_validator("scores")
+    @classmethod
+    def _without_single_pictures(cls, scores: tuple[Score, ...]) -> tuple[Score, ...]:
+        return tuple(score.model_copy(update={"per_image": None}) for score in scores)
 
 
-class ProtocolFacts(Record):
-    """How a number was measured, in words a person can check."""
-
-    digest: str
-    facts: tuple[Fact, ...]
-
-
-class Curve(Record):
+class Line(Record):
     """One line of a plot."""
 
     name: str = Field(min_length=1)
@@ -101,7 +88,7 @@ class CurvePlot(Record):
 
     title: str = Field(min_length=1)
     unit: str = ""
-    curves: tuple[Curve, ...] = Field(min_length=1)
+    curves: tuple[Line, ...] = Field(min_length=1)
     log: bool = False
     """Draw the values on a logarithmic axis."""
     protocol: str | None = None
@@ -163,14 +150,7 @@ class FreshScores(Record):
     """The model first, then the champion if there is one."""
 
 
-class Decision(Record):
-    """What the gate decided, with its reasons in words."""
-
-    verdict: Literal["promote", "reject", "hold"]
-    reasons: tuple[str, ...]
-
-
-class ModelCard(Record):
+class ModelPage(Record):
     """All that the page says of one model."""
 
     name: str = Field(min_length=1)
@@ -186,13 +166,17 @@ class ModelCard(Record):
     """What their scores rest on; None on pages of versions that did not say."""
     fresh: FreshScores | None = None
     """None where the night's own held-out images are those that decide."""
-    protocols: tuple[ProtocolFacts, ...] = ()
     charted: tuple[str, ...] = ()
     """Metrics to draw as intervals; empty draws the first row of the table."""
     samples: tuple[Picture, ...] = ()
     panels: Panels | None = None
     plots: tuple[CurvePlot, ...] = ()
     progress: tuple[Snapshot, ...] = ()
+
+    @property
+    def all_subjects(self) -> tuple[Subject, ...]:
+        """Return the columns of both tables of scores."""
+        return (*self.subjects, *(self.fresh.subjects if self.fresh else ()))
 
 
 class RejectedFile(Record):
@@ -256,7 +240,6 @@ class RunFacts(Record):
     config_digest: str
     command: str
     """The exact command that makes this run again."""
-    duration_s: float | None = Field(default=None, ge=0)
     environment: tuple[Fact, ...] = ()
     config: str = ""
     """The configuration as YAML; without secrets, which it never holds."""
@@ -270,10 +253,11 @@ class FailedModel(Record):
 
 
 class PageContent(Record):
-    """One run's page."""
+    """One run's page. What an earlier version wrote is read by `older.read_content`."""
 
+    layout: Literal[2] = LAYOUT
     run: RunFacts
-    models: tuple[ModelCard, ...]
+    models: tuple[ModelPage, ...]
     failed: tuple[FailedModel, ...] = ()
     data: DataCard | None = None
     corruption: CorruptionCard | None = None

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from components.evaluation.protocol import Protocol
 from components.report import charts
-from components.report.content import CurvePlot, ModelCard, PageContent, Picture, Record
+from components.report.content import CurvePlot, ModelPage, PageContent, Picture, Record
 from components.report.index import entry_of
 from components.report.rendering import render
-from components.report.scores import ScoreRow, score_rows
+from components.report.scores import ScoreRow, protocols_of, score_rows
 
 
 class Scoreboard(Record):
@@ -15,6 +16,8 @@ class Scoreboard(Record):
     rows: tuple[ScoreRow, ...]
     fresh: tuple[ScoreRow, ...]
     charts: tuple[Picture, ...]
+    protocols: tuple[Protocol, ...]
+    """How the numbers were measured."""
 
 
 def write_page(content: PageContent, path: Path) -> Path:
@@ -34,13 +37,17 @@ def write_page(content: PageContent, path: Path) -> Path:
     return render("page.html.jinja", values, path)
 
 
-def scoreboard(model: ModelCard) -> Scoreboard:
+def scoreboard(model: ModelPage) -> Scoreboard:
     """Return a model's tables of scores and an interval chart for each of its charted metrics."""
     rows = score_rows(model.subjects)
     wanted = model.charted or tuple(row.metric for row in rows[:1])
-    drawn = [row for row in rows if row.metric in wanted and sum(m is not None for m in row.measures) > 1]
-    fresh = score_rows(model.fresh.subjects) if model.fresh else ()
-    return Scoreboard(rows=rows, fresh=fresh, charts=tuple(_intervals(model, row) for row in drawn))
+    drawn = [row for row in rows if row.metric in wanted and sum(score is not None for score in row.scores) > 1]
+    return Scoreboard(
+        rows=rows,
+        fresh=score_rows(model.fresh.subjects) if model.fresh else (),
+        charts=tuple(_intervals(model, row) for row in drawn),
+        protocols=tuple(protocols_of(model.all_subjects).values()),
+    )
 
 
 def plot_picture(plot: CurvePlot) -> Picture:
@@ -54,9 +61,9 @@ def plot_picture(plot: CurvePlot) -> Picture:
     )
 
 
-def _intervals(model: ModelCard, row: ScoreRow) -> Picture:
-    columns = zip(model.subjects, row.measures, row.cells, strict=True)
-    bars = [charts.Bar(s.name, s.role, measure, cell.text) for s, measure, cell in columns if measure and cell]
+def _intervals(model: ModelPage, row: ScoreRow) -> Picture:
+    columns = zip(model.subjects, row.scores, row.cells, strict=True)
+    bars = [charts.Bar(one.name, one.role, score, cell.text) for one, score, cell in columns if score and cell]
     spoken = "; ".join(f"{bar.name} {bar.text}" for bar in bars)
     return Picture(
         content=charts.svg(charts.intervals(bars)),

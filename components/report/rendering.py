@@ -15,7 +15,7 @@ from PIL import Image
 
 from components.artifacts import write_atomically
 from components.report.content import Picture
-from components.report.scores import number, short_count
+from components.report.scores import number, protocol_facts, short_count
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"<svg": "image/svg+xml"}
@@ -68,17 +68,6 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def duration(seconds: float) -> str:
-    """Return a time span in its two largest units."""
-    whole = round(seconds)
-    days, hours, minutes = whole // 86400, whole % 86400 // 3600, whole % 3600 // 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.3g} s"
-
-
 def percent(part: float, whole: float) -> str:
     """Return a share in percent, to a tenth; an em dash when the whole is nothing."""
     return f"{100 * part / whole:.1f} %" if whole else "—"
@@ -97,10 +86,10 @@ def _environment() -> Environment:
         data_uri=data_uri,
         size_px=size_px,
         utc=utc,
-        duration=duration,
         number=number,
         short_count=short_count,
         breakable=breakable,
+        protocol_facts=protocol_facts,
     )
     script = (_TEMPLATES / "page.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

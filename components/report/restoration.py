@@ -1,4 +1,4 @@
-"""From the arrays of a restoration to a page's table of the views that people compare."""
+"""From the arrays of a restoration to the panels of a page: views of the same samples, side by side."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from components.report.content import PanelRow, Panels, Picture
 def panels_of(sides: Sequence[tuple[str, Pixels]], labels: Sequence[str], caption: str = "") -> Panels:
     """Return the page's table of `sides`, pairs of heading and images (n, height, width, 3), one label a row.
 
-    The compare slider sets the second view against the fourth, or against the last where there are fewer.
+    The compare slider sets the second view against the fourth, or the second against the last.
 
     Raises:
         ValueError: There is not one label for each image.

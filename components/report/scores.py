@@ -1,18 +1,20 @@
-"""From measures to the rows of a score table: who is measured alike, who is best, how many digits are honest."""
+"""From scores to the rows of a score table: who is measured alike, who is best, how many digits are honest."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from pydantic import Field
 
-from components.report.content import Better, Measure, Record, Subject
+from components.evaluation.protocol import Protocol, Score
+from components.report.content import Fact, Record, Subject
 
 
 class ScoreCell(Record):
     """One number of the table, ready to print."""
 
     text: str
-    interval: str = ""
+    interval: str
     is_best: bool = False
     is_near_best: bool = False
     """Its interval meets the interval of the best, so the two are not told apart."""
@@ -22,14 +24,18 @@ class ScoreRow(Record):
     """One metric under one protocol; a column that was not measured this way has None."""
 
     metric: str
-    unit: str
-    better: Better
+    better: Literal["lower", "higher"]
     protocol: str
-    is_detail: bool
+    """Digest."""
     is_repeated: bool = False
     """The metric has other rows too, measured under other protocols."""
     cells: tuple[ScoreCell | None, ...] = Field(min_length=1)
-    measures: tuple[Measure | None, ...] = Field(min_length=1)
+    scores: tuple[Score | None, ...] = Field(min_length=1)
+
+    @property
+    def is_detail(self) -> bool:
+        """Whether it is folded away under the table, as scores by bin of missing area are."""
+        return "/" in self.metric
 
 
 def score_rows(subjects: Sequence[Subject]) -> tuple[ScoreRow, ...]:
@@ -45,6 +51,18 @@ def score_rows(subjects: Sequence[Subject]) -> tuple[ScoreRow, ...]:
     names = [metric for metric, _ in keys]
     ordered = sorted(keys, key=lambda key: names.index(key[0]))
     return tuple(_row([column.get(key) for column in columns], is_repeated=names.count(key[0]) > 1) for key in ordered)
+
+
+def protocols_of(subjects: Iterable[Subject]) -> dict[str, Protocol]:
+    """Return the protocols of all scores by digest, in order of appearance."""
+    scores = (score for subject in subjects for score in subject.scores)
+    return {score.protocol.digest: score.protocol for score in scores}
+
+
+def protocol_facts(protocol: Protocol) -> list[Fact]:
+    """Return how a score was measured, for people to check."""
+    facts = protocol.model_dump(mode="json", exclude_none=True)
+    return [Fact(label=name.replace("_", " "), value=str(value)) for name, value in facts.items()]
 
 
 def number(value: float, decimals: int | None = None) -> str:
@@ -66,71 +84,57 @@ def short_count(images: float) -> str:
     return f"{images:.3g}"
 
 
-def _by_key(subject: Subject) -> dict[tuple[str, str], Measure]:
-    column: dict[tuple[str, str], Measure] = {}
-    for measure in subject.measures:
-        key = (measure.metric, measure.protocol)
+def _by_key(subject: Subject) -> dict[tuple[str, str], Score]:
+    column: dict[tuple[str, str], Score] = {}
+    for score in subject.scores:
+        key = (score.name, score.protocol.digest)
         if key in column:
-            raise ValueError(f"{subject.name}: {measure.metric} appears twice under protocol {measure.protocol}")
-        column[key] = measure
+            raise ValueError(f"{subject.name}: {score.name} appears twice under protocol {key[1]}")
+        column[key] = score
     return column
 
 
-def _row(measures: Sequence[Measure | None], *, is_repeated: bool) -> ScoreRow:
-    present = [measure for measure in measures if measure is not None]
+def _row(scores: Sequence[Score | None], *, is_repeated: bool) -> ScoreRow:
+    present = [score for score in scores if score is not None]
     first = present[0]
-    if len({measure.better for measure in present}) > 1:
-        raise ValueError(f"{first.metric}: some columns say that lower is better, others that higher is")
-    best = _best(present)
-    decimals = _row_decimals(present)
-    cells = tuple(None if measure is None else _cell(measure, best, decimals) for measure in measures)
+    if len({score.better for score in present}) > 1:
+        raise ValueError(f"{first.name}: some columns say that lower is better, others that higher is")
+    best, decimals = _best(present), _row_decimals(present)
     return ScoreRow(
-        metric=first.metric,
-        unit=first.unit,
+        metric=first.name,
         better=first.better,
-        protocol=first.protocol,
-        is_detail=first.is_detail,
+        protocol=first.protocol.digest,
         is_repeated=is_repeated,
-        cells=cells,
-        measures=tuple(measures),
+        cells=tuple(None if score is None else _cell(score, best, decimals) for score in scores),
+        scores=tuple(scores),
     )
 
 
-def _best(present: Sequence[Measure]) -> Measure | None:
-    """Return the best finite measure; None where there is no second one to beat."""
-    finite = [measure for measure in present if math.isfinite(measure.value)]
-    if len(finite) < 2:
+def _best(present: Sequence[Score]) -> Score | None:
+    """Return the best score; None where there is no second one to beat."""
+    if len(present) < 2:
         return None
-    choose = min if finite[0].better == "lower" else max
-    return choose(finite, key=lambda measure: measure.value)
+    choose = min if present[0].better == "lower" else max
+    return choose(present, key=lambda score: score.value)
 
 
-def _cell(measure: Measure, best: Measure | None, decimals: int | None) -> ScoreCell:
-    interval = ""
-    if measure.low is not None and measure.high is not None:
-        interval = f"[{number(measure.low, decimals)}, {number(measure.high, decimals)}]"
-    is_best = best is not None and measure.value == best.value
+def _cell(score: Score, best: Score | None, decimals: int | None) -> ScoreCell:
+    is_best = best is not None and score.value == best.value
+    meets_best = best is not None and score.low <= best.high and best.low <= score.high
     return ScoreCell(
-        text=number(measure.value, decimals),
-        interval=interval,
+        text=number(score.value, decimals),
+        interval=f"[{number(score.low, decimals)}, {number(score.high, decimals)}]",
         is_best=is_best,
-        is_near_best=best is not None and not is_best and _meet(measure, best),
+        is_near_best=meets_best and not is_best,
     )
 
 
-def _meet(one: Measure, other: Measure) -> bool:
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return False
-    return one.low <= other.high and other.low <= one.high
-
-
-def _row_decimals(present: Sequence[Measure]) -> int | None:
+def _row_decimals(present: Sequence[Score]) -> int | None:
     """Return the decimals that show two digits of the narrowest interval; None when no interval has a width."""
-    halves = [(m.high - m.low) / 2 for m in present if m.low is not None and m.high is not None]
-    widths = [half for half in halves if math.isfinite(half) and half > 0]
+    widths = [half for half in ((score.high - score.low) / 2 for score in present) if half > 0]
     if widths:
         return _decimals_for(min(widths))
-    values = [abs(m.value) for m in present if math.isfinite(m.value) and m.value != 0]
+    values = [abs(score.value) for score in present if score.value != 0]
     return _decimals_for(min(values) / 100) if values else None
 
 

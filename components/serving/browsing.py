@@ -30,7 +30,7 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
         listed, records = await pages.listed(), await champions.records()
         entries = [
             one.entry.model_copy(
-                update={"link": Link(label=one.entry.name, url=f"./{one.address}", note=one.file.removesuffix(".html"))}
+                update={"link": Link(label=one.entry.name, url=f"./{one.address}", note=one.page.label)}
             )
             for one in listed
         ]

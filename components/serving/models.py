@@ -1,14 +1,13 @@
 """Routes of the models: which are in service, and what they make and mend."""
 
-import io
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
-from PIL import Image
 
 from components.pictures import figures
+from components.pictures.encoding import png
 from components.pictures.reading import WEB_FORMATS, read_mask, read_picture
 from components.recipes.recipe import ClassGenerator, Generator, Restorer
 from components.recipes.repair import repair as mend
@@ -19,6 +18,9 @@ from components.serving.bounded import BoundedGenerator, BoundedRestorer, bounde
 from components.serving.champions import Champion, Champions
 from components.serving.refusal import Refusal
 from components.serving.settings import Limits
+
+_LEVEL = 4
+"""zlib's effort: pictures go over the network, and a person waits for them."""
 
 
 def model_routes(champions: Champions, workers: Workers, limits: Limits, default: str | None) -> APIRouter:
@@ -76,7 +78,7 @@ def _repaired(champion: Champion, files: dict[str, bytes], deadline: Deadline) -
             raise Refusal(
                 422, f"{champion.name} only fills missing pixels; send a file called mask, white where missing"
             )
-        return _png(mend(restorer, picture, holes))
+        return png(mend(restorer, picture, holes), _LEVEL)
 
 
 def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> bytes:
@@ -85,7 +87,7 @@ def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> byt
         raise Refusal(422, f"{champion.name} mends pictures and makes none")
     with asking.in_words():
         pictures = _drawn(generator, champion.name, wish)
-    return _png(pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1))
+    return png(pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1), _LEVEL)
 
 
 def _drawn(generator: Generator, name: str, wish: asking.Wish) -> NDArray[np.uint8]:
@@ -99,9 +101,3 @@ def _drawn(generator: Generator, name: str, wish: asking.Wish) -> NDArray[np.uin
 def _png_answer(champion: Champion, content: bytes) -> Response:
     headers = {"X-Kintsugi-Model": champion.name, "X-Kintsugi-Version": str(champion.version)}
     return Response(content, media_type="image/png", headers=headers)
-
-
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=4)
-    return buffer.getvalue()

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from components.artifacts import ArtifactError, Store
 from components.report.comparison import RunColumn, write_comparison
-from components.report.content import Link, PageContent
+from components.report.content import Link
 from components.report.index import IndexEntry, entry_in
+from components.report.older import read_content
 from components.serving.background import Refresher
 from components.serving.refusal import Refusal
 from components.serving.store import PageFiles, pages_of
-from components.stages.publishing import Page, file_name
+from components.stages.publish import Page
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 60.0
@@ -31,20 +32,9 @@ class Listed:
     entry: IndexEntry
 
     @property
-    def file(self) -> str:
-        """The last part of its address."""
-        return file_name(self.page)
-
-    @property
     def address(self) -> str:
         """Its address, seen from the index."""
-        return f"pages/{quote(self.file, safe='')}"
-
-    def is_called(self, run: str) -> bool:
-        """Whether a person who says `run` may mean it: its name, the start of its digest, or both joined by "-"."""
-        return run == self.page.name or (
-            run != "" and self.page.digest.startswith(run.removeprefix(f"{self.page.name}-"))
-        )
+        return f"pages/{quote(self.page.file_name, safe='')}"
 
 
 class Pages:
@@ -73,7 +63,7 @@ class Pages:
         Raises:
             Refusal: There is none.
         """
-        found = next((one for one in await self.listed() if one.file == file), None)
+        found = next((one for one in await self.listed() if one.page.file_name == file), None)
         if found is None:
             raise Refusal(404, "there is no such page")
         return found
@@ -86,7 +76,7 @@ class Pages:
         """
         listed = await self.listed()
         by_name = [one for one in listed if one.page.name == run]
-        found = next(iter(by_name or [one for one in listed if one.is_called(run)]), None)
+        found = next(iter(by_name or [one for one in listed if one.page.is_called(run)]), None)
         if found is None:
             raise Refusal(404, f"there is no page of a run {run!r}")
         return found
@@ -111,8 +101,8 @@ class Pages:
 
     def _column(self, listed: Listed) -> RunColumn:
         try:
-            content = PageContent.model_validate_json(self._shown(listed.page.digest, "page.json"))
-        except ValidationError as error:
+            content = read_content(self._shown(listed.page.digest, "page.json"))
+        except ValueError as error:
             raise Refusal(
                 422, f"the page of {listed.page.name} was made by another version and cannot be set beside others"
             ) from error

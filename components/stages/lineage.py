@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from components.artifacts import Artifact, Store
 from components.artifacts.audit import Progress, audit
 from components.data import CorruptionSet, ShardSet
-from components.stages.measuring import Scores
-from components.stages.training import Checkpoint
+from components.stages.candidate import Checkpoint, Scores
 
 _KINDS: Mapping[str, type[Artifact]] = {
     "shards": ShardSet,

@@ -1,6 +1,6 @@
 """Nights: how they are numbered, and what each leaves in its run in MLflow, where they stand beside each other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,10 +9,9 @@ from typing import Any
 from components.config import RunConfig
 from components.data import ShardSet
 from components.section import digest_of
-from components.stages.measuring import Evaluated
+from components.stages.candidate import Candidate, Promotion, after
 from components.stages.night import Night
-from components.stages.promotion import Promotion
-from components.stages.publishing import Page, page_url
+from components.stages.publish import Page, page_url
 from components.stages.site import Site, ending, flatten
 from components.tracking import runs
 
@@ -45,29 +44,29 @@ def tracked_night(night: Night, run: RunConfig, site: Site, tags: Mapping[str, s
         yield replace(site, parent_run=parent, night=night)
 
 
-def record(evaluated: Mapping[str, Evaluated], promoted: Mapping[str, Promotion], page: Page, site: Site) -> None:
+def record(candidates: Sequence[Candidate], page: Page, site: Site) -> None:
     """Put what a night came to into its run: each model's scores and verdict, and the page; once for a page."""
     run_id, night = site.parent_run, site.night
     if run_id is None or night is None or runs.linked(run_id, "page") == page.digest:
         return
-    for name, scores in evaluated.items():
-        values = {f"{name}/{metric}": value for metric, value in scores.table.values().items() if "/" not in metric}
+    for one in candidates:
+        scores = after("evaluate", one.evaluated).table.values()
+        values = {f"{one.name}/{metric}": value for metric, value in scores.items() if "/" not in metric}
         runs.log_metrics(run_id, values, night.data_version)
     runs.log_files(run_id, page.path / "page.html", "page")
-    verdicts = {f"verdict.{name}": promotion.verdict for name, promotion in promoted.items()}
+    promotions = {one.name: after("promote", one.promotion) for one in candidates}
+    verdicts = {f"verdict.{name}": promotion.verdict for name, promotion in promotions.items()}
     address = page_url(page)
-    runs.describe(run_id, _summary(night, promoted, address))
+    runs.describe(run_id, _summary(night, promotions.values(), address))
     runs.link_run(run_id, {**verdicts, **({"page_url": address} if address else {}), "page": page.digest})
 
 
-def _summary(night: Night, promoted: Mapping[str, Promotion], address: str | None) -> str:
+def _summary(night: Night, promotions: Iterable[Promotion], address: str | None) -> str:
     """Return Markdown for the head of the run's page in MLflow."""
     where = f"[Page]({address}), also" if address else "The page is"
     lines = [f"**{night.title}**. {where} among the artifacts: `page/page.html`.", ""]
-    for promotion in promoted.values():
-        lines.append(
-            f"- **{promotion.model}** version {promotion.version}: {promotion.verdict}. {promotion.reasons[0]}"
-        )
+    for one in promotions:
+        lines.append(f"- **{one.model}** version {one.version}: {one.verdict}. {one.reasons[0]}")
     return "\n".join(lines)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from components.servers.redaction import redact_text
 from components.tracking import seals, versions
-from components.tracking.cards import fact_tags, version_card
+from components.tracking.cards import fact_tags, model_card, version_card
 from components.tracking.client import MlflowClient
 from components.tracking.delivery import Alias, download
 from components.tracking.ledger import Entry, LedgerError, append
-from components.tracking.packaging import SERVING, log_export
+from components.tracking.packaging import SERVING, Interface, log_export
 from components.tracking.standing import (
     ModelRecord,
     Standing,
@@ -73,6 +73,7 @@ def register(
     *,
     export_digest: str,
     family: str,
+    interface: Interface,
     lineage: Mapping[str, str],
     run_id: str,
     scores: Mapping[str, float] | None = None,
@@ -89,7 +90,8 @@ def register(
         name: Name of the model; created with its promotion ledger if missing.
         export: Folder with model.safetensors and model.json.
         export_digest: Identity of the export.
-        family: "gan", "vae" or "inpainter".
+        family: Kind of its recipe.
+        interface: What the served model does, takes and gives.
         lineage: Digests of data set, shards, corruption set, config and code.
         run_id: The run that trained it.
         scores: Single values worth showing; those that are not finite are left out.
@@ -104,12 +106,18 @@ def register(
     versions.demand_plain("model name", name)
     versions.demand_plain("export digest", export_digest)
     client = MlflowClient()
-    find_or_create_model(client, name, family)
+    find_or_create_model(client, name, model_card(name, family, interface.purpose, interface.command))
     version = versions.first_of_digest(client, name, export_digest)
     state = read_state(client, name)
     if version is None:
         package = log_export(
-            name, export, export_digest=export_digest, family=family, run_id=run_id, loader_module=loader_module
+            name,
+            export,
+            export_digest=export_digest,
+            family=family,
+            interface=interface,
+            run_id=run_id,
+            loader_module=loader_module,
         )
         package = seals.seal_export(client, state.ledger, export_digest, package)
         versions.create_version(client, name, package, export_digest, family, lineage, run_id)

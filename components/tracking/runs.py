@@ -20,14 +20,13 @@ from components.servers.redaction import redact, redact_text
 from components.tracking.client import MlflowClient, TrackingError
 from components.tracking.environment import environment_tags
 from components.tracking.metrics import allowed
-from components.tracking.sqlite import sqlite_file, sqlite_uri
+from components.tracking.sqlite import OUR_DEFAULT, default_database, sqlite_file, sqlite_uri, stated_uri
 
 logger = logging.getLogger(__name__)
 
 DIGEST_TAG = "kintsugi.digest"
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
-_OUR_DEFAULT = "KINTSUGI_DEFAULT_TRACKING_URI"
 _BATCH = 100
 _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
@@ -44,10 +43,10 @@ def configure(home: Path) -> str:
     HOME/mlartifacts. Processes started from here inherit the choice. A name and a password in an http address move to
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for MLflow's messages repeat the address.
     """
-    stated = _without_userinfo(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if not stated or stated == os.environ.get(_OUR_DEFAULT):
-        stated = sqlite_uri(home.resolve() / "mlflow.db")
-        os.environ[_OUR_DEFAULT] = stated
+    stated = _without_userinfo(stated_uri())
+    if not stated:
+        stated = sqlite_uri(default_database(home))
+        os.environ[OUR_DEFAULT] = stated
     if "MLFLOW_LOGGING_LEVEL" not in os.environ:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)

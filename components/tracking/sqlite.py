@@ -1,10 +1,30 @@
-"""SQLite: the address that MLflow takes for a database file, whatever characters are in the file's path."""
+"""SQLite: the file that keeps runs where no server is named, and the address that MLflow takes for such a file."""
 
+import os
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+OUR_DEFAULT = "KINTSUGI_DEFAULT_TRACKING_URI"
+"""Variable that says which address in MLFLOW_TRACKING_URI is no person's choice, but the one set for them."""
+
 _PLAIN = "sqlite:///"
 _QUOTED, _QUERY = "sqlite:///file:", "?uri=true"
+
+
+def default_database(home: Path) -> Path:
+    """Return the file that keeps the runs of the workspace `home` unless MLFLOW_TRACKING_URI names another place."""
+    return home.resolve() / "mlflow.db"
+
+
+def stated_uri() -> str:
+    """Return the address that a person has put into MLFLOW_TRACKING_URI; empty if none has."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return "" if uri == os.environ.get(OUR_DEFAULT) else uri
+
+
+def is_untouched(home: Path) -> bool:
+    """Return whether nothing was ever kept here: no place is named, and the workspace has no database yet."""
+    return not stated_uri() and not default_database(home).exists()
 
 
 def sqlite_uri(database: Path) -> str:

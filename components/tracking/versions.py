@@ -77,7 +77,7 @@ class Version:
 
     @property
     def family(self) -> str:
-        """Which recipe made it: "gan", "vae" or "inpainter"."""
+        """Kind of the recipe that made it."""
         return self.tags.get(_FAMILY, "")
 
     @property

@@ -12,6 +12,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from PIL import Image, UnidentifiedImageError
 
+from components.pictures.encoding import png
 from components.servers.redaction import redact_text
 from components.tracking.client import patiently
 from components.tracking.outbox import Outbox, Picture, Point
@@ -56,7 +57,7 @@ class RunWriter:
         mark = hashlib.sha256(place.encode()).hexdigest()[:32]
         with tempfile.TemporaryDirectory(prefix="kintsugi-picture-") as folder:
             full, small = Path(folder) / f"{place}+{mark}.png", Path(folder) / f"{place}+{mark}+compressed.webp"
-            image.save(full)
+            full.write_bytes(png(image))
             image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
             image.save(small)
             _send(lambda: self._client.log_artifacts(self._run_id, folder, "images"))

@@ -6,9 +6,7 @@ one whose sha256 holds, so a torn or damaged checkpoint costs one interval and n
 
 import json
 import logging
-import os
 import shutil
-import uuid
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,12 +15,11 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from components.artifacts import sha256_of, sync_folder
+from components.artifacts.files import DRAFT, drafted_folder, remove_folder, sha256_of
 from components.section import digest_of
 from components.training.state import TrainingState
 
 _SCHEMA = 2
-_PART = ".part"
 _TENSORS = "state.safetensors"
 _FACTS = "state.json"
 _log = logging.getLogger(__name__)
@@ -47,7 +44,7 @@ class CheckpointWriter:
         self._pending: Future[None] | None = None
         self._saved = resumed_at  # the checkpoint at this place is whole, there is no need to write it again
         folder.mkdir(parents=True, exist_ok=True)
-        for draft in folder.glob(f".*{_PART}"):  # of a writer that was killed
+        for draft in folder.glob(f".*{DRAFT}"):  # of a writer that was killed
             shutil.rmtree(draft)
 
     def save(self, state: TrainingState, *, good: bool = True) -> None:
@@ -85,22 +82,10 @@ class CheckpointWriter:
             self._thread.shutdown()
 
     def _write(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        final = self.folder / f"{facts['images']:012d}"
-        draft = self._draft(final)
-        draft.mkdir()
-        try:
+        with drafted_folder(self.folder / f"{facts['images']:012d}") as draft:  # in the way is at most a damaged one
             save_file(tensors, draft / _TENSORS)
             facts = facts | {"sha256": sha256_of(draft / _TENSORS)}
             (draft / _FACTS).write_text(json.dumps(facts | {"digest": digest_of(facts)}, indent=1))
-            for file in draft.iterdir():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-            sync_folder(draft)
-            self._delete(final)  # there is one only if it was damaged and passed over
-            draft.rename(final)
-            sync_folder(self.folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         self._retain(facts["images"])
 
     def _retain(self, newest: int) -> None:
@@ -108,17 +93,7 @@ class CheckpointWriter:
         older = [place for place in places if place <= newest]  # newer ones are damaged, or were gone back from
         stay = retained(older, [place for place in older if _is_good(places[place])], self.keep, self.keep_every)
         for place in places.keys() - stay:
-            self._delete(places[place])
-
-    def _delete(self, checkpoint: Path) -> None:
-        """Delete a checkpoint so that a kill on the way leaves a draft and not a torn checkpoint."""
-        if checkpoint.exists():
-            doomed = self._draft(checkpoint)
-            checkpoint.rename(doomed)
-            shutil.rmtree(doomed)
-
-    def _draft(self, final: Path) -> Path:
-        return self.folder / f".{final.name}.{uuid.uuid4().hex[:8]}{_PART}"
+            remove_folder(places[place])
 
 
 def retained(places: Collection[int], good: Collection[int], last: int, every: int | None) -> set[int]:

@@ -5,9 +5,9 @@ import numpy as np
 from components import distributed
 from components.data import ShardSet, decoded_pixels, read_corruption_set
 from components.data.frozen import CorruptionSet
-from components.evaluation.measure import Evidence
+from components.evaluation.evidence import Evidence
 from components.evaluation.protocol import ScoreTable
-from components.pictures import figures
+from components.pictures.encoding import png
 from components.recipes.export import load_producer
 from components.worker.jobs import EvaluateJob
 
@@ -38,6 +38,6 @@ def run_evaluation(job: EvaluateJob, world: distributed.World) -> None:
     ScoreTable(subject=job.subject, rows=measured.rows).write(job.folder / "scores.json")
     (job.folder / "pictures").mkdir()
     for name, picture in measured.pictures.items():
-        (job.folder / "pictures" / f"{name}.png").write_bytes(figures.png(picture))
+        (job.folder / "pictures" / f"{name}.png").write_bytes(png(picture, smallest=True))
     if measured.panels:
         np.savez_compressed(job.folder / "panels.npz", allow_pickle=False, **dict(measured.panels))

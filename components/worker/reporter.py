@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from components.artifacts import write_atomically
 from components.data import ShardSet
 from components.launch.outcome import disk_is_full
-from components.pictures import figures
+from components.pictures.encoding import png
 from components.recipes.recipe import PRODUCER
 from components.tracking.metrics import MlflowTracker, NullTracker, Tracker
 from components.training.checkpoint import CheckpointWriter
@@ -65,7 +65,7 @@ class Reporter:
             for name, picture in preview.draw().items():
                 path = pictures / f"{name}-{self.state.images:012d}.png"
                 with self._noticing_a_full_disk():
-                    write_atomically(path, figures.png(picture))
+                    write_atomically(path, png(picture, smallest=True))
                     self.tracker.log_image(name, path, self.state.images)
 
         return (

@@ -1,7 +1,6 @@
 """A rank's training: from a job to an export, whatever interrupts it on the way."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from components import distributed, launch
+from components.artifacts.files import drafted_folder
 from components.data import Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels
 from components.launch.outcome import stopping_when_full
 from components.recipes.export import ModelCard, write_export
@@ -182,10 +182,6 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
 
 
 def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
-    draft, final = job.folder / ".export.part", job.folder / "export"
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(final, ignore_errors=True)
-    draft.mkdir()
     validation, images = job.model.training.validation, state.images
     if validation is not None and validation.select == "best" and state.best is not None:
         images = state.best.images
@@ -193,8 +189,8 @@ def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
     card = ModelCard(size=shards.size, recipe=job.model.recipe, images=images)
     pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
     network = job.model.recipe.finished(state.averages[PRODUCER].network, pixels, job.seed)
-    write_export(draft, network, card)
-    draft.rename(final)
+    with drafted_folder(job.folder / "export") as draft:
+        write_export(draft, network, card)
 
 
 def _ticker(stop_requested: Callable[[], bool], budget_s: float | None) -> Callable[[], bool]:

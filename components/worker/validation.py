@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from components.config import CorruptionConfig
 from components.data import ShardReader, ShardSet
 from components.evaluation.extractors import EfficientNetLite0Config, FidelityConfig
 from components.evaluation.features import Extractor
-from components.recipes.recipe import Generator, Images, Reconstructor, Restorer
+from components.evaluation.kernel import kernel_distance
+from components.recipes.recipe import Generator, Images, Producer, Reconstructor, Restorer
 from components.training.selection import ValidationConfig
 
 # At 64 px, a quarter of the time of 128, for the order of networks is what counts.
@@ -41,7 +41,7 @@ class Validation:
 
     def __init__(
         self,
-        producer: Any,  # noqa: ANN401 - one of the Producer protocols
+        producer: Producer,
         shards: ShardSet,
         corruption: CorruptionConfig | None,
         seed: int,
@@ -97,24 +97,6 @@ class Validation:
 def hole_error(restored: Images, truth: Images, missing: NDArray[np.bool_]) -> float:
     """Return the mean absolute error over all missing pixels, as a fraction of the pixel range."""
     return _error(restored[missing], truth[missing])
-
-
-def kernel_distance(made: NDArray[np.float64], real: NDArray[np.float64]) -> float:
-    """Return the squared maximum mean discrepancy of two sets of features (images, features) under (x·y / d + 1)³.
-
-    Unbiased, after Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401; so it may be below 0, and a few hundred
-    images are enough to order networks, where the Fréchet distance is dominated by its bias.
-    """
-
-    def kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        similar: NDArray[np.float64] = (x @ y.T / x.shape[1] + 1) ** 3
-        return similar
-
-    def within(x: NDArray[np.float64]) -> float:
-        pairs = kernel(x, x)
-        return float((pairs.sum() - np.trace(pairs)) / (len(x) * (len(x) - 1)))
-
-    return within(made) + within(real) - 2 * float(kernel(made, real).mean())
 
 
 def _features(extractor: Extractor, images: Images) -> NDArray[np.float64]:

@@ -2,8 +2,9 @@
 
 from components.artifacts import Store
 from components.report.comparison import RunColumn
-from components.report.content import Link, PageContent
-from components.stages.publishing import Page
+from components.report.content import Link
+from components.report.older import read_content
+from components.stages.publish import Page
 
 
 def column(store: Store, run: str) -> RunColumn:
@@ -17,14 +18,12 @@ def column(store: Store, run: str) -> RunColumn:
         ValueError: There is none; the message lists what there is.
     """
     found = list(store.all(Page))
-    fitting = [page for page in found if page.name == run] or [
-        page for page in found if page.digest.startswith(run.removeprefix(f"{page.name}-"))
-    ]
+    fitting = [page for page in found if page.name == run] or [page for page in found if page.is_called(run)]
     if not fitting:
-        known = ", ".join(sorted({f"{page.name}-{page.digest[:8]}" for page in found})) or "none yet"
+        known = ", ".join(sorted({page.label for page in found})) or "none yet"
         raise ValueError(f"no page of a run {run!r} in {store.place}; there are: {known}")
     pages = [store.get(Page, page.digest) for page in fitting]
-    contents = {page.digest: PageContent.model_validate_json((page.path / "page.json").read_text()) for page in pages}
+    contents = {page.digest: read_content((page.path / "page.json").read_bytes()) for page in pages}
     newest = max(pages, key=lambda page: contents[page.digest].run.finished)
     link = Link(label=f"Page of {newest.name}", url=(newest.path / "page.html").absolute().as_uri())
     return RunColumn(content=contents[newest.digest], page=link)

@@ -3,13 +3,18 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
+
+if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
+    from components.stages.candidate import Candidate
+    from components.stages.publish import Page
+    from flows.pipeline import Outcome, Stage
 
 app = App()
 
@@ -25,17 +30,14 @@ AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts."
 
 @app.command
 def run(config: Config, *, set_: Overrides = ()) -> None:
-    """Do all that is missing: shard, corrupt, train, evaluate, promote, report."""
+    """Do all that is missing: prepare; of each model train, evaluate, promote; publish."""
     say(f"Page: {_published(config, set_)}   Dashboards (MLflow, Prefect): {_program()} dashboards")
 
 
 @app.command
 def shard(config: Config, *, set_: Overrides = ()) -> None:
-    """Read the source, check its images, and write shards and the frozen evaluation set."""
-    from flows import pipeline
-
-    with watched():
-        shards = pipeline.retrain(config, set_, until="prepare").shards
+    """Stage prepare: read the source, check its images, write shards and the frozen evaluation set."""
+    shards = _retrained(config, set_, "prepare").data.shards
     refused = sum(shards.rejected.values())
     say(
         f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
@@ -45,37 +47,32 @@ def shard(config: Config, *, set_: Overrides = ()) -> None:
 
 @app.command
 def train(config: Config, *, set_: Overrides = ()) -> None:
-    """Train every model of the run, resuming what was interrupted."""
-    from flows import pipeline
+    """Stage train: train every model of the run, resuming what was interrupted."""
+    from components.stages.candidate import after
 
-    with watched():
-        trained = pipeline.retrain(config, set_, until="train").trained
-    for name, checkpoint in trained.items():
-        say(f"{name}: {checkpoint.path}")
+    for model in _brought_on(config, set_, "train"):
+        say(f"{model.name}: {after('train', model.checkpoint).path}")
 
 
 @app.command
 def evaluate(config: Config, *, set_: Overrides = ()) -> None:
-    """Measure every model of the run, with the baselines beside it."""
-    from flows import pipeline
+    """Stage evaluate: measure every model of the run, with the baselines beside it."""
+    from components.stages.candidate import after
 
-    with watched():
-        evaluated = pipeline.retrain(config, set_, until="evaluate").evaluated
-    for name, measured in evaluated.items():
-        scores = measured.table
+    for model in _brought_on(config, set_, "evaluate"):
+        scores = after("evaluate", model.evaluated).table
         names = [score.name for score in scores.rows["model"] if "/" not in score.name]
         rows = [[row, *(_value(scores.values(row).get(metric)) for metric in names)] for row in scores.rows]
-        say(table([name, *names], rows))
+        say(table([model.name, *names], rows))
 
 
 @app.command
 def promote(config: Config, *, set_: Overrides = ()) -> None:
-    """Register every model of the run, and put those in service that the gate lets through."""
-    from flows import pipeline
+    """Stage promote: register every model of the run, and put those in service that the gate lets through."""
+    from components.stages.candidate import after
 
-    with watched():
-        promotions = pipeline.retrain(config, set_, until="promote").promoted
-    for promotion in promotions.values():
+    for model in _brought_on(config, set_, "promote"):
+        promotion = after("promote", model.promotion)
         say(f"{promotion.model} version {promotion.version}: {promotion.verdict}")
         for reason in promotion.reasons:
             say(f"  {reason}")
@@ -83,7 +80,7 @@ def promote(config: Config, *, set_: Overrides = ()) -> None:
 
 @app.command
 def report(config: Config, *, set_: Overrides = ()) -> None:
-    """Write the run's page."""
+    """Stage publish: write the run's page."""
     say(_published(config, set_))
 
 
@@ -92,11 +89,13 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
     """Validate a configuration and say what a run would do, and what it would reuse. Changes nothing."""
     from components.artifacts import Store
     from components.config import load
-    from components.stages.planning import plan
+    from components.stages.inputs import command_of
+    from components.stages.plan import plan
 
     content = load(config, set_)
     workspace = Workspace.from_environment()
-    steps = plan(content, Store.open(content.store or workspace.default_store, workspace.cache))
+    store = Store.open(content.store or workspace.default_store, workspace.cache)
+    steps = plan(content, command_of(config, set_), store, workspace.home)
     if as_json:
         say(json.dumps([step.model_dump(mode="json") for step in steps], indent=1))
         return
@@ -118,21 +117,33 @@ def compare(
     from components.report.comparison import write_comparison
     from flows.cli import pages
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
     say(write_comparison(columns, path).absolute().as_uri())
 
 
+def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Candidate]":
+    """Return the run's models after the stage `until`."""
+    return _retrained(config, overrides, until).candidates
+
+
 def _published(config: Path, overrides: Overrides) -> str:
     """Do the whole run and return the address of its page."""
-    from components.stages.publishing import Page, file_name, page_url
+    from components.stages.publish import page_address
+
+    page = cast("Page", _retrained(config, overrides, "publish").page)
+    return page_address(page, Workspace.from_environment())
+
+
+def _retrained(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":
+    """Do what is missing up to a stage, and return what the run has made."""
+    Workspace.from_environment().create()  # first: Prefect, while it is imported, makes its folder but none above it
     from flows import pipeline
 
     with watched():
-        page = cast("Page", pipeline.retrain(config, overrides).page)
-    return page_url(page) or (Workspace.from_environment().pages / file_name(page)).as_uri()
+        return pipeline.retrain(config, overrides, until=until)
 
 
 def _value(number: float | None) -> str:

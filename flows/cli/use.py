@@ -44,7 +44,7 @@ def repair(
         )
     name, producer = champions.producer(model, version)
     if not isinstance(producer, Restorer):
-        raise ValueError(f"{name} makes pictures and mends none; name an inpainter with --model")  # noqa: TRY004 - the user chose it
+        raise ValueError(f"{name} makes pictures and mends none; name one that mends with --model")  # noqa: TRY004 - the user chose it
     if mask is None and not producer.restores_known:
         raise ValueError(f"{name} only fills missing pixels; say with --mask which of {image} are missing")
     _save(mend(producer, picture, holes), output)
@@ -73,7 +73,7 @@ def generate(
         raise ValueError(f"-n {count}: expected at least 1")
     name, producer = champions.producer(model, version)
     if not isinstance(producer, Generator):
-        raise ValueError(f"{name} mends pictures and makes none; name a gan or vae with --model")  # noqa: TRY004
+        raise ValueError(f"{name} mends pictures and makes none; name one that makes pictures with --model")  # noqa: TRY004
     if of is None:
         pictures = producer.generate(count, seed)
     elif isinstance(producer, ClassGenerator):
@@ -119,7 +119,7 @@ def serve(
     from components.serving.pages import Pages
     from components.serving.server import address_of, bind, run
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     champions = Champions(workspace, {model: version} if model is not None and version is not None else {})
     service = create_app(settings, champions, Pages(artifacts, workspace.cache / "pages"), model)

@@ -13,7 +13,8 @@ from PIL import Image
 
 from components.artifacts import write_atomically
 from components.report import charts
-from components.report.content import CurvePlot, ModelCard, PageContent, Subject
+from components.report.content import CurvePlot, ModelPage, PageContent, Subject
+from components.report.older import read_content
 from components.report.scores import score_rows
 
 RESULTS = Path(__file__).parent / "results"
@@ -37,7 +38,7 @@ def report(content: PageContent, name: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _chapter(model: ModelCard, name: str) -> str:
+def _chapter(model: ModelPage, name: str) -> str:
     facts = "; ".join(f"{fact.label.lower()} {fact.value}" for fact in model.facts if fact.label in _FACTS)
     verdict = f" The gate says {model.decision.verdict}: {'; '.join(model.decision.reasons)}." if model.decision else ""
     rows = [f"## {model.name}", f"{facts}.{verdict}", _table(model.subjects)]
@@ -47,10 +48,9 @@ def _chapter(model: ModelCard, name: str) -> str:
 def _table(subjects: Sequence[Subject]) -> str:
     lines = ["| score | " + " | ".join(subject.name for subject in subjects) + " |", "|---" * (len(subjects) + 1) + "|"]
     for row in score_rows(subjects):
-        measured = next(measure for measure in row.measures if measure)
-        if not measured.is_detail:
+        if not row.is_detail:
             cells = [cell.text if cell else "" for cell in row.cells]
-            lines.append(f"| {row.metric} ({measured.better} is better) | " + " | ".join(cells) + " |")
+            lines.append(f"| {row.metric} ({row.better} is better) | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("page", type=Path, help="page.json of the run")
     parser.add_argument("--name", required=True, help="WHAT_HARDWARE_YYYYMM")
     options = parser.parse_args()
-    content = PageContent.model_validate_json(options.page.read_bytes())
+    content = read_content(options.page.read_bytes())
     write_atomically(RESULTS / f"{options.name}.md", report(content, options.name).encode())
     for model in content.models:
         write_atomically(RESULTS / f"{options.name}-{model.name}.png", curves(model.plots))

@@ -28,14 +28,15 @@ from safetensors.torch import load_file
 from components import launch
 from components.artifacts import Store
 from components.config import RunConfig, load
-from components.data import ShardSet
 from components.recipes.export import read_card
 from components.recipes.recipe import PRODUCER
 from components.recipes.serving import decode_png
-from components.stages import measuring, preparation, promotion, training
-from components.stages.preparation import EvaluationSets
+from components.stages.candidate import Candidate, Checkpoint, Data, after
+from components.stages.evaluate import evaluate
+from components.stages.prepare import prepare, shard
+from components.stages.promote import promote
 from components.stages.site import Progress, Site
-from components.stages.training import Checkpoint
+from components.stages.train import train
 from components.tracking import registry, runs
 from components.training.checkpoint import newest_place
 from components.workspace import Workspace
@@ -103,21 +104,19 @@ def take(case: Case, site: Site, findings: Findings, *, training_only: bool) -> 
     run = case.config()
     site = replace(site, experiment=run.name)
     model = run.models[case.model]
-    shards = preparation.shard(run.dataset, site)
-    sets = preparation.evaluation_sets(
-        run.name, run.evaluation_set, run.dataset, run.corruption, run.seed, shards, site
-    )
-    train = partial(training.train, case.model, model, run.corruption, run.seed, shards)
-    checkpoint = interrupted(train, site, model.training.images, findings)
+    data = prepare(run, shard(run, site), site)
+    trained = partial(train, Candidate(case.model, model), data)
+    candidate = interrupted(trained, site, model.training.images, findings)
     apart = replace(site, experiment=f"{run.name}-whole", store=Store(site.workspace.home / "whole"))
-    compare(checkpoint, train(apart))
+    checkpoint = after("train", candidate.checkpoint)
+    compare(checkpoint, after("train", trained(apart).checkpoint))
     findings.equal = True
     every_weight_moved(checkpoint, run.seed)
     if not training_only:
-        judge(case, run, checkpoint, shards, sets, site, findings)
+        judge(candidate, data, site, findings)
 
 
-def interrupted(train: Callable[[Site], Checkpoint], site: Site, images: int, findings: Findings) -> Checkpoint:
+def interrupted(train: Callable[[Site], Candidate], site: Site, images: int, findings: Findings) -> Candidate:
     """Return a training that was asked to stop a sixth of the way on, and resumed."""
     before = set(site.workspace.training.glob("*/checkpoints"))
     try:
@@ -167,26 +166,17 @@ def every_weight_moved(checkpoint: Checkpoint, seed: int) -> None:
             raise RefutedError(f"{name}: the same after training as before")
 
 
-def judge(
-    case: Case,
-    run: RunConfig,
-    checkpoint: Checkpoint,
-    shards: ShardSet,
-    sets: EvaluationSets,
-    site: Site,
-    findings: Findings,
-) -> None:
+def judge(candidate: Candidate, data: Data, site: Site, findings: Findings) -> None:
     """Evaluate, register and serve the model."""
-    model = run.models[case.model]
-    evaluated = measuring.evaluate(case.model, model, checkpoint, sets, run.seed, site)
-    for row in evaluated.table.rows:
-        for metric, value in evaluated.table.values(row).items():
+    candidate = evaluate(candidate, data, site)
+    table = after("evaluate", candidate.evaluated).table
+    for row in table.rows:
+        for metric, value in table.values(row).items():
             if not math.isfinite(value):
                 raise RefutedError(f"{metric} of {row} is {value}")
-    metric = model.promotion.metric
-    findings.score = f"{metric.removesuffix('_efficientnet_lite0')} {evaluated.table.values()[metric]:.4g}"
-    candidate = promotion.Candidate(case.model, model, checkpoint, evaluated)
-    promoted = promotion.promote(candidate, shards, sets, run.seed, site)
+    metric = candidate.config.promotion.metric
+    findings.score = f"{metric.removesuffix('_efficientnet_lite0')} {table.values()[metric]:.4g}"
+    promoted = after("promote", promote(candidate, data, site).promotion)
     findings.verdict = promoted.verdict
     if problems := registry.verify(promoted.model):
         raise RefutedError(f"{promoted.model}: {problems[0]}")

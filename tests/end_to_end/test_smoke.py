@@ -10,6 +10,7 @@ from PIL import Image
 pytestmark = [pytest.mark.smoke, pytest.mark.timeout(1000)]
 
 HEIGHT, WIDTH = 157, 211
+STAGES = ("train", "evaluate", "promote")
 
 
 def imread(path):
@@ -50,11 +51,28 @@ def test_check_says_that_all_would_be_reused(smoke, call):
         "shard": "reuse",
         "yardstick": "reuse",
         "corrupt": "reuse",
-        "train inpainter": "reuse",
-        "train vae": "reuse",
-        "train gan": "reuse",
+        **{f"{stage} {name}": "reuse" for stage in STAGES for name in ("inpainter", "vae", "gan")},
+        "publish": "reuse",
     }
     assert all(set(step) == {"stage", "state", "facts"} for step in steps)
+
+
+def test_check_does_without_a_registry_that_is_away_and_says_so(smoke, call):
+    steps = json.loads(
+        call("check", smoke.config, "--json", home=smoke.home, MLFLOW_TRACKING_URI="http://127.0.0.1:9").stdout
+    )
+    found = {step["stage"]: step["state"] for step in steps}
+    assert {state for stage, state in found.items() if stage.startswith(("promote", "publish"))} == {"unknown"}
+    assert {state for stage, state in found.items() if not stage.startswith(("promote", "publish"))} == {"reuse"}
+
+
+def test_check_says_what_a_changed_rule_would_decide_anew_and_a_changed_length_train_anew(smoke, call):
+    def to_do(change: str) -> set[str]:
+        steps = json.loads(call("check", smoke.config, "--set", change, "--json", home=smoke.home).stdout)
+        return {step["stage"] for step in steps if step["state"] == "run"}
+
+    assert to_do("models.vae.training.images=6_400") == {"train vae", "evaluate vae", "promote vae", "publish"}
+    assert to_do("models.vae.evaluation.samples=32") == {"evaluate vae", "promote vae", "publish"}
 
 
 def test_models_lists_champions_with_scores_and_lineage(smoke, call):

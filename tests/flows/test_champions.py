@@ -5,7 +5,10 @@ The three retrainings happen one after the other in one workspace, each a fixtur
 
 import pytest
 
+from components.artifacts import Store
+from components.config import load
 from components.report.content import PageContent
+from components.stages.plan import plan
 from components.tracking import registry, runs
 from flows import cli
 
@@ -18,7 +21,7 @@ LITTLE, MUCH = "models.vae.training.images=64", "models.vae.training.images=9_60
 @pytest.fixture(scope="module")
 def rejected(published, carry_out, vae_only):
     """A challenger that saw too few images."""
-    return carry_out(published.home, vae_only, LITTLE, until="promote").result.promoted["vae"]
+    return carry_out(published.home, vae_only, LITTLE, until="promote").result.candidates[0].promotion
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def withdrawn(better, published, carry_out, vae_only, at):
         cli.app(["rollback", NAME], exit_on_error=False, result_action="return_value")
         runs.configure(published.home)
         before = registry.champion(NAME)
-    return before, carry_out(published.home, vae_only, MUCH, until="promote").result.promoted["vae"]
+    return before, carry_out(published.home, vae_only, MUCH, until="promote").result.candidates[0].promotion
 
 
 def test_a_challenger_that_is_worse_is_rejected_and_the_champion_stays(rejected):
@@ -49,7 +52,7 @@ def test_a_challenger_that_is_better_enters_service_and_its_page_shows_the_champ
     subjects = {subject.role: subject for subject in card.subjects}
     assert set(subjects) == {"model", "champion", "baseline"}
     psnr = {
-        role: next(measure.value for measure in subjects[role].measures if measure.metric == "reconstruction_psnr")
+        role: next(score.value for score in subjects[role].scores if score.name == "reconstruction_psnr")
         for role in ("model", "champion")
     }
     assert psnr["model"] > psnr["champion"]
@@ -61,3 +64,14 @@ def test_a_version_that_was_rolled_back_is_held_and_not_promoted_again(withdrawn
     assert before == 1
     assert (promotion.version, promotion.verdict, promotion.champion) == (3, "hold", 1)
     assert "rolled back" in " ".join(promotion.reasons)
+
+
+def test_a_plan_foresees_what_is_held_and_what_would_be_judged(withdrawn, published, vae_only, at):
+    def promoted(*overrides: str) -> tuple[str, str]:
+        with at(published.home):
+            steps = plan(load(vae_only, overrides), "kintsugi run", Store(published.home / "store"), published.home)
+        return next((step.state, step.facts) for step in steps if step.stage == "promote vae")
+
+    assert promoted(MUCH) == ("reuse", "version 3: hold; version 1 in service")
+    assert promoted() == ("reuse", "version 1: promote; version 1 in service")
+    assert promoted(LITTLE) == ("reuse", "version 2: reject; version 1 in service")

@@ -21,11 +21,10 @@ pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
 
 ORDER = [
     "shard",
-    "evaluation sets",
-    *("train vae", "train inpainter"),
-    *("evaluate vae", "evaluate inpainter"),
-    *("promote vae", "promote inpainter"),
-    "write page",
+    "prepare",
+    *("train vae", "evaluate vae", "promote vae"),  # in service before the next one is begun
+    *("train inpainter", "evaluate inpainter", "promote inpainter"),
+    "publish",
     "record",
 ]
 

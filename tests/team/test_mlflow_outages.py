@@ -34,8 +34,9 @@ from components.artifacts import Store
 from components.config import ModelConfig
 from components.data import ShardSet
 from components.servers.patience import patient_run
+from components.stages.candidate import Candidate, Data, EvaluationSet
 from components.stages.site import Site
-from components.stages.training import train
+from components.stages.train import train
 from components.tracking import runs
 from components.workspace import Workspace
 logging.basicConfig(level="WARNING")
@@ -44,7 +45,9 @@ workspace.create()
 with patient_run():
     uri = runs.configure(workspace.home)
     site = Site(workspace, Store(workspace.store), uri, "outages", lambda *_: None, runs.open_run("outages", "p", "p"))
-    train("vae", ModelConfig.model_validate_json(sys.argv[3]), None, 5, ShardSet.read(Path(sys.argv[2])), site)
+    shards = ShardSet.read(Path(sys.argv[2]))
+    judged_on = EvaluationSet(shards=shards, corruptions=None, pinned=None)
+    train(Candidate("vae", ModelConfig.model_validate_json(sys.argv[3])), Data(shards, judged_on, None, None, 5), site)
 """
 
 

@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, export_digest, load_producer, write_export
+from components.recipes.interface import generating
 from components.recipes.recipe import PRODUCER
 from components.recipes.serving import encode_png
 from components.recipes.vae import VaeConfig
@@ -171,6 +172,7 @@ def register(folder: Path, name: str, value: int) -> int:
         export,
         export_digest=f"export-{value}",
         family="gan",
+        interface=generating(),
         lineage={"shards": "abc"},
         run_id=runs.open_run("kintsugi", "training", f"{name}-{value}"),
         scores={"fd": 1.5},
@@ -262,7 +264,8 @@ def export(folder: Path, seed: int) -> Path:
 def register_network(export: Path, name: str) -> int:
     digest = export_digest(export)
     run = runs.open_run("kintsugi", "training", digest)
-    return registry.register(name, export, export_digest=digest, family="vae", lineage={"shards": "abc"}, run_id=run)
+    common = {"family": "vae", "interface": generating(), "lineage": {"shards": "abc"}}
+    return registry.register(name, export, export_digest=digest, run_id=run, **common)
 
 
 def pictures(port: int, body: dict[str, object]) -> list[str]:

@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from components.artifacts import Store
-from components.report.content import ModelCard, PageContent, RunFacts
+from components.report.content import ModelPage, PageContent, RunFacts
 from components.report.page import write_page
 from components.serving.app import create_app
 from components.serving.champions import Champions
 from components.serving.pages import Pages
 from components.serving.server import bind, server_of
 from components.serving.settings import Settings
-from components.stages.publishing import Page
+from components.stages.publish import Page
 from components.workspace import Workspace
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]
 
 def publish(store: Store, name: str) -> Page:
     run = RunFacts(name=name, finished=datetime(2026, 11, 20, tzinfo=UTC), config_digest="c0ffee00", command="x")
-    content = PageContent(run=run, models=(ModelCard(name="vae"),))
+    content = PageContent(run=run, models=(ModelPage(name="vae"),))
 
     def write(draft: Path) -> dict[str, str]:
         write_page(content, draft / "page.html")

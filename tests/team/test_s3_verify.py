@@ -12,8 +12,9 @@ import pytest
 from components.artifacts import MANIFEST, Store
 from components.artifacts.audit import audit
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
+from components.recipes.interface import generating
 from components.report.content import ModelCard, PageContent, RunFacts
-from components.stages.publishing import Page
+from components.stages.publish import Page
 from components.tracking import registry, runs
 from flows.cli import app
 
@@ -68,6 +69,7 @@ def shards(s3: str, move: Callable[[str], Path]) -> ShardSet:
         export,
         export_digest="e1",
         family="vae",
+        interface=generating(),
         lineage={"shards": made.digest},
         run_id=runs.open_run("team", "vae", "digest"),
     )

@@ -1,6 +1,5 @@
 """The source `shapes`: coloured figures drawn from a seed, for tests and first steps."""
 
-import io
 from collections.abc import Iterator
 from typing import Literal
 
@@ -9,6 +8,7 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 
 from components.data.sources.item import RawItem, Source
+from components.pictures.encoding import png
 from components.section import digest_of
 from components.seeding import numpy_generator
 
@@ -57,7 +57,7 @@ class ShapesSource(Source):
             rng = numpy_generator(self.seed, "shapes", number)
             picture, figures = _draw(self.raster_px, rng)
             label = _CLASSES[figures - 1] if self.labels else None
-            yield RawItem(f"shape-{number:06d}.png", _png(picture), label=label)
+            yield RawItem(f"shape-{number:06d}.png", png(picture, level=1), label=label)
 
 
 def _draw(side: int, rng: np.random.Generator) -> tuple[Image.Image, int]:
@@ -86,9 +86,3 @@ def _draw(side: int, rng: np.random.Generator) -> tuple[Image.Image, int]:
 def _colour(rng: np.random.Generator, low: int, high: int) -> tuple[int, int, int]:
     red, green, blue = (int(value) for value in rng.integers(low, high, 3))
     return red, green, blue
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

@@ -35,9 +35,9 @@ def doctor(
 
 
 def _findings(store: str | None) -> Iterator[Finding]:
+    workspace = Workspace.from_environment().create()
     from flows.cli.doctor import clocks, mlflow_server, prefect_server, stores
 
-    workspace = Workspace.from_environment()
     yield machine.pytorch()
     yield machine.devices()
     yield from machine.weights()

@@ -145,14 +145,17 @@ def test_what_is_not_a_zip_archive_is_named(tmp_path: Path) -> None:
         ZipSource(path=tmp_path / "a.zip").fingerprint()
 
 
-def test_torchvision_reads_files_that_are_there_and_joins_their_parts(tmp_path: Path) -> None:
-    raw = tmp_path / "MNIST" / "raw"
+@pytest.mark.parametrize("is_named", [True, False])
+def test_torchvision_reads_files_that_are_there_and_joins_their_parts(
+    home: Path, tmp_path: Path, is_named: bool
+) -> None:
+    raw = (tmp_path if is_named else home / "cache" / "torchvision") / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, images in (("train", 3), ("t10k", 2)):
         pixels = bytes(range(images)) * 28 * 28
         (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, images, 28, 28) + pixels)
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, images) + bytes(images))
-    items = list(TorchvisionSource(name="MNIST", root=tmp_path).items())
+    items = list(TorchvisionSource(name="MNIST", root=tmp_path if is_named else None).items())
     assert [item.name for item in items] == [
         "train/000000",
         "train/000001",

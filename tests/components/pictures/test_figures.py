@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from components.pictures import figures
+from components.pictures.encoding import png
 from components.report import restoration
 
 
@@ -78,18 +79,18 @@ def test_a_contact_sheet_holds_every_image_in_rows_on_white(count):
 
 def test_png_is_lossless():
     image = random_images(1, 16, 16)[0]
-    assert np.array_equal(opened(figures.png(image)), image)
+    assert np.array_equal(opened(png(image)), image)
 
 
 def test_what_does_not_fit_the_budget_as_png_is_made_smaller():
     image = np.random.Generator(np.random.Philox(1)).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    assert len(figures.compressed(image, 60_000)) < len(figures.png(image)) / 2
+    assert len(figures.compressed(image, 60_000)) < len(png(image, smallest=True)) / 2
     assert opened(figures.compressed(image, 60_000)).shape == image.shape
 
 
 def test_panels_of_a_page_need_a_label_for_each_image():
     truth = random_images(2)
-    sides = [("Truth", truth), ("Corrupted", truth), ("Restored", truth)]
+    sides = [(name, truth) for name in ("Truth", "Corrupted", "Restored")]
     assert restoration.panels_of(sides, ["a", "b"]).columns == ("Truth", "Corrupted", "Restored")
     with pytest.raises(ValueError, match="3 labels"):
         restoration.panels_of(sides, ["a", "b", "c"])

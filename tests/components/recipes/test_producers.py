@@ -10,11 +10,12 @@ from components.data import Batch
 from components.models.dcgan import DcganGeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.objectives.adversarial import Relativistic, Wasserstein
+from components.pictures.pixels import to_pixels, to_tensor
 from components.recipes import RecipeConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.mixture import MixtureConfig
-from components.recipes.recipe import Generator, LatentModel, Reconstructor, Restorer, to_pixels, to_tensor
+from components.recipes.recipe import Generator, LatentModel, Reconstructor, Restorer
 from components.recipes.vae import VaeConfig
 from components.section import kinds
 

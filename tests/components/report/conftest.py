@@ -5,25 +5,24 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from components.evaluation.gate import Decision
+from components.evaluation.protocol import Protocol, Score
 from components.pictures import figures
 from components.report import restoration
 from components.report.content import (
     AreaBin,
     CorruptionCard,
-    Curve,
     CurvePlot,
     DataCard,
-    Decision,
     Fact,
     FreshScores,
     Ground,
+    Line,
     LineageStep,
     Link,
-    Measure,
-    ModelCard,
+    ModelPage,
     PageContent,
     Picture,
-    ProtocolFacts,
     RejectedFile,
     RunFacts,
     Snapshot,
@@ -59,53 +58,42 @@ def holes(count: int, size: int) -> np.ndarray:
     return missing
 
 
-def measures(shift: float, *, protocol: str = "5d1e0c77a2b94f3e8a10", intervals: bool = True) -> tuple[Measure, ...]:
-    """Return restoration measures that get worse as `shift` grows."""
+def scores(shift: float, *, reference: str = "c41a90be23f7d15508ee") -> tuple[Score, ...]:
+    """Return restoration scores that get worse as `shift` grows."""
+    protocol = Protocol(
+        metric="mean over pictures", implementation="kintsugi restoration 1", reference=reference, samples=512,
+        settings={"draws": 2_000},
+    )  # fmt: skip
     table = (
-        ("psnr_hole", 24.31 - shift, 0.28, "higher", "dB"),
-        ("psnr_composite", 31.94 - shift, 0.31, "higher", "dB"),
-        ("ssim_hole", 0.871 - shift / 40, 0.0062, "higher", ""),
-        ("l1_hole", 0.0412 + shift / 120, 0.0011, "lower", ""),
+        ("psnr_hole", 24.31 - shift, 0.28, "higher"),
+        ("psnr_composite", 31.94 - shift, 0.31, "higher"),
+        ("ssim_hole", 0.871 - shift / 40, 0.0062, "higher"),
+        ("l1_hole", 0.0412 + shift / 120, 0.0011, "lower"),
     )
     return tuple(
-        Measure(
-            metric=name,
-            value=value,
-            low=value - half if intervals else None,
-            high=value + half if intervals else None,
-            better=better,
-            protocol=protocol,
-            unit=unit,
-        )
-        for name, value, half, better, unit in table
+        Score(name=name, value=value, low=value - half, high=value + half, better=better, protocol=protocol)
+        for name, value, half, better in table
     )
 
 
-def falling(name: str, start: float, rate: float, seed: int, points: int = 60) -> Curve:
+def falling(name: str, start: float, rate: float, seed: int, points: int = 60) -> Line:
     rng = np.random.Generator(np.random.Philox(seed))
     images = np.linspace(2_000, 400_000, points)
     values = start * np.exp(-images / rate) + 0.04 + rng.normal(0, 0.004, points)
-    return Curve(name=name, points=tuple(zip(images.tolist(), np.abs(values).tolist(), strict=True)))
+    return Line(name=name, points=tuple(zip(images.tolist(), np.abs(values).tolist(), strict=True)))
 
 
 def picture_of(images: figures.Pixels, alt: str, caption: str = "", columns: int | None = None) -> Picture:
     return Picture(content=figures.compressed(figures.grid(images, columns)), alt=alt, caption=caption)
 
 
-def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, size: int = 64) -> ModelCard:
+def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, size: int = 64) -> ModelPage:
     truth, missing = drawings(rows, size, 1), holes(rows, size)
     corrupted = np.where(missing[..., None], np.uint8(127), truth)
     restored = noisy(truth, quality, 2)
+    mended = np.where(missing[..., None], restored, corrupted)
     baselines = (("telea", 2.1), ("harmonic", 2.6), ("biharmonic", 3.4), ("mean_fill", 8.7))
-    protocol = ProtocolFacts(
-        digest="5d1e0c77a2b94f3e8a10",
-        facts=(
-            Fact(label="Corruption set", value="c41a90be23f7d15508ee"),
-            Fact(label="Samples", value="512, from the test split"),
-            Fact(label="Interval", value="95 %, bootstrap over images, 2,000 draws"),
-        ),
-    )
-    return ModelCard(
+    return ModelPage(
         name=name,
         version="7",
         decision=Decision(
@@ -122,9 +110,9 @@ def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, siz
             Fact(label="Training time", value="18 min 4 s"),
         ),
         subjects=(
-            Subject(name="inpainter", role="model", measures=measures(quality / 100)),
-            Subject(name="version 6", role="champion", measures=measures(0.71)),
-            *(Subject(name=title, role="baseline", measures=measures(shift)) for title, shift in baselines),
+            Subject(name="inpainter", role="model", scores=scores(quality / 100)),
+            Subject(name="version 6", role="champion", scores=scores(0.71)),
+            *(Subject(name=title, role="baseline", scores=scores(shift)) for title, shift in baselines),
         ),
         ground=Ground(
             name="evaluation set 2",
@@ -138,20 +126,17 @@ def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, siz
                 is_pinned=False,
             ),
             subjects=(
-                Subject(
-                    name="inpainter", role="model", measures=measures(quality / 100 - 0.3, protocol=f"{name}-fresh")
-                ),
-                Subject(name="version 6", role="champion", measures=measures(0.44, protocol=f"{name}-fresh")),
+                Subject(name="inpainter", role="model", scores=scores(quality / 100 - 0.3, reference=f"{name}-fresh")),
+                Subject(name="version 6", role="champion", scores=scores(0.44, reference=f"{name}-fresh")),
             ),
         ),
-        protocols=(protocol,),
         charted=("psnr_hole", "l1_hole"),
         panels=restoration.panels_of(
             [
                 ("Truth", truth),
                 ("Corrupted", corrupted),
                 ("Restored", restored),
-                ("Composite", mended := np.where(missing[..., None], restored, corrupted)),
+                ("Composite", mended),
                 ("Error ×4", figures.difference(truth, mended)),
             ],
             [f"1F{600 + place:03X}" for place in range(rows)],
@@ -165,23 +150,27 @@ def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, siz
     )
 
 
-def gan() -> ModelCard:
+def gan() -> ModelPage:
     images = drawings(16, 32, 8)
-    measure = Measure(
-        metric="fd_efficientnet_lite0", value=61.2, low=60.1, high=62.4, better="lower", protocol="77aa01b2c3d4e5f60718"
+    protocol = Protocol(
+        metric="Fréchet distance of pooled features",
+        implementation="torch-fidelity 0.4.0",
+        reference="test",
+        samples=401,
     )
-    champion = measure.model_copy(update={"value": 60.4, "low": 59.3, "high": 61.6})
-    other = measure.model_copy(update={"value": 318.0, "low": 312.0, "high": 323.0})
-    return ModelCard(
+    score = Score(name="fd_efficientnet_lite0", value=61.2, low=60.1, high=62.4, better="lower", protocol=protocol)
+    champion = score.model_copy(update={"value": 60.4, "low": 59.3, "high": 61.6})
+    other = score.model_copy(update={"value": 318.0, "low": 312.0, "high": 323.0})
+    return ModelPage(
         name="gan",
         decision=Decision(
             verdict="reject",
             reasons=("fd_efficientnet_lite0 61.2 is not below the champion's 60.4 by the margin of 2.0",),
         ),
         subjects=(
-            Subject(name="gan", role="model", measures=(measure,)),
-            Subject(name="version 3", role="champion", measures=(champion,)),
-            Subject(name="random", role="baseline", measures=(other,)),
+            Subject(name="gan", role="model", scores=(score,)),
+            Subject(name="version 3", role="champion", scores=(champion,)),
+            Subject(name="random", role="baseline", scores=(other,)),
         ),
         samples=(
             picture_of(
@@ -197,7 +186,7 @@ def gan() -> ModelCard:
             ),
             CurvePlot(
                 title="fd_efficientnet_lite0",
-                protocol="77aa01b2c3d4e5f60718",
+                protocol=protocol.digest,
                 curves=(falling("fd_efficientnet_lite0", 200, 9e4, 7, points=9),),
             ),
         ),
@@ -241,7 +230,6 @@ def content() -> PageContent:
             finished=datetime(2026, 3, 1, 14, 5, tzinfo=UTC),
             config_digest="4f0c5b1e2d3a49876abc",
             command="kintsugi run configs/quickstart.yaml --set dataset.size=64",
-            duration_s=2_345,
             environment=(
                 Fact(label="Commit", value="928e7bd6c1"),
                 Fact(label="Python", value="3.11.7"),
@@ -250,7 +238,7 @@ def content() -> PageContent:
             ),
             config="name: openmoji-64\ndataset:\n  size: 64\n  source: {kind: openmoji}\n",
         ),
-        models=(inpainter(), gan(), ModelCard(name="vae", facts=(Fact(label="Images seen", value="400,000"),))),
+        models=(inpainter(), gan(), ModelPage(name="vae", facts=(Fact(label="Images seen", value="400,000"),))),
         data=data_card(),
         corruption=CorruptionCard(
             digest="c41a90be23f7d15508ee",

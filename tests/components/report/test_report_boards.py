@@ -1,21 +1,25 @@
 """A comparison has one table for each set of images, and a dash only where a number exists but not under a protocol."""
 
+from components.evaluation.protocol import Protocol, Score
 from components.report.boards import boards_of
 from components.report.comparison import RunColumn, write_comparison
-from components.report.content import FreshScores, Ground, Measure, ModelCard, PageContent, Subject
+from components.report.content import FreshScores, Ground, ModelPage, PageContent, Subject
 
 PINNED = Ground(name="evaluation set 1", facts="60 held-out images", is_pinned=True)
 TODAY = Ground(name="today's data", facts="90 held-out images", is_pinned=False)
 
 
-def subject(role, value, protocol, metrics=("fd",), name=None):
-    measures = tuple(Measure(metric=one, value=value, better="lower", protocol=protocol) for one in metrics)
-    return Subject(name=name or role, role=role, measures=measures)
+def subject(role, value, reference, metrics=("fd",), name=None):
+    protocol = Protocol(metric="m", implementation="i", reference=reference, samples=2)
+    scores = tuple(
+        Score(name=one, value=value, low=value, high=value, better="lower", protocol=protocol) for one in metrics
+    )
+    return Subject(name=name or role, role=role, scores=scores)
 
 
 def card(*subjects, ground=PINNED, fresh=()):
     scores = FreshScores(ground=TODAY, subjects=fresh) if fresh else None
-    return ModelCard(name="vae", subjects=subjects, ground=ground, fresh=scores)
+    return ModelPage(name="vae", subjects=subjects, ground=ground, fresh=scores)
 
 
 def shown(boards):
@@ -62,7 +66,7 @@ def test_runs_that_share_but_one_protocol_share_a_table():
     both = Subject(
         name="model",
         role="model",
-        measures=subject("model", 3, "p").measures + subject("model", 1, "q", ("kl",)).measures,
+        scores=subject("model", 3, "p").scores + subject("model", 1, "q", ("kl",)).scores,
     )
     boards = boards_of(
         {"p": card(subject("model", 1, "p")), "q": card(subject("model", 2, "q", ("kl",))), "both": card(both)}
@@ -84,14 +88,14 @@ def test_a_number_under_another_protocol_is_a_dash(content: PageContent, tmp_pat
         Subject(
             name="model",
             role="model",
-            measures=(*subject("model", 1, "p").measures, *subject("model", 1, "q", ("kl",)).measures),
+            scores=(*subject("model", 1, "p").scores, *subject("model", 1, "q", ("kl",)).scores),
         )
     )
     two = card(
         Subject(
             name="model",
             role="model",
-            measures=(*subject("model", 2, "p").measures, *subject("model", 2, "r", ("kl",)).measures),
+            scores=(*subject("model", 2, "p").scores, *subject("model", 2, "r", ("kl",)).scores),
         )
     )
     columns = [RunColumn(content=PageContent(run=content.run, models=(one_,))) for one_ in (one, two)]

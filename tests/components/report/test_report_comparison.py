@@ -2,18 +2,20 @@
 
 import pytest
 
+from components.evaluation.protocol import Protocol, Score
 from components.report.comparison import RunColumn, write_comparison
-from components.report.content import Link, Measure, ModelCard, PageContent, Subject
+from components.report.content import Link, ModelPage, PageContent, Subject
 
 
-def run_of(content: PageContent, name: str, *models: ModelCard) -> RunColumn:
+def run_of(content: PageContent, name: str, *models: ModelPage) -> RunColumn:
     run = content.run.model_copy(update={"name": name})
     return RunColumn(content=PageContent(run=run, models=models), page=Link(label=name, url=f"../{name}/index.html"))
 
 
-def scored(protocol: str, value: float) -> ModelCard:
-    measure = Measure(metric="fd", value=value, better="lower", protocol=protocol)
-    return ModelCard(name="gan", subjects=(Subject(name="gan", role="model", measures=(measure,)),))
+def scored(reference: str, value: float) -> ModelPage:
+    protocol = Protocol(metric="m", implementation="i", reference=reference, samples=2)
+    score = Score(name="fd", value=value, low=value, high=value, better="lower", protocol=protocol)
+    return ModelPage(name="gan", subjects=(Subject(name="gan", role="model", scores=(score,)),))
 
 
 def test_equal_protocols_share_a_row(content, tmp_path):
@@ -51,7 +53,7 @@ def test_runs_of_one_name_are_told_apart(content, tmp_path):
 
 
 def test_a_family_that_only_one_run_has_is_still_shown(content, tmp_path):
-    columns = [run_of(content, "one", scored("p", 3.0)), run_of(content, "two", ModelCard(name="vae"))]
+    columns = [run_of(content, "one", scored("p", 3.0)), run_of(content, "two", ModelPage(name="vae"))]
     text = write_comparison(columns, tmp_path / "c.html").read_text()
     assert "No run has scores" in text
 

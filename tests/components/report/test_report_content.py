@@ -6,7 +6,18 @@ from datetime import datetime
 import pytest
 from pydantic import ValidationError
 
-from components.report.content import Curve, Link, Measure, PageContent, PanelRow, Panels, Picture, RunFacts
+from components.evaluation.protocol import Protocol, Score
+from components.report.content import (
+    Line,
+    Link,
+    ModelPage,
+    PageContent,
+    PanelRow,
+    Panels,
+    Picture,
+    RunFacts,
+    Subject,
+)
 
 DOT = Picture(content=b"\x89PNG\r\n\x1a\n", alt="a dot")
 
@@ -16,8 +27,8 @@ def test_content_reads_back_equal_from_its_json(content):
 
 
 def test_numbers_that_are_not_finite_survive_json():
-    line = Curve(name="loss", points=((1, math.nan), (2, math.inf)))
-    back = Curve.model_validate_json(line.model_dump_json())
+    line = Line(name="loss", points=((1, math.nan), (2, math.inf)))
+    back = Line.model_validate_json(line.model_dump_json())
     assert math.isnan(back.points[0][1])
     assert back.points[1][1] == math.inf
 
@@ -65,4 +76,11 @@ def test_a_picture_can_come_from_a_file(tmp_path):
 
 def test_unknown_fields_are_refused():
     with pytest.raises(ValidationError):
-        Measure(metric="a", value=1, better="lower", protocol="p", colour="red")
+        ModelPage(name="a", colour="red")
+
+
+def test_the_values_of_single_pictures_stay_out_of_a_page():
+    protocol = Protocol(metric="m", implementation="i", reference="r", samples=2)
+    score = Score(name="psnr", value=2, low=1, high=3, better="higher", protocol=protocol, per_image=(1.5, 2.5))
+    (kept,) = Subject(name="model", role="model", scores=(score,)).scores
+    assert kept == score.model_copy(update={"per_image": None})

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from components.report.content import ModelCard, PageContent
+from components.report.content import ModelPage, PageContent
 from components.report.index import entry_of, rebuild_index, write_index
 from components.report.page import write_page
 
 
 def dated(content, name, days):
     run = content.run.model_copy(update={"name": name, "finished": content.run.finished + timedelta(days=days)})
-    models = tuple(ModelCard(name=model.name, decision=model.decision) for model in content.models)
+    models = tuple(ModelPage(name=model.name, decision=model.decision) for model in content.models)
     return PageContent(run=run, models=models)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from components.evaluation.protocol import Protocol, Score
 from components.report import rendering
-from components.report.content import Fact, FailedModel, Measure, ModelCard, PageContent, Picture, Subject
+from components.report.content import Fact, FailedModel, ModelPage, PageContent, Picture, Subject
 from components.report.index import ModelVerdict, entry_of
 from components.report.page import scoreboard, write_page
 
@@ -80,8 +81,9 @@ def test_verdicts_reasons_protocols_and_the_command_are_in_words(page, content):
         "2026-03-01 14:05 UTC",
     ):
         assert word in text
-    assert content.models[0].protocols[0].digest in text
-    assert "bootstrap over images" in text
+    protocol = content.models[0].subjects[0].scores[0].protocol
+    assert protocol.digest in text
+    assert all(word in text for word in (protocol.implementation, "reference", protocol.reference, "draws"))
     assert "12 × 12 px" in text
 
 
@@ -126,7 +128,7 @@ def test_a_failed_write_leaves_the_old_page(content, tmp_path):
     page = tmp_path / "page.html"
     page.write_text("old")
     broken = Picture(content=b"GIF89a..", alt="not a kind of picture that pages carry")
-    model = ModelCard(name="gan", samples=(broken,))
+    model = ModelPage(name="gan", samples=(broken,))
     with pytest.raises(ValueError, match="must be a PNG"):
         write_page(PageContent(run=content.run, models=(model,)), page)
     assert page.read_text() == "old"
@@ -134,11 +136,12 @@ def test_a_failed_write_leaves_the_old_page(content, tmp_path):
 
 
 def test_detailed_scores_are_folded_away(content, tmp_path):
-    whole = Measure(metric="psnr", value=1.0, better="higher", protocol="p")
-    part = Measure(metric="psnr_small_holes", value=1.0, better="higher", protocol="p", is_detail=True)
-    model = ModelCard(name="m", subjects=(Subject(name="m", role="model", measures=(whole, part)),))
+    protocol = Protocol(metric="m", implementation="i", reference="r", samples=2)
+    whole = Score(name="psnr", value=1, low=1, high=1, better="higher", protocol=protocol)
+    part = whole.model_copy(update={"name": "psnr/small_holes"})
+    model = ModelPage(name="m", subjects=(Subject(name="m", role="model", scores=(whole, part)),))
     text = write_page(PageContent(run=content.run, models=(model,)), tmp_path / "page.html").read_text()
-    assert text.index("psnr") < text.index("1 more score") < text.index("psnr_<wbr>small")
+    assert text.index("psnr") < text.index("1 more score") < text.index("psnr/small_<wbr>holes")
 
 
 def test_charts_are_drawn_for_the_metrics_asked_for_and_for_the_first_otherwise(content):
@@ -167,10 +170,3 @@ def contrast(one: str, other: str) -> float:
 
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.5, "0.5 s"), (42, "42 s"), (2345, "39 min 5 s"), (7260, "2 h 1 min"), (90_000, "1 d 1 h")]
-)
-def test_durations_are_written_in_two_units(seconds, text):
-    assert rendering.duration(seconds) == text

@@ -13,24 +13,26 @@ import pytest
 import torch
 
 from components.artifacts import Store
+from components.evaluation.gate import Decision
+from components.evaluation.protocol import Protocol, Score
 from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
 from components.pictures import figures
+from components.pictures.encoding import png
 from components.recipes.export import ModelCard, export_digest, write_export
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import InpainterConfig
 from components.recipes.recipe import PRODUCER
 from components.recipes.vae import VaeConfig
-from components.report.content import Decision, Measure, PageContent, Picture, RunFacts, Subject
-from components.report.content import ModelCard as Told
+from components.report.content import ModelPage, PageContent, Picture, RunFacts, Subject
 from components.report.page import write_page
 from components.serving.app import create_app
 from components.serving.champions import Champions
 from components.serving.pages import Pages
 from components.serving.server import bind, server_of
 from components.serving.settings import Limits, Settings
-from components.stages.publishing import Page
+from components.stages.publish import Page
 from components.tracking import registry, runs
 from components.workspace import Workspace
 
@@ -90,7 +92,14 @@ def register(workspace: Workspace, tmp_path: Path) -> Callable[..., int]:
         run = runs.open_run("serving", family, digest)
         scores = {"psnr_hole": 17.5} if family == "inpainter" else {"fd_efficientnet_lite0": 418.2}
         version = registry.register(
-            name, export, export_digest=digest, family=family, lineage={"shards": "abc"}, run_id=run, scores=scores
+            name,
+            export,
+            export_digest=digest,
+            family=family,
+            interface=recipe.interface,
+            lineage={"shards": "abc"},
+            run_id=run,
+            scores=scores,
         )
         if promoted:
             registry.promote(name, version, judged_against=registry.champion(name))
@@ -102,9 +111,8 @@ def register(workspace: Workspace, tmp_path: Path) -> Callable[..., int]:
 def said(name: str, days: int = 0, model: str = "inpainter", shade: int = 60) -> PageContent:
     """Return what a small page says."""
     picture = np.full((4, 16, 16, 3), shade, np.uint8)
-    measure = Measure(
-        metric="psnr_hole", value=17.5 + days, low=17, high=19 + days, better="higher", protocol="5d1e0c77"
-    )
+    protocol = Protocol(metric="PSNR", implementation="test", reference="5d1e0c77", samples=4)
+    score = Score(name="psnr_hole", value=17.5 + days, low=17, high=19 + days, better="higher", protocol=protocol)
     return PageContent(
         run=RunFacts(
             name=name,
@@ -113,12 +121,12 @@ def said(name: str, days: int = 0, model: str = "inpainter", shade: int = 60) ->
             command=f"kintsugi run configs/{name}.yaml",
         ),
         models=(
-            Told(
+            ModelPage(
                 name=model,
                 version=str(days + 1),
                 decision=Decision(verdict="promote", reasons=("better than the champion by 0.9 dB",)),
-                subjects=(Subject(name=model, role="model", measures=(measure,)),),
-                samples=(Picture(content=figures.png(figures.grid(picture)), alt="Four samples"),),
+                subjects=(Subject(name=model, role="model", scores=(score,)),),
+                samples=(Picture(content=png(figures.grid(picture)), alt="Four samples"),),
             ),
         ),
     )

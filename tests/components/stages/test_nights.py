@@ -12,11 +12,15 @@ from components.data import ShapesSource, ShardReader
 from components.evaluation import yardstick
 from components.report.comparison import RunColumn, write_comparison
 from components.report.content import PageContent
-from components.stages import measuring, preparation, promotion, publishing, rescoring, training
-from components.stages.chapters import Chapter
-from components.stages.preparation import EvaluationSets
-from components.stages.promotion import Promotion
+from components.stages import pinned
+from components.stages.candidate import Candidate, Data, Promotion
+from components.stages.evaluate import evaluate
+from components.stages.prepare import prepare, shard
+from components.stages.promote import promote
+from components.stages.publish import publish
+from components.stages.rescore import rescore
 from components.stages.site import Site
+from components.stages.train import train
 from components.tracking import registry, runs
 from components.workspace import Workspace
 
@@ -31,14 +35,14 @@ class Night:
 
     run: RunConfig
     site: Site
-    sets: EvaluationSets
-    chapters: dict[str, Chapter]
+    data: Data
+    candidates: dict[str, Candidate]
     content: PageContent
     launched: set[str]
     """Stages that started processes."""
 
     def promotion(self, name: str) -> Promotion:
-        return self.chapters[name].promotion
+        return self.candidates[name].promotion
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +75,17 @@ def night(pictures, workshop, root):
         parent = runs.open_run(run.name, run.name, f"night of {count}")
         site = Site(workspace, Store(workspace.store), uri, run.name, lambda *facts: None, parent)
         before = set(workspace.logs.glob("*/*"))
-        shards = preparation.shard(run.dataset, site)
-        sets = preparation.evaluation_sets(
-            run.name, run.evaluation_set, run.dataset, run.corruption, run.seed, shards, site
-        )
-        chapters = {}
+        data = prepare(run, shard(run, site), site)
+        candidates = {}
         for name, model in run.models.items():
-            checkpoint = training.train(name, model, run.corruption, run.seed, shards, site)
-            evaluated = measuring.evaluate(name, model, checkpoint, sets, run.seed, site)
-            candidate = promotion.Candidate(name, model, checkpoint, evaluated)
-            promoted = promotion.promote(candidate, shards, sets, run.seed, site)
-            chapters[name] = Chapter(name, model, checkpoint, evaluated, promoted)
-        page = publishing.publish(run, shards, sets, chapters, {}, "kintsugi run", site)
+            candidate = Candidate(name, model)
+            for stage in (train, evaluate, promote):
+                candidate = stage(candidate, data, site)
+            candidates[name] = candidate
+        page = publish(run, "kintsugi run", data, list(candidates.values()), site)
         content = PageContent.model_validate_json((page.path / "page.json").read_text())
         launched = {path.parent.name for path in set(workspace.logs.glob("*/*")) - before}
-        return Night(run, site, sets, chapters, content, launched)
+        return Night(run, site, data, candidates, content, launched)
 
     return live
 
@@ -101,13 +101,13 @@ def second(first, night):
 
 
 def measured(subject):
-    return {(measure.metric, measure.protocol) for measure in subject.measures}
+    return {(score.name, score.protocol.digest) for score in subject.scores}
 
 
 def test_the_first_night_pins_its_held_out_images_and_has_no_others(first):
-    pinned = first.sets.yardstick.pinned
-    assert (pinned.number, pinned.images) == (1, first.sets.yardstick.shards.splits["test"].samples)
-    assert first.sets.fresh is None
+    pin = first.data.yardstick.pinned
+    assert (pin.number, pin.images) == (1, first.data.yardstick.shards.splits["test"].samples)
+    assert first.data.fresh is None
     assert first.launched == {
         f"{stage}-{name}" for stage in ("train", "baselines", "evaluate") for name in first.run.models
     }
@@ -115,8 +115,8 @@ def test_the_first_night_pins_its_held_out_images_and_has_no_others(first):
 
 
 def test_the_second_night_is_judged_on_the_first_ones_images_and_measured_on_its_own(first, second):
-    assert second.sets.yardstick == first.sets.yardstick
-    assert second.sets.fresh.shards.splits["test"].samples > first.sets.yardstick.shards.splits["test"].samples
+    assert second.data.yardstick == first.data.yardstick
+    assert second.data.fresh.shards.splits["test"].samples > first.data.yardstick.shards.splits["test"].samples
     for name, card in ((card.name, card) for card in second.content.models):
         earlier = next(one for one in first.content.models if one.name == name)
         assert measured(card.subjects[0]) == measured(earlier.subjects[0])
@@ -126,8 +126,8 @@ def test_the_second_night_is_judged_on_the_first_ones_images_and_measured_on_its
 
 
 def test_no_image_that_judges_was_trained_on(second):
-    trained_on = set(ShardReader(second.sets.fresh.shards, "train").keys)
-    assert trained_on.isdisjoint(ShardReader(second.sets.yardstick.shards, "test").keys)
+    trained_on = set(ShardReader(second.data.fresh.shards, "train").keys)
+    assert trained_on.isdisjoint(ShardReader(second.data.yardstick.shards, "test").keys)
 
 
 def test_champion_and_baselines_are_not_measured_again_on_the_pinned_set(second):
@@ -138,7 +138,7 @@ def test_champion_and_baselines_are_not_measured_again_on_the_pinned_set(second)
 def test_the_champion_was_judged_by_what_the_first_night_had_measured(first, second):
     for name in second.run.models:
         assert second.promotion(name).judged_against == 1
-        assert second.promotion(name).champion_scores == first.chapters[name].evaluated.scores
+        assert second.promotion(name).champion_scores == first.candidates[name].evaluated.scores
         assert second.promotion(name).reasons[-1].startswith("judged on evaluation set 1: ")
 
 
@@ -156,19 +156,19 @@ def test_the_comparison_of_the_two_nights_has_no_dash(first, second, tmp_path):
 
 def test_the_registry_names_what_each_version_was_judged_on(first, second):
     lineage = {record.name: record.lineage for record in registry.models()}["mini-inpainter"]
-    assert lineage["evaluation_shards"] == first.sets.yardstick.shards.digest
-    assert lineage["corruption_set"] == first.sets.yardstick.corruptions.digest
+    assert lineage["evaluation_shards"] == first.data.yardstick.shards.digest
+    assert lineage["corruption_set"] == first.data.yardstick.corruptions.digest
     version = MlflowClient().get_model_version("mini-inpainter", "2")
-    assert version.tags["lineage.shards"] == second.sets.fresh.shards.digest
-    assert version.tags["lineage.evaluation_shards"] == first.sets.yardstick.shards.digest
+    assert version.tags["lineage.shards"] == second.data.fresh.shards.digest
+    assert version.tags["lineage.evaluation_shards"] == first.data.yardstick.shards.digest
 
 
 def test_mlflow_holds_both_sets_of_scores(second):
     run = MlflowClient().get_run(registry.run_of("mini-inpainter", 2))
     values = {name: run.data.metrics[f"{name}/psnr_hole"] for name in ("score", "fresh")}
     tables = {
-        "score": second.chapters["inpainter"].evaluated.scores,
-        "fresh": second.chapters["inpainter"].evaluated.fresh,
+        "score": second.candidates["inpainter"].evaluated.scores,
+        "fresh": second.candidates["inpainter"].evaluated.fresh,
     }
     assert values == {name: scores.table.values()["psnr_hole"] for name, scores in tables.items()}
     contexts = {entry.dataset.name for entry in run.inputs.dataset_inputs}
@@ -183,7 +183,7 @@ def test_a_night_without_new_pictures_starts_nothing(second, night):
 
 def test_the_model_in_service_is_rescored_on_todays_images_at_no_cost_if_the_night_measured_it(second, workshop):
     before = set((workshop / "logs").glob("*/*"))
-    rescored = rescoring.rescore("inpainter", second.run.models["inpainter"], second.sets, second.run.seed, second.site)
+    rescored = rescore(second.candidates["inpainter"], second.data, second.site)
     assert set((workshop / "logs").glob("*/*")) == before
     assert (rescored.model, rescored.version) == ("mini-inpainter", registry.champion("mini-inpainter"))
     assert rescored.then[1] <= rescored.then[0] <= rescored.then[2]
@@ -194,15 +194,15 @@ def test_the_model_in_service_is_rescored_on_todays_images_at_no_cost_if_the_nig
 
 def test_what_is_not_in_service_cannot_be_rescored(second):
     with pytest.raises(ValueError, match="mini-vae"):
-        rescoring.rescore("vae", second.run.models["inpainter"], second.sets, second.run.seed, second.site)
+        rescore(Candidate("vae", second.run.models["inpainter"]), second.data, second.site)
 
 
 def test_a_renewed_set_judges_the_next_night_and_measures_the_champion_on_it(second, night, tmp_path):
     run, store = second.run, second.site.store
-    yardstick.renew(store, run.name, run.dataset, second.sets.fresh.shards, by="ann", reason="more pictures")
+    yardstick.renew(store, run.name, run.dataset, second.data.fresh.shards, by="ann", reason="more pictures")
     third = night(SECOND)
-    assert third.sets.yardstick.pinned.number == 2
-    assert third.sets.fresh is None
+    assert third.data.yardstick.pinned.number == 2
+    assert third.data.fresh is None
     assert {
         stage for stage in third.launched if "champion" in stage or "evaluate" in stage
     } == set()  # measured as fresh
@@ -211,21 +211,13 @@ def test_a_renewed_set_judges_the_next_night_and_measures_the_champion_on_it(sec
     ).read_text()
     assert "Scores on evaluation set 2" in text
     assert "not measured under this protocol" not in text
-    older = preparation.evaluation_sets(
-        run.name,
-        yardstick.PinnedVersion(pinned=1),
-        run.dataset,
-        run.corruption,
-        run.seed,
-        second.sets.fresh.shards,
-        second.site,
-    )
-    assert older == second.sets
+    older = run.model_copy(update={"evaluation_set": yardstick.PinnedVersion(pinned=1)})
+    assert prepare(older, second.data.fresh.shards, second.site) == second.data
 
 
 def test_a_pin_whose_shards_are_gone_is_said(second, workshop):
     run, site = second.run, second.site
-    pinned = preparation.in_force(run.name, "pinned", run.dataset, second.sets.fresh.shards, site.store)
-    gone = pinned.model_copy(update={"shards": "0" * 20})
+    known = pinned.in_force(run, second.data.fresh.shards, site.store)
+    gone = known.model_copy(update={"shards": "0" * 20})
     with pytest.raises(ArtifactError, match=r"evaluation set 2 is made of the shards 0000.*--renew"):
-        preparation.pinned_shards(gone, Store(workshop / "store"))
+        pinned.pinned_shards(gone, Store(workshop / "store"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from components.recipes.interface import generating
 from components.tracking import registry, runs
 
 LOADER = "tiny_serving"
@@ -92,6 +93,7 @@ def registered(store: Path, loader: Path, tmp_path: Path) -> Callable[..., int]:
             folder if folder.exists() else write_export(folder, value),
             export_digest=f"export-{value}",
             family="gan",
+            interface=generating(),
             lineage={"shards": "abc", "config": f"c{value}"},
             run_id=run_id,
             scores={"fd": float(value), "broken": float("inf")},

@@ -16,6 +16,7 @@ from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
 from components.recipes.export import export_digest
+from components.recipes.interface import generating
 from components.tracking import registry, runs
 from components.tracking.inspection import objection
 from components.tracking.ledger import LedgerError
@@ -249,7 +250,8 @@ def test_the_command_adopts_what_is_whole_and_says_so(
         (tmp_path / "export" / file).write_text("{}")
     digest = export_digest(tmp_path / "export")
     run_id = runs.open_run("kintsugi", "training", "digest")
-    registry.register("gan", tmp_path / "export", export_digest=digest, family="gan", lineage={}, run_id=run_id)
+    common = {"family": "gan", "interface": generating(), "lineage": {}}
+    registry.register("gan", tmp_path / "export", export_digest=digest, run_id=run_id, **common)
 
     def verify(*arguments: str) -> str:
         with contextlib.suppress(SystemExit):

@@ -9,7 +9,7 @@ from components.corruption import CorruptionMix
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.data.dataset import SplitConfig
 from components.training.selection import ValidationConfig
-from components.worker.validation import Validation, hole_error, kernel_distance
+from components.worker.validation import Validation, hole_error
 
 
 @pytest.fixture(scope="module")
@@ -64,20 +64,6 @@ def test_the_error_in_holes_is_a_fraction_of_the_pixel_range_and_ignores_the_res
     restored[0, 0, 0] = 151
     assert hole_error(restored, truth, missing) == pytest.approx((51 + 50) / 2 / 255)
     assert hole_error(restored, truth, np.zeros_like(missing)) == 0
-
-
-def test_the_kernel_distance_is_the_mean_over_pairs_of_different_images():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(5, 3)), rng.normal(1, 1, size=(7, 3))
-
-    def kernel(a, b):
-        return (sum(a[i] * b[i] for i in range(3)) / 3 + 1) ** 3
-
-    def pairs(s):
-        return np.mean([kernel(s[i], s[j]) for i in range(len(s)) for j in range(len(s)) if i != j])
-
-    across = np.mean([kernel(a, b) for a in x for b in y])
-    assert kernel_distance(x, y) == pytest.approx(pairs(x) + pairs(y) - 2 * across)
 
 
 def test_each_kind_of_producer_has_its_score_and_equal_networks_have_equal_ones(shards):

@@ -1,17 +1,17 @@
-"""Rescoring: what the model in service is worth on today's data, and whether it moved since it was promoted."""
+"""Rescore: what the model in service is worth on today's data, and whether it moved since it was promoted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from components.artifacts import ArtifactError
 from components.config import ModelConfig
 from components.evaluation.drift import drift_of
-from components.evaluation.measure import GenerationEvaluation
 from components.evaluation.protocol import MODEL_ROW, Score, ScoreTable
 from components.recipes.export import read_card
 from components.section import Section
-from components.stages.measuring import Scores, log_values, measure
-from components.stages.preparation import EvaluationSets
+from components.stages.candidate import Candidate, Data, Scores
+from components.stages.evaluate import Measurement, log_values, measure
 from components.stages.site import Site, registered_name
 from components.tracking import registry
 
@@ -41,22 +41,21 @@ class Rescored(Section):
     """All of today's scores."""
 
 
-def rescore(name: str, model: ModelConfig, sets: EvaluationSets, seed: int, site: Site) -> Rescored:
+def rescore(candidate: Candidate, data: Data, site: Site) -> Rescored:
     """Measure the model in service on today's held-out images, and say whether it moved. Nothing is decided.
 
     Today's scores go to the tracking run that trained it, as `rescore/METRIC` with the day since 1970 as the step.
 
     Args:
-        name: The model's name in its run.
-        model: How it is evaluated, and by which rule promoted.
-        sets: The yardstick and today's held-out images.
-        seed: Seed of the evaluation.
+        candidate: Name of the model, how it is evaluated, and by which rule promoted.
+        data: The yardstick and today's held-out images.
         site: Where the run happens.
 
     Raises:
         ValueError: No such model is in service, or it makes images of another size.
         ArtifactError: A score it is to be judged by is missing.
     """
+    name, model, today = candidate.name, candidate.config, data.today
     registered = registered_name(site.experiment, name)
     version = registry.champion(registered)
     if version is None:
@@ -64,10 +63,12 @@ def rescore(name: str, model: ModelConfig, sets: EvaluationSets, seed: int, site
     folder = site.workspace.cache / "models" / f"{registered}-{version}"
     export = registry.download(registered, version, folder).export
     size = read_card(export).size
-    if size != sets.today.shards.size:
-        raise ValueError(f"{registered} {version} makes images of {size} px, the data has {sets.today.shards.size}")
-    then = measure(f"{name} champion", model, export, sets.yardstick, seed, site)
-    now = measure(f"{name} champion today", model, export, sets.today, seed, site, _as_many(model, sets))
+    if size != today.shards.size:
+        raise ValueError(f"{registered} {version} makes images of {size} px, the data has {today.shards.size}")
+    what = Measurement(model, export, data.yardstick, data.seed)
+    then = measure(f"{name} champion", what, site)
+    what = replace(what, judged_on=today, images=_as_many(model, data))
+    now = measure(f"{name} champion today", what, site)
     one, other = (_score(scores.table, model.promotion.metric, registered, version) for scores in (then, now))
     drift = drift_of(one, other)
     log_values(
@@ -89,11 +90,11 @@ def rescore(name: str, model: ModelConfig, sets: EvaluationSets, seed: int, site
     )
 
 
-def _as_many(model: ModelConfig, sets: EvaluationSets) -> int | None:
+def _as_many(model: ModelConfig, data: Data) -> int | None:
     """Return the yardstick's number of images where scores depend on it, as distances between sets do."""
-    if sets.fresh is None or not isinstance(model.evaluation, GenerationEvaluation):
+    if data.fresh is None or not model.evaluation.compares_sets:
         return None
-    return sets.yardstick.shards.splits["test"].samples
+    return data.yardstick.shards.splits["test"].samples
 
 
 def _score(table: ScoreTable, metric: str, registered: str, version: int) -> Score:

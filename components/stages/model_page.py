@@ -1,34 +1,37 @@
-"""Chapters: from the artifacts of one model to what a page tells of it."""
+"""Model page: from what became of one model to what the run's page shows of it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from components.config import ModelConfig
-from components.evaluation.protocol import MODEL_ROW, Protocol, Score, ScoreTable
+from components.evaluation.gate import Decision
+from components.evaluation.protocol import MODEL_ROW
 from components.recipes.export import read_card
 from components.report.content import (
-    Curve,
     CurvePlot,
-    Decision,
     Fact,
     FreshScores,
     Ground,
-    Measure,
-    ModelCard,
+    Line,
+    ModelPage,
     Panels,
     Picture,
-    ProtocolFacts,
     Snapshot,
     Subject,
 )
 from components.report.restoration import panels_of
-from components.stages.measuring import Evaluated, Scores
-from components.stages.preparation import EvaluationSet, EvaluationSets
-from components.stages.promotion import Promotion
-from components.stages.training import Checkpoint
+from components.stages.candidate import (
+    Candidate,
+    Checkpoint,
+    Data,
+    Evaluated,
+    EvaluationSet,
+    Promotion,
+    Scores,
+    after,
+)
 from components.training.curve import read_curve
 
 _SNAPSHOTS = 6
@@ -44,66 +47,42 @@ _CAPTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """What there is to tell of one model."""
-
-    name: str
-    model: ModelConfig
-    checkpoint: Checkpoint
-    evaluated: Evaluated
-    promotion: Promotion
-
-    @property
-    def identity(self) -> dict[str, object]:
-        """All that determines the chapter."""
-        return {
-            "checkpoint": self.checkpoint.digest,
-            "scores": self.evaluated.scores.digest,
-            "baselines": self.evaluated.baselines.digest,
-            "fresh": self.evaluated.fresh.digest if self.evaluated.fresh else None,
-            "promotion": self.promotion,
-        }
-
-
-def card_of(chapter: Chapter, sets: EvaluationSets) -> ModelCard:
-    """Return what the page tells of one model, measured on `sets`."""
-    promotion = chapter.promotion
-    table = chapter.evaluated.table
-    fresh = _fresh(chapter, sets)
-    protocols = [table] if chapter.evaluated.fresh is None else [table, chapter.evaluated.fresh.table]
-    return ModelCard(
-        name=chapter.name,
+def model_page(candidate: Candidate, data: Data) -> ModelPage:
+    """Return what the page shows of a model that has been through all stages."""
+    evaluated, promotion = after("evaluate", candidate.evaluated), after("promote", candidate.promotion)
+    checkpoint, table = after("train", candidate.checkpoint), evaluated.table
+    return ModelPage(
+        name=candidate.name,
         version=str(promotion.version),
         decision=Decision(verdict=promotion.verdict, reasons=promotion.reasons),
-        facts=_facts(chapter),
+        facts=_facts(candidate.config, checkpoint, promotion),
         subjects=(
-            *_judged(chapter.evaluated.scores, promotion.champion_scores),
-            *(Subject(name=name, role="baseline", measures=_measures(table.rows[name])) for name in table.baselines),
+            *_judged(evaluated.scores, promotion.champion_scores),
+            *(Subject(name=name, role="baseline", scores=table.rows[name]) for name in table.baselines),
         ),
-        ground=_ground(sets.yardstick, chapter.model),
-        fresh=fresh,
-        protocols=tuple(_protocols(protocols)),
-        charted=(chapter.model.promotion.metric,),
-        samples=tuple(_pictures(chapter.evaluated)),
-        panels=_panels(chapter.evaluated),
-        plots=tuple(_plots(chapter.checkpoint)),
-        progress=tuple(_snapshots(chapter.checkpoint)),
+        ground=_ground(data.yardstick, candidate.config),
+        fresh=_fresh(candidate, data),
+        charted=(candidate.config.promotion.metric,),
+        samples=tuple(_pictures(evaluated)),
+        panels=_panels(evaluated),
+        plots=tuple(_plots(checkpoint)),
+        progress=tuple(_snapshots(checkpoint)),
     )
 
 
-def _fresh(chapter: Chapter, sets: EvaluationSets) -> FreshScores | None:
-    if sets.fresh is None or chapter.evaluated.fresh is None:
+def _fresh(candidate: Candidate, data: Data) -> FreshScores | None:
+    scores, promotion = after("evaluate", candidate.evaluated).fresh, after("promote", candidate.promotion)
+    if data.fresh is None or scores is None:
         return None
-    subjects = tuple(_judged(chapter.evaluated.fresh, chapter.promotion.champion_fresh))
-    return FreshScores(ground=_ground(sets.fresh, chapter.model), subjects=subjects)
+    subjects = tuple(_judged(scores, promotion.champion_fresh))
+    return FreshScores(ground=_ground(data.fresh, candidate.config), subjects=subjects)
 
 
 def _judged(scores: Scores, champion: Scores | None) -> Iterator[Subject]:
     """Yield the columns of the model and of the champion it was judged against."""
-    yield Subject(name="model", role="model", measures=_measures(scores.table.rows[MODEL_ROW]))
+    yield Subject(name="model", role="model", scores=scores.table.rows[MODEL_ROW])
     if champion is not None:
-        yield Subject(name="champion", role="champion", measures=_measures(champion.table.rows[MODEL_ROW]))
+        yield Subject(name="champion", role="champion", scores=champion.table.rows[MODEL_ROW])
 
 
 def _ground(judged_on: EvaluationSet, model: ModelConfig) -> Ground:
@@ -112,45 +91,19 @@ def _ground(judged_on: EvaluationSet, model: ModelConfig) -> Ground:
     return Ground(name=judged_on.name, facts=facts, is_pinned=judged_on.pinned is not None)
 
 
-def _measures(scores: Sequence[Score]) -> tuple[Measure, ...]:
-    return tuple(
-        Measure(
-            metric=score.name,
-            value=score.value,
-            low=score.low,
-            high=score.high,
-            better=score.better,
-            protocol=score.protocol.digest,
-            is_detail="/" in score.name,
-        )
-        for score in scores
-    )
-
-
-def _protocols(tables: Sequence[ScoreTable]) -> Iterator[ProtocolFacts]:
-    seen: dict[str, Protocol] = {}
-    for score in (score for table in tables for scores in table.rows.values() for score in scores):
-        seen.setdefault(score.protocol.digest, score.protocol)
-    for digest, protocol in seen.items():
-        facts = protocol.model_dump(mode="json", exclude_none=True)
-        yield ProtocolFacts(
-            digest=digest, facts=tuple(Fact(label=name.replace("_", " "), value=str(facts[name])) for name in facts)
-        )
-
-
-def _facts(chapter: Chapter) -> tuple[Fact, ...]:
-    training, execution = chapter.model.training, chapter.model.execution
-    card = read_card(chapter.checkpoint.path / "export")
+def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion) -> tuple[Fact, ...]:
+    training, execution = model.training, model.execution
+    card = read_card(checkpoint.path / "export")
     return (
-        Fact(label="Family", value=chapter.checkpoint.family),
-        Fact(label="Images seen", value=f"{chapter.checkpoint.images:,}"),
+        Fact(label="Family", value=checkpoint.family),
+        Fact(label="Images seen", value=f"{checkpoint.images:,}"),
         Fact(label="Batch", value=f"{training.batch} images"),
         Fact(label="Processes", value=f"{execution.processes * execution.nodes}"),
         Fact(label="Arithmetic", value=training.precision),
         Fact(label="Image size", value=f"{card.size} px"),
-        Fact(label="Registered as", value=f"{chapter.promotion.model}, version {chapter.promotion.version}"),
-        Fact(label="In service now", value=f"version {chapter.promotion.champion}"),
-        Fact(label="Export", value=chapter.checkpoint.export),
+        Fact(label="Registered as", value=f"{promotion.model}, version {promotion.version}"),
+        Fact(label="In service now", value=f"version {promotion.champion}"),
+        Fact(label="Export", value=checkpoint.export),
     )
 
 
@@ -186,7 +139,7 @@ def _plots(checkpoint: Checkpoint) -> Iterator[CurvePlot]:
     for title in titles:
         members = [name for name in names if name.rpartition("/")[2] == title]
         curves = tuple(
-            Curve(
+            Line(
                 name=name.partition("/")[0] if "/" in name else name,
                 points=tuple((point["images"], point[name]) for point in points if name in point),
             )

@@ -1,9 +1,9 @@
-"""Telling: from a run's artifacts to the content of its page."""
+"""Page content: from what a run made to what its page shows."""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,8 @@ from components.report.content import (
 )
 from components.section import digest_of
 from components.servers.redaction import redact_text
-from components.stages.chapters import Chapter, card_of
-from components.stages.preparation import EvaluationSet, EvaluationSets
+from components.stages.candidate import Candidate, Data, after
+from components.stages.model_page import model_page
 from components.stages.site import Site
 from components.tracking import runs
 from components.tracking.environment import environment_tags
@@ -36,33 +36,27 @@ from components.tracking.environment import environment_tags
 _REFUSED_SHOWN = 20
 
 
-def told(
-    run: RunConfig,
-    shards: ShardSet,
-    sets: EvaluationSets,
-    chapters: Sequence[Chapter],
-    failed: Mapping[str, str],
-    command: str,
-    finished: datetime,
-    site: Site,
-) -> PageContent:
-    """Return the content of a run's page."""
+def page_content(run: RunConfig, command: str, data: Data, candidates: Sequence[Candidate], site: Site) -> PageContent:
+    """Return the content of the page of a run that ends now."""
+    told = [one for one in candidates if one.failure is None]
     environment = tuple(Fact(label=name, value=value) for name, value in sorted(environment_tags().items()))
     return PageContent(
         run=RunFacts(
             name=run.name,
-            finished=finished,
+            finished=datetime.now(UTC),
             config_digest=digest_of(run),
             command=command,
             environment=environment,
             config=yaml.safe_dump(run.model_dump(mode="json", exclude_none=True), sort_keys=False),
         ),
-        models=tuple(card_of(chapter, sets) for chapter in chapters),
-        failed=tuple(FailedModel(name=name, reason=_first_line(words)) for name, words in failed.items()),
-        data=_data(shards),
-        corruption=_corruption(sets.yardstick.corruptions) if sets.yardstick.corruptions else None,
-        lineage=tuple(_lineage(shards, sets.yardstick, chapters)),
-        links=tuple(_links(shards, chapters, site)),
+        models=tuple(model_page(one, data) for one in told),
+        failed=tuple(
+            FailedModel(name=one.name, reason=_first_line(one.failure)) for one in candidates if one.failure is not None
+        ),
+        data=_data(data.shards),
+        corruption=_corruption(data.yardstick.corruptions) if data.yardstick.corruptions else None,
+        lineage=tuple(_lineage(data, told)),
+        links=tuple(_links(data, told, site)),
     )
 
 
@@ -106,25 +100,27 @@ def _corruption(corruptions: CorruptionSet) -> CorruptionCard:
     )
 
 
-def _lineage(shards: ShardSet, yardstick: EvaluationSet, chapters: Sequence[Chapter]) -> Iterator[LineageStep]:
+def _lineage(data: Data, candidates: Sequence[Candidate]) -> Iterator[LineageStep]:
+    shards, yardstick = data.shards, data.yardstick
     yield LineageStep(kind="source", digest=shards.source_digest, note=shards.source)
     yield LineageStep(kind="shards", digest=shards.digest, note=f"{shards.accepted:,} images")
     if yardstick.shards.digest != shards.digest:
         yield LineageStep(kind="evaluation shards", digest=yardstick.shards.digest, note=yardstick.name)
     if (damaged := yardstick.corruptions) is not None:
         yield LineageStep(kind="corruption set", digest=damaged.digest, note=f"{damaged.samples:,} images")
-    for chapter in chapters:
-        yield LineageStep(kind="checkpoint", digest=chapter.checkpoint.digest, note=chapter.name)
-        yield LineageStep(kind="export", digest=chapter.checkpoint.export, note=chapter.name)
-        yield LineageStep(kind="scores", digest=chapter.evaluated.scores.digest, note=chapter.name)
+    for one in candidates:
+        checkpoint, evaluated = after("train", one.checkpoint), after("evaluate", one.evaluated)
+        yield LineageStep(kind="checkpoint", digest=checkpoint.digest, note=one.name)
+        yield LineageStep(kind="export", digest=checkpoint.export, note=one.name)
+        yield LineageStep(kind="scores", digest=evaluated.scores.digest, note=one.name)
 
 
-def _links(shards: ShardSet, chapters: Sequence[Chapter], site: Site) -> Iterator[Link]:
+def _links(data: Data, candidates: Sequence[Candidate], site: Site) -> Iterator[Link]:
     if site.parent_run is not None and site.tracking_uri.startswith(("http://", "https://")):
         yield Link(label="Nights in MLflow", url=runs.address(site.tracking_uri, site.parent_run))
-    yield Link(label="Shards", url=_address(shards.path))
-    for chapter in chapters:
-        yield Link(label=f"Checkpoint of {chapter.name}", url=_address(chapter.checkpoint.path))
+    yield Link(label="Shards", url=_address(data.shards.path))
+    for one in candidates:
+        yield Link(label=f"Checkpoint of {one.name}", url=_address(after("train", one.checkpoint).path))
 
 
 def _address(path: Path) -> str:

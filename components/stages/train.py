@@ -1,20 +1,21 @@
-"""Training: from shards to a checkpoint, by processes that may die at any instant."""
+"""Train: from shards to a checkpoint, by processes that may die at any instant."""
 
 import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from components import launch
-from components.artifacts import Artifact
-from components.config import CorruptionConfig, ModelConfig
-from components.data import ShardSet
+from components.config import ModelConfig
 from components.launch.persist import persist
 from components.recipes.export import export_digest
 from components.servers.patience import PatienceEndedError, at_most
+from components.stages.candidate import Candidate, Checkpoint, Data
+from components.stages.inputs import checkpoint_inputs
 from components.stages.site import Host, Site, flatten, run_job, tracked
 from components.tracking import runs, writing
 from components.tracking.client import TrackingError
@@ -23,77 +24,56 @@ from components.worker.jobs import OUTBOX, TrainJob
 
 _PUBLISHED_WITHIN_S = 300.0
 _AFTER_A_FAILURE_S = 10.0
-_TRAINING_CODE = 3
-"""Version of what training computes; raise it when equal configurations would give other weights."""
 
 
-class Checkpoint(Artifact):
-    """A finished training: `export/` is served, `checkpoint/` resumes, `curve.jsonl` and `pictures/` show its way."""
-
-    family: str
-    """Kind of its recipe: gan, vae or inpainter."""
-    images: int
-    """Images seen."""
-    export: str
-    """Digest of `export/`, the model's name by content."""
-
-
-def training_inputs(
-    model: ModelConfig, corruption: CorruptionConfig | None, seed: int, shards: ShardSet
-) -> dict[str, Any]:
-    """Return all that determines the weights of a training."""
-    mix = corruption.mix if corruption is not None and model.recipe.needs_corruption else None
-    return {
-        "code": _TRAINING_CODE,
-        "recipe": model.recipe,
-        "training": model.training,
-        "corruption": mix,
-        "seed": seed,
-        "shards": shards.digest,
-    }
-
-
-def train(
-    name: str, model: ModelConfig, corruption: CorruptionConfig | None, seed: int, shards: ShardSet, site: Site
-) -> Checkpoint:
-    """Return the trained model, resuming an interrupted training from its last checkpoint.
+def train(candidate: Candidate, data: Data, site: Site) -> Candidate:
+    """Return the candidate with its checkpoint, resuming an interrupted training from its last one.
 
     Raises:
         Stopped: It was asked to stop, or its time budget is spent; the same call resumes it.
         LaunchFailed: A process failed; the message is its own.
     """
-    inputs = training_inputs(model, corruption, seed, shards)
+    name, model = candidate.name, candidate.config
+    inputs = checkpoint_inputs(model, data.corruption, data.seed, data.shards)
     if (finished := site.store.find(Checkpoint, inputs)) is not None:
         site.progress(f"train {name}", finished.images, finished.images, "reused")
-        return finished
+        return replace(candidate, checkpoint=finished)
     host = Host.from_environment()
     host.check(model.execution.nodes)
-    digest = site.store.path_of(Checkpoint, inputs).name
-    job = TrainJob(
+    job = _job(site.store.path_of(Checkpoint, inputs).name, model, data, site)
+    if host.rank > 0:
+        return replace(candidate, checkpoint=_follow_host_zero(name, job, inputs, site))
+    params = flatten({"seed": data.seed, **model.model_dump(mode="json", exclude={"execution"})})
+    with site.workspace.training_lock(job.run), tracked(site, name, job.run, params) as run_id:
+        _log_how(run_id, model, data)
+        tracked_job = job.model_copy(update={"tracking_run": run_id})
+        checkpoint = site.store.materialise(Checkpoint, inputs, partial(_run_training, name, tracked_job, run_id, site))
+    shutil.rmtree(job.folder, ignore_errors=True)
+    return replace(candidate, checkpoint=checkpoint)
+
+
+def _job(digest: str, model: ModelConfig, data: Data, site: Site) -> TrainJob:
+    return TrainJob(
         run=digest,
         model=model,
-        seed=seed,
-        shards=shards.path,
-        corruption=corruption,
+        seed=data.seed,
+        shards=data.shards.path,
+        corruption=data.corruption,
         folder=site.workspace.training / digest,
         cache=site.workspace.cache,
         tracking_run=None,
     )
-    if host.rank > 0:
-        return _lend_processors(name, job, inputs, site)
-    params = flatten({"seed": seed, **model.model_dump(mode="json", exclude={"execution"})})
+
+
+def _log_how(run_id: str, model: ModelConfig, data: Data) -> None:
+    """Tell the tracking run what is trained on, and how the training is carried out."""
     execution = flatten(model.model_dump(mode="json", include={"execution"}))
-    with site.workspace.training_lock(digest), tracked(site, name, digest, params) as run_id:
-        # Tags, for params are fixed by the first attempt, and the next one may be carried out otherwise.
-        runs.link_run(run_id, {name: str(value) for name, value in execution.items()} | {"shards": shards.digest})
-        runs.log_dataset(run_id, "train", shards.digest, str(shards.path), "training")
-        tracked_job = job.model_copy(update={"tracking_run": run_id})
-        checkpoint = site.store.materialise(Checkpoint, inputs, partial(_run_training, name, tracked_job, run_id, site))
-    shutil.rmtree(job.folder, ignore_errors=True)
-    return checkpoint
+    # Tags, for params are fixed by the first attempt, and the next one may be carried out otherwise.
+    runs.link_run(run_id, {name: str(value) for name, value in execution.items()} | {"shards": data.shards.digest})
+    runs.log_dataset(run_id, "train", data.shards.digest, str(data.shards.path), "training")
 
 
-def _lend_processors(name: str, job: TrainJob, inputs: Mapping[str, Any], site: Site) -> Checkpoint:
+def _follow_host_zero(name: str, job: TrainJob, inputs: Mapping[str, Any], site: Site) -> Checkpoint:
     """Run this host's processes, and return what host 0 makes of the training."""
     run_job(job, site, stage=f"train {name}", execution=job.model.execution)
     deadline = time.monotonic() + _PUBLISHED_WITHIN_S

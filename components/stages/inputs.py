@@ -1,0 +1,92 @@
+"""Inputs: all that determines the artifact of each stage. The stage finds it by them or makes it; `plan` only looks."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.config import CorruptionConfig, ModelConfig, RunConfig
+from components.data import ShardSet
+from components.stages.candidate import Candidate, Data, EvaluationSet, after
+
+_TRAINING_CODE = 3
+"""Version of what training computes; raise it when equal configurations would give other weights."""
+_EVALUATION_CODE = 2
+"""Version of what evaluation computes; raise it when equal models would get other scores."""
+_PAGE_CODE = 3
+"""Version of what the page shows; raise it when equal runs should get another page."""
+
+
+def checkpoint_inputs(
+    model: ModelConfig, corruption: CorruptionConfig | None, seed: int, shards: ShardSet
+) -> dict[str, Any]:
+    """Return all that determines the weights of a training."""
+    mix = corruption.mix if corruption is not None and model.recipe.needs_corruption else None
+    return {
+        "code": _TRAINING_CODE,
+        "recipe": model.recipe,
+        "training": model.training,
+        "corruption": mix,
+        "seed": seed,
+        "shards": shards.digest,
+    }
+
+
+def scores_inputs(
+    model: ModelConfig, subject: str, judged_on: EvaluationSet, seed: int, images: int | None = None
+) -> dict[str, Any]:
+    """Return all that determines the scores of a model, or of the baselines beside it.
+
+    Args:
+        model: How it is evaluated.
+        subject: Digest of the model's export, or `BASELINES`.
+        judged_on: Held-out images, and damage frozen on them.
+        seed: Seed of what the evaluation draws.
+        images: Compare with no more than so many held-out images; None takes all.
+    """
+    needed = judged_on.corruptions if model.evaluation.needs_corruption else None
+    inputs = {
+        "code": _EVALUATION_CODE,
+        "subject": subject,
+        "evaluation": model.evaluation,
+        "shards": judged_on.shards.digest,
+        "corruption": needed.digest if needed else None,
+        "seed": seed,
+    }
+    return inputs if images is None else {**inputs, "images": images}
+
+
+def page_inputs(run: RunConfig, command: str, data: Data, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """Return all that determines a run's page.
+
+    Args:
+        run: What was asked for.
+        command: What makes the run again.
+        data: What the models were trained and judged on.
+        candidates: The models, those that failed too.
+    """
+    return {
+        "code": _PAGE_CODE,
+        "run": run,
+        "shards": data.shards.digest,
+        "judged_on": [data.yardstick.name, *(one.digest for one in (data.yardstick, data.fresh) if one)],
+        "models": {one.name: _told_of(one) for one in candidates if one.failure is None},
+        "failed": {one.name: one.failure for one in candidates if one.failure is not None},
+        "command": command,
+    }
+
+
+def command_of(config: Path, overrides: Sequence[str]) -> str:
+    """Return the command line that makes the run again."""
+    return shlex.join(["kintsugi", "run", str(config), *(part for value in overrides for part in ("--set", value))])
+
+
+def _told_of(candidate: Candidate) -> dict[str, Any]:
+    evaluated = after("evaluate", candidate.evaluated)
+    return {
+        "checkpoint": after("train", candidate.checkpoint).digest,
+        "scores": evaluated.scores.digest,
+        "baselines": evaluated.baselines.digest,
+        "fresh": evaluated.fresh.digest if evaluated.fresh else None,
+        "promotion": after("promote", candidate.promotion),
+    }

@@ -1,0 +1,161 @@
+"""Plan: what a run would do and what it would reuse, without doing any of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from components.artifacts import Store
+from components.config import ModelConfig, RunConfig
+from components.data import ShardSet, plan_shards
+from components.evaluation.yardstick import Yardstick, chosen, yardsticks
+from components.models.summary import count_parameters, multiply_adds
+from components.section import Section
+from components.stages.candidate import Candidate, Data
+from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_data, frozen
+from components.stages.inputs import page_inputs
+from components.stages.pinned import in_force, pinned_shards
+
+
+class Step(Section):
+    """One stage of a run."""
+
+    stage: str
+    state: Literal["reuse", "run", "unknown"]
+    """unknown: the registry would say it, and does not answer."""
+    facts: str
+    """Counts and sizes, in words."""
+
+
+def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
+    """Return the steps of a run in order.
+
+    Args:
+        run: What is asked for.
+        command: What makes the run again, as its page says.
+        store: Where its artifacts are.
+        home: The workspace, which has the registry unless a server has it.
+
+    Raises:
+        ValueError: The source is not there, or an evaluation set is asked for that is not.
+        ArtifactError: The shards of the pinned evaluation set are gone.
+    """
+    shards, files = plan_shards(run.dataset, store)
+    pinned = _yardstick(run, shards, store)
+    data = foresee_data(run, shards, pinned, store) if shards else None
+    steps = [_shard_step(run, shards, files), _yardstick_step(run, pinned), *_corrupt_step(run, shards, pinned, store)]
+    models = list(_models(run, data, store, home))
+    for model in models:
+        facts = _facts(run, model.candidate.config, shards, files)
+        steps += [_train_step(model, facts), _evaluate_step(model), _promote_step(model)]
+    return [*steps, _publish_step(run, command, data, models, store)]
+
+
+def _models(run: RunConfig, data: Data | None, store: Store, home: Path) -> Iterator[Foreseen]:
+    """Yield what is there of each model. A registry that did not answer for one is not asked for the others."""
+    silence = ""
+    for name, config in run.models.items():
+        model = Foreseen(Candidate(name, config)) if data is None else foresee(Candidate(name, config), data, store)
+        if data is not None and model.candidate.evaluated is not None:
+            asked = replace(model, silence=silence) if silence else ask_registry(model, data, run.name, store, home)
+            model, silence = asked, asked.silence
+        yield model
+
+
+def _corrupt_step(run: RunConfig, shards: ShardSet | None, pinned: Yardstick | None, store: Store) -> Iterator[Step]:
+    if run.corruption is not None:
+        held = pinned_shards(pinned, store) if pinned else shards
+        found = frozen(run, held, store) if held else None
+        bins = f" in {len(run.corruption.frozen.bins) - 1} bins of missing area" if run.corruption.mix.masks else ""
+        facts = f"{run.corruption.frozen.images:,} test images{bins}"
+        yield Step(stage="corrupt", state="reuse" if found else "run", facts=facts)
+
+
+def _train_step(model: Foreseen, facts: str) -> Step:
+    candidate = model.candidate
+    return Step(stage=f"train {candidate.name}", state="reuse" if candidate.checkpoint else "run", facts=facts)
+
+
+def _evaluate_step(model: Foreseen) -> Step:
+    missing = [what for what, is_known in model.measured.items() if not is_known]
+    if not model.measured:
+        facts = "the model, once it is trained, and baselines"
+    else:
+        facts = f"to measure: {', '.join(missing)}" if missing else ", ".join(model.measured)
+    state: Literal["reuse", "run"] = "reuse" if model.candidate.evaluated else "run"
+    return Step(stage=f"evaluate {model.candidate.name}", state=state, facts=facts)
+
+
+def _promote_step(model: Foreseen) -> Step:
+    candidate, promotion = model.candidate, model.candidate.promotion
+    serving = "none in service yet" if model.champion is None else f"version {model.champion} in service"
+    stage = f"promote {candidate.name}"
+    if model.silence:
+        return Step(stage=stage, state="unknown", facts=model.silence)
+    if promotion is not None:
+        return Step(stage=stage, state="reuse", facts=f"version {promotion.version}: {promotion.verdict}; {serving}")
+    rule = f"judged by {candidate.config.promotion.metric}"
+    if candidate.evaluated is None:
+        return Step(stage=stage, state="run", facts=rule)
+    registered = "not registered yet" if model.version is None else f"version {model.version}"
+    return Step(stage=stage, state="run", facts=f"{registered}, {rule}; {serving}")
+
+
+def _publish_step(run: RunConfig, command: str, data: Data | None, models: Sequence[Foreseen], store: Store) -> Step:
+    if any(model.silence for model in models):
+        return Step(stage="publish", state="unknown", facts="follows from the promotions")
+    candidates = [model.candidate for model in models]
+    if data is None or not all(candidate.promotion for candidate in candidates):
+        return Step(stage="publish", state="run", facts="one page")
+    from components.stages.publish import Page  # here, for it takes as long to import as what was asked just now
+
+    page = store.find(Page, page_inputs(run, command, data, candidates))
+    return Step(stage="publish", state="reuse" if page else "run", facts=page.file_name if page else "one page")
+
+
+def _shard_step(run: RunConfig, shards: ShardSet | None, files: int | None) -> Step:
+    size = f"{run.dataset.size} x {run.dataset.size} px"
+    if shards is None:
+        count = "files not counted before they are read" if files is None else f"{files:,} files"
+        return Step(stage="shard", state="run", facts=f"{count}, to {size}")
+    splits = ", ".join(f"{name} {split.samples:,}" for name, split in shards.splits.items())
+    stored = sum(shard.bytes for split in shards.splits.values() for shard in split.shards)
+    return Step(
+        stage="shard", state="reuse", facts=f"{shards.accepted:,} images ({splits}), {stored / 1e6:.1f} MB, {size}"
+    )
+
+
+def _yardstick(run: RunConfig, shards: ShardSet | None, store: Store) -> Yardstick | None:
+    """Return the pinned evaluation set that will decide; before the data is read, the one that would if it grew."""
+    if shards is None:
+        return chosen(yardsticks(store, run.name), run.dataset, run.evaluation_set)
+    return in_force(run, shards, store)
+
+
+def _yardstick_step(run: RunConfig, pinned: Yardstick | None) -> Step:
+    if pinned is not None:
+        return Step(stage="yardstick", state="reuse", facts=f"{pinned.name}: {pinned.facts}")
+    pins = "not pinned: evaluation_set is fresh" if run.evaluation_set == "fresh" else "pinned as a new evaluation set"
+    return Step(stage="yardstick", state="run", facts=f"the held-out images of today's data, {pins}")
+
+
+def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None) -> str:
+    recipe = model.recipe.resolved(shards.splits["train"]) if shards else model.recipe
+    network = recipe.serving_network(run.dataset.size)
+    cost = multiply_adds(network, *recipe.example(run.dataset.size))
+    execution = model.execution
+    images = _training_images(run, shards, files)
+    decisions = () if images is None else model.recipe.decisions(images)
+    return (
+        f"{model.training.images:,} images, batch {model.training.batch}, processes {execution.processes}, hosts "
+        f"{execution.nodes}; {count_parameters(network) / 1e6:.2f} M parameters, "
+        f"{cost / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
+    )
+
+
+def _training_images(run: RunConfig, shards: ShardSet | None, files: int | None) -> int | None:
+    """Return how many images there are to train on: before the files are read, about as many as will be."""
+    if shards is not None:
+        return shards.splits["train"].samples
+    split = run.dataset.split
+    return None if files is None else round(files * (1 - split.validation - split.test))

@@ -1,0 +1,61 @@
+"""Prepare: from a pile of files to shards, and to the held-out images on which models are judged."""
+
+from functools import partial
+
+from components.config import RunConfig
+from components.data import ShardSet, write_corruption_set, write_shards
+from components.evaluation.yardstick import Yardstick, begin, fitting, yardsticks
+from components.stages.candidate import Data, EvaluationSet
+from components.stages.pinned import in_force, pinned_shards
+from components.stages.site import Site
+
+
+def shard(run: RunConfig, site: Site) -> ShardSet:
+    """Return the dataset's shards, writing only those the store lacks."""
+    return write_shards(run.dataset, site.store, progress=partial(site.progress, "shard"))
+
+
+def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
+    """Return what models are trained and judged on, pinning the run's first evaluation set if it has none that serves.
+
+    A pinned set serves while the options that decide what is held out stay, and while today's data holds any of its
+    images; data without a single one of them is another data set.
+
+    Args:
+        run: What was asked for.
+        shards: Today's images.
+        site: Where the run happens.
+
+    Raises:
+        ValueError: A version is asked for that is not there, or has too few images for `corruption.frozen`.
+        ArtifactError: The shards of the pinned version are gone.
+    """
+    yardstick, fresh = _evaluation_sets(run, shards, site)
+    return Data(shards=shards, yardstick=yardstick, fresh=fresh, corruption=run.corruption, seed=run.seed)
+
+
+def _evaluation_sets(run: RunConfig, shards: ShardSet, site: Site) -> tuple[EvaluationSet, EvaluationSet | None]:
+    """Return what decides and, where that is not the held-out images of today's data, those."""
+    if run.evaluation_set == "fresh" or (run.evaluation_set == "pinned" and not shards.splits["test"].samples):
+        return _set_of(shards, None, run, site), None
+    pinned = in_force(run, shards, site.store)
+    if pinned is None:
+        _set_of(shards, None, run, site)  # first, for what cannot be used is not to be pinned
+        strangers = {one.shards for one in fitting(yardsticks(site.store, run.name), run.dataset)}
+        pinned = begin(site.store, run.name, run.dataset, shards, strangers)
+    held = pinned_shards(pinned, site.store)
+    is_same = held.splits["test"] == shards.splits["test"]  # byte for byte
+    return _set_of(held, pinned, run, site), None if is_same else _set_of(shards, None, run, site)
+
+
+def _set_of(shards: ShardSet, pinned: Yardstick | None, run: RunConfig, site: Site) -> EvaluationSet:
+    """Return the test images of `shards` with their damage, which is frozen unless the store has it."""
+    corruption, damaged = run.corruption, None
+    try:
+        if corruption is not None:
+            damaged = write_corruption_set(shards, corruption.frozen, corruption.mix, run.seed, site.store)
+    except ValueError as error:
+        if pinned is None:
+            raise
+        raise ValueError(f"{pinned.name}: {error}; kintsugi yardstick CONFIG --renew pins today's data") from error
+    return EvaluationSet(shards=shards, corruptions=damaged, pinned=pinned)

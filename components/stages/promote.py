@@ -1,0 +1,153 @@
+"""Promote: register a trained model, judge it against the champion on the same evidence, act on the decision."""
+
+from dataclasses import dataclass, replace
+
+from components.evaluation.gate import Decision, decide
+from components.recipes.export import read_card
+from components.section import digest_of
+from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSet, Promotion, after
+from components.stages.evaluate import Measurement, measure, with_baselines
+from components.stages.site import Site, registered_name, tracked
+from components.tracking import registry
+from components.tracking.environment import code_commit
+from components.tracking.packaging import Delivery
+from components.tracking.versions import KeptDecision
+
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The champion that a candidate is judged against."""
+
+    version: int | None
+    """None if no version is in service."""
+    evaluated: Evaluated | None
+    """Its scores on the candidate's evidence; None where there is none, or they cannot be had."""
+    obstacle: Decision | None = None
+    """Why they cannot be had."""
+
+
+def promote(candidate: Candidate, data: Data, site: Site) -> Candidate:
+    """Return the measured candidate with what became of it: registered and, if the gate lets it through, in service.
+
+    The yardstick alone decides. What the champion scores on it is known from the nights before; on fresh data it is
+    measured afterwards, for people to see. A champion that changes meanwhile, because another run promotes too, is
+    judged against anew.
+
+    Raises:
+        ChampionMovedError: It changed each time.
+    """
+    promotion = _decided(candidate, data, site)
+    if data.fresh is not None and promotion.champion_scores is not None and promotion.judged_against is not None:
+        export = _delivered(promotion.model, promotion.judged_against, site).export
+        what = Measurement(candidate.config, export, data.fresh, data.seed)
+        fresh = measure(f"{candidate.name} champion fresh", what, site)
+        promotion = promotion.model_copy(update={"champion_fresh": fresh})
+    return replace(candidate, promotion=promotion)
+
+
+def _decided(candidate: Candidate, data: Data, site: Site) -> Promotion:
+    name = registered_name(site.experiment, candidate.name)
+    version = _register(name, candidate, data, site)
+    for _ in range(_ROUNDS):
+        champion = registry.champion(name)
+        if champion == version and (kept := registry.decision(name, version)) is not None:
+            return promotion_of(name, version, kept, _incumbent(candidate, kept.judged_against, data, site), version)
+        incumbent = _incumbent(candidate, champion, data, site)
+        decision = incumbent.obstacle or judge(candidate, incumbent.evaluated, data.yardstick)
+        registry.record_decision(name, version, decision.verdict, decision.reasons, judged_against=champion)
+        try:
+            now = _act(name, version, decision, champion)
+        except registry.ChampionMovedError:
+            continue
+        except registry.WithdrawnError as error:
+            now, decision = champion, Decision(verdict="hold", reasons=(str(error),))
+            registry.record_decision(name, version, decision.verdict, decision.reasons, judged_against=champion)
+        return promotion_of(name, version, decision, incumbent, now)
+    raise registry.ChampionMovedError(name, champion, registry.champion(name))
+
+
+def _incumbent(candidate: Candidate, version: int | None, data: Data, site: Site) -> Incumbent:
+    """Return a version as the one to beat, measured on the candidate's evidence."""
+    if version is None:
+        return Incumbent(None, None)
+    export = _delivered(registered_name(site.experiment, candidate.name), version, site).export
+    size, wanted = read_card(export).size, data.shards.size
+    if size != wanted:
+        words = f"version {version} makes images of {size} px, not {wanted}"
+        return Incumbent(version, None, Decision(verdict="hold", reasons=(words,)))
+    what = Measurement(candidate.config, export, data.yardstick, data.seed)
+    return Incumbent(version, with_baselines(f"{candidate.name} champion", what, site))
+
+
+def _delivered(name: str, version: int, site: Site) -> Delivery:
+    return registry.download(name, version, site.workspace.cache / "models" / f"{name}-{version}")
+
+
+def _register(name: str, candidate: Candidate, data: Data, site: Site) -> int:
+    checkpoint, table = after("train", candidate.checkpoint), after("evaluate", candidate.evaluated).table
+    with tracked(site, candidate.name, checkpoint.digest) as run_id:
+        return registry.register(
+            name,
+            checkpoint.path / "export",
+            export_digest=checkpoint.export,
+            family=checkpoint.family,
+            interface=read_card(checkpoint.path / "export").recipe.interface,
+            lineage=_lineage(candidate, data),
+            run_id=run_id,
+            scores={metric: value for metric, value in table.values().items() if "/" not in metric},
+            score_table=table.model_dump_json(),
+            metric=candidate.config.promotion.metric,
+            facts={
+                "images seen in training": f"{checkpoint.images:,}",
+                "images in the data": f"{data.shards.accepted:,}",
+            },
+        )
+
+
+def _lineage(candidate: Candidate, data: Data) -> dict[str, str]:
+    checkpoint, damaged = after("train", candidate.checkpoint), data.yardstick.corruptions
+    lineage = {
+        "source": data.shards.source_digest,
+        "shards": data.shards.digest,
+        "checkpoint": checkpoint.digest,
+        "export": checkpoint.export,
+        "config": digest_of(candidate.config.model_dump(mode="json", exclude={"execution"})),
+        "code": code_commit() or "no git commit",
+        "scores": after("evaluate", candidate.evaluated).scores.digest,
+        "evaluation_shards": data.yardstick.shards.digest,
+    }
+    if damaged is not None and candidate.config.evaluation.needs_corruption:
+        lineage["corruption_set"] = damaged.digest
+    return lineage
+
+
+def judge(candidate: Candidate, champion: Evaluated | None, judged_on: EvaluationSet) -> Decision:
+    """Return the gate's decision about a measured candidate, with the ground it rests on as the last reason."""
+    table = after("evaluate", candidate.evaluated).table
+    decision = decide(table, champion.table if champion else None, candidate.config.promotion)
+    ground = f"judged on {judged_on.name}: {judged_on.facts}"
+    return decision.model_copy(update={"reasons": (*decision.reasons, ground)})
+
+
+def _act(name: str, version: int, decision: Decision, champion: int | None) -> int | None:
+    """Return the version in service after the decision."""
+    if decision.verdict != "promote":
+        return champion
+    return registry.promote(name, version, judged_against=champion, by="gate").champion
+
+
+def promotion_of(
+    name: str, version: int, decision: Decision | KeptDecision, incumbent: Incumbent, champion: int | None
+) -> Promotion:
+    """Return what became of a version that was judged against `incumbent`, with `champion` in service since."""
+    return Promotion(
+        model=name,
+        version=version,
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        judged_against=incumbent.version,
+        champion=champion,
+        champion_scores=incumbent.evaluated.scores if incumbent.evaluated else None,
+    )

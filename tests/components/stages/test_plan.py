@@ -1,0 +1,151 @@
+"""A plan says what a run would do and what it would reuse, and changes nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from components.artifacts import Store
+from components.config import load
+from components.data import write_corruption_set, write_shards
+from components.evaluation.yardstick import begin
+from components.stages.candidate import BASELINES, Checkpoint, EvaluationSet, Scores
+from components.stages.inputs import checkpoint_inputs, scores_inputs
+from components.stages.plan import plan
+
+
+@pytest.fixture
+def run(root):
+    return load(root / "tests" / "flows" / "mini.yaml")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def steps(home):
+    """The steps of a run in a workspace where nothing was registered yet."""
+    return lambda run, store: plan(run, "kintsugi run mini.yaml", store, home)
+
+
+@pytest.fixture
+def states(steps):
+    return lambda run, store: {step.stage: step.state for step in steps(run, store)}
+
+
+EXPORT = "0" * 20
+
+
+def finish(run, name, store, shards):
+    model = run.models[name]
+    inputs = checkpoint_inputs(model, run.corruption, run.seed, shards)
+    facts = {"family": model.recipe.kind, "images": model.training.images, "export": EXPORT}
+    return store.materialise(Checkpoint, inputs, lambda draft: facts)
+
+
+def measure(run, name, subject, store, judged_on):
+    inputs = scores_inputs(run.models[name], subject, judged_on, run.seed)
+    return store.materialise(Scores, inputs, lambda draft: {"subject": subject})
+
+
+def test_in_an_empty_store_everything_is_to_do_and_nothing_is_written(run, store, steps, home):
+    found = steps(run, store)
+    assert [(step.stage, step.state) for step in found] == [
+        ("shard", "run"),
+        ("yardstick", "run"),
+        ("corrupt", "run"),
+        *((f"{stage} vae", "run") for stage in ("train", "evaluate", "promote")),
+        *((f"{stage} inpainter", "run") for stage in ("train", "evaluate", "promote")),
+        ("publish", "run"),
+    ]
+    assert found[0].facts == "300 files, to 16 x 16 px"
+    assert not store.root.exists()
+    assert not list(home.iterdir())
+
+
+def test_what_is_in_the_store_is_reused(run, store, states):
+    shards = write_shards(run.dataset, store)
+    write_corruption_set(shards, run.corruption.frozen, run.corruption.mix, run.seed, store)
+    before = states(run, store)
+    assert {stage for stage, state in before.items() if state == "reuse"} == {"shard", "corrupt"}
+    finish(run, "vae", store, shards)
+    assert states(run, store)["train vae"] == "reuse"
+    assert states(run, store)["train inpainter"] == "run"
+
+
+def test_another_way_of_carrying_it_out_reuses_a_training_and_another_length_does_not(run, store, root, states):
+    path = root / "tests" / "flows" / "mini.yaml"
+    finish(run, "vae", store, write_shards(run.dataset, store))
+    assert states(load(path, ["models.vae.execution.processes=2"]), store)["train vae"] == "reuse"
+    assert states(load(path, ["models.vae.training.images=3_200"]), store)["train vae"] == "run"
+    assert states(load(path, ["seed=4"]), store)["train vae"] == "run"
+
+
+def test_a_vae_does_not_depend_on_how_images_are_damaged_and_an_inpainter_does(run, store, root, states):
+    shards = write_shards(run.dataset, store)
+    finish(run, "vae", store, shards)
+    finish(run, "inpainter", store, shards)
+    other = load(root / "tests" / "flows" / "mini.yaml", ["corruption.mix.masks=[{kind: strokes}]"])
+    assert states(other, store)["train vae"] == "reuse"
+    assert states(other, store)["train inpainter"] == "run"
+
+
+def grown(run):
+    """The run with twice the pictures."""
+    source = run.dataset.source.model_copy(update={"images": 600})
+    return run.model_copy(update={"dataset": run.dataset.model_copy(update={"source": source})})
+
+
+def test_the_plan_says_on_which_images_models_will_be_judged(run, store, steps):
+    def said(run):
+        return next(step for step in steps(run, store) if step.stage == "yardstick")
+
+    assert said(run).facts == "the held-out images of today's data, pinned as a new evaluation set"
+    shards = write_shards(run.dataset, store)
+    begin(store, run.name, run.dataset, shards)
+    today = said(grown(run))
+    assert today.state == "reuse"
+    assert today.facts.startswith(f"evaluation set 1: {shards.splits['test'].samples} held-out images of 16 px, pinned")
+    assert "not pinned" in said(run.model_copy(update={"evaluation_set": "fresh"})).facts
+
+
+def test_the_damage_of_the_pinned_images_is_reused_when_data_grew(run, store, states):
+    shards = write_shards(run.dataset, store)
+    begin(store, run.name, run.dataset, shards)
+    write_corruption_set(shards, run.corruption.frozen, run.corruption.mix, run.seed, store)
+    write_shards(grown(run).dataset, store)
+    assert states(grown(run), store)["corrupt"] == "reuse"
+    assert states(grown(run).model_copy(update={"evaluation_set": "fresh"}), store)["corrupt"] == "run"
+
+
+def test_scores_are_reused_when_the_models_and_the_baselines_are_there(run, store, steps):
+    def said():
+        return next(step for step in steps(run, store) if step.stage == "evaluate vae")
+
+    shards = write_shards(run.dataset, store)
+    judged_on = EvaluationSet(shards=shards, corruptions=None, pinned=None)
+    measure(run, "vae", EXPORT, store, judged_on)
+    assert said().facts == "the model, once it is trained, and baselines"
+    finish(run, "vae", store, shards)
+    assert (said().state, said().facts) == ("run", "to measure: baselines")
+    measure(run, "vae", BASELINES, store, judged_on)
+    assert said().state == "reuse"
+
+
+def test_without_a_registry_a_measured_model_is_to_register_and_none_is_made(run, store, steps, home):
+    shards = write_shards(run.dataset, store)
+    finish(run, "vae", store, shards)
+    for subject in (EXPORT, BASELINES):
+        measure(run, "vae", subject, store, EvaluationSet(shards=shards, corruptions=None, pinned=None))
+    said = next(step for step in steps(run, store) if step.stage == "promote vae")
+    assert said.state == "run"
+    assert said.facts == "not registered yet, judged by reconstruction_psnr; none in service yet"
+    assert not list(home.iterdir())
+
+
+def test_a_plan_does_not_wait_for_mlflow_to_be_imported():
+    program = "import sys, components.stages.plan; print('mlflow' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
