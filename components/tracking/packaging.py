@@ -75,6 +75,22 @@ class AlteredModelError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Export:
+    """What a training exported, to be registered."""
+
+    folder: Path
+    """Holds model.safetensors and model.json; all of it is kept."""
+    digest: str
+    """Its identity."""
+    family: str
+    """Kind of its recipe."""
+    interface: Interface
+    """What the served model does, takes and gives."""
+    loader_module: str = SERVING
+    """Importable module whose `_load_pyfunc(path)` returns an object with `predict(frame)`."""
+
+
+@dataclass(frozen=True)
 class Package:
     """A model in MLflow's store."""
 
@@ -94,42 +110,24 @@ class Delivery:
     """The export folder inside it: model.safetensors, model.json."""
 
 
-def log_export(
-    name: str,
-    export: Path,
-    *,
-    export_digest: str,
-    family: str,
-    interface: Interface,
-    run_id: str,
-    loader_module: str = SERVING,
-) -> Package:
-    """Store an export as an MLflow model of a run, or find the one stored before.
-
-    Args:
-        name: Name of the model.
-        export: Folder with model.safetensors and model.json; all that it holds is kept.
-        export_digest: Its identity.
-        family: Kind of its recipe.
-        interface: The columns that the served model takes and gives.
-        run_id: The run that trained it.
-        loader_module: Importable module whose `_load_pyfunc(path)` returns an object with `predict(frame)`.
+def log_export(name: str, export: Export, run_id: str) -> Package:
+    """Store an export as an MLflow model of the run that trained it, or find the one stored before.
 
     Raises:
         ValueError: The folder is empty or holds a pickle.
     """
-    _demand_plain_files(export)
+    _demand_plain_files(export.folder)
     client = MlflowClient()
     experiment_id = client.get_run(run_id).info.experiment_id
-    known = _stored_before(client, experiment_id, run_id, export_digest)
+    known = _stored_before(client, experiment_id, run_id, export.digest)
     if known is not None:
         return known
     stored = client.create_logged_model(
-        experiment_id, name=name, source_run_id=run_id, tags={DIGEST_TAG: export_digest}, model_type=family
+        experiment_id, name=name, source_run_id=run_id, tags={DIGEST_TAG: export.digest}, model_type=export.family
     )
     with tempfile.TemporaryDirectory(prefix="kintsugi-package-") as scratch:
         folder = Path(scratch) / "model"
-        _save(folder, export, stored, interface, family, loader_module)
+        _save(folder, export, stored)
         files = files_of(folder)
         client.log_model_artifacts(stored.model_id, str(folder))
     client.set_logged_model_tags(stored.model_id, {FILES_TAG: canonical_json(files).decode()})
@@ -184,20 +182,19 @@ def requirements() -> list[str]:
     return [f"{name}=={version.split('+')[0]}" for name, version in versions.items() if version is not None]
 
 
-def _save(
-    folder: Path, export: Path, stored: LoggedModel, interface: Interface, family: str, loader_module: str
-) -> None:
+def _save(folder: Path, export: Export, stored: LoggedModel) -> None:
     contents = folder.parent / "export"
-    shutil.copytree(export, contents)
+    shutil.copytree(export.folder, contents)
     description = Model(
         run_id=stored.source_run_id,
         model_id=stored.model_id,
         artifact_path=stored.artifact_location,
-        metadata={"family": family},
+        metadata={"family": export.family},
     )
+    interface = export.interface
     mlflow.pyfunc.save_model(
         path=str(folder),
-        loader_module=loader_module,
+        loader_module=export.loader_module,
         data_path=str(contents),
         mlflow_model=description,
         signature=ModelSignature(inputs=_schema(interface.inputs), outputs=_schema(interface.outputs)),

@@ -57,14 +57,10 @@ def in_service(exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
         run_id = runs.open_run("kintsugi", name, name)
         version = registry.register(
             name,
-            export,
-            export_digest=export_digest(export),
-            family="gan",
-            interface=read_card(export).recipe.interface,
+            registry.Export(export, export_digest(export), "gan", read_card(export).recipe.interface),
             lineage={},
             run_id=run_id,
-            scores={},
-            score_table="{}",
+            scores=registry.VersionScores({}, "{}"),
         )
         registry.promote(name, version, judged_against=None)
     return home

@@ -169,15 +169,10 @@ def register(folder: Path, name: str, value: int) -> int:
     (export / "model.safetensors").write_bytes(bytes([value]) * 64)
     return registry.register(
         name,
-        export,
-        export_digest=f"export-{value}",
-        family="gan",
-        interface=generating(),
+        registry.Export(export, f"export-{value}", "gan", generating(), SERVED),
         lineage={"shards": "abc"},
         run_id=runs.open_run("kintsugi", "training", f"{name}-{value}"),
-        scores={"fd": 1.5},
-        score_table="{}",
-        loader_module=SERVED,
+        scores=registry.VersionScores({"fd": 1.5}, "{}"),
     )
 
 
@@ -264,8 +259,9 @@ def export(folder: Path, seed: int) -> Path:
 def register_network(export: Path, name: str) -> int:
     digest = export_digest(export)
     run = runs.open_run("kintsugi", "training", digest)
-    common = {"family": "vae", "interface": generating(), "lineage": {"shards": "abc"}}
-    return registry.register(name, export, export_digest=digest, run_id=run, **common)
+    return registry.register(
+        name, registry.Export(export, digest, "vae", generating()), lineage={"shards": "abc"}, run_id=run
+    )
 
 
 def pictures(port: int, body: dict[str, object]) -> list[str]:

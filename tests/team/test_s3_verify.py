@@ -66,10 +66,7 @@ def shards(s3: str, move: Callable[[str], Path]) -> ShardSet:
     (export / "model.safetensors").write_bytes(b"weights")
     version = registry.register(
         "team-vae",
-        export,
-        export_digest="e1",
-        family="vae",
-        interface=generating(),
+        registry.Export(export, "e1", "vae", generating()),
         lineage={"shards": made.digest},
         run_id=runs.open_run("team", "vae", "digest"),
     )

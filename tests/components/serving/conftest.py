@@ -93,13 +93,10 @@ def register(workspace: Workspace, tmp_path: Path) -> Callable[..., int]:
         scores = {"psnr_hole": 17.5} if family == "inpainter" else {"fd_efficientnet_lite0": 418.2}
         version = registry.register(
             name,
-            export,
-            export_digest=digest,
-            family=family,
-            interface=recipe.interface,
+            registry.Export(export, digest, family, recipe.interface),
             lineage={"shards": "abc"},
             run_id=run,
-            scores=scores,
+            scores=registry.VersionScores(scores),
         )
         if promoted:
             registry.promote(name, version, judged_against=registry.champion(name))

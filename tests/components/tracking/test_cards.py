@@ -48,15 +48,10 @@ def test_a_version_says_what_it_is_how_good_and_what_the_gate_said(
     (export / "model.safetensors").write_bytes(b"")
     version = registry.register(
         "team-inpainter",
-        export,
-        export_digest="e1",
-        family="inpainter",
-        interface=mending(),
+        registry.Export(export, "e1", "inpainter", mending()),
         lineage={"shards": "abc", "note": "a long secret word"},
         run_id=runs.open_run("team", "inpainter", "digest"),
-        scores={"psnr_hole": 17.5},
-        score_table=json.dumps(TABLE),
-        metric="psnr_hole",
+        scores=registry.VersionScores({"psnr_hole": 17.5}, json.dumps(TABLE), "psnr_hole"),
         facts={"images seen": "48,000"},
     )
     kept = MlflowClient().get_model_version("team-inpainter", str(version))

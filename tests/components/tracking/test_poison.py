@@ -250,8 +250,8 @@ def test_the_command_adopts_what_is_whole_and_says_so(
         (tmp_path / "export" / file).write_text("{}")
     digest = export_digest(tmp_path / "export")
     run_id = runs.open_run("kintsugi", "training", "digest")
-    common = {"family": "gan", "interface": generating(), "lineage": {}}
-    registry.register("gan", tmp_path / "export", export_digest=digest, run_id=run_id, **common)
+    export = registry.Export(tmp_path / "export", digest, "gan", generating())
+    registry.register("gan", export, lineage={}, run_id=run_id)
 
     def verify(*arguments: str) -> str:
         with contextlib.suppress(SystemExit):

@@ -114,7 +114,8 @@ def test_score_tables_are_kept_and_replaced(registered: Register) -> None:
     version = registered(1)
     assert score_table("gan", version) == '{"subject": 1}'
     client = MlflowClient()
-    versions.attach_scores(client, versions.read_version(client, "gan", version), {"fd": 9.0}, '{"subject": "again"}')
+    scores = registry.VersionScores({"fd": 9.0}, '{"subject": "again"}')
+    versions.attach_scores(client, versions.read_version(client, "gan", version), scores)
     assert score_table("gan", version) == '{"subject": "again"}'
     assert registry.models()[0].scores == {"fd": 9.0}
 
@@ -211,15 +212,15 @@ def test_users_mistakes_are_named(registered: Register, tmp_path: Path) -> None:
         registry.champion("van")
     with pytest.raises(ValueError, match="gan has no champion yet"):
         registry.download("gan", "champion", tmp_path / "served", loader_module=LOADER)
-    common = {"interface": generating(), "lineage": {}, "run_id": runs.open_run("kintsugi", "x", "x")}
+    common = {"lineage": {}, "run_id": runs.open_run("kintsugi", "x", "x")}
     with pytest.raises(ValueError, match="letters, digits, _ and - only"):
-        registry.register("a b", tmp_path, export_digest="d", family="gan", **common)
+        registry.register("a b", registry.Export(tmp_path, "d", "gan", generating()), **common)
     with pytest.raises(ValueError, match="found no files"):
-        registry.register("vae", tmp_path / "no", export_digest="d", family="vae", **common)
+        registry.register("vae", registry.Export(tmp_path / "no", "d", "vae", generating()), **common)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "model.pt").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holds model\.pt; .* never pickles"):
-        registry.register("vae", tmp_path / "bad", export_digest="d", family="vae", **common)
+        registry.register("vae", registry.Export(tmp_path / "bad", "d", "vae", generating()), **common)
 
 
 def test_a_model_without_a_ledger_is_left_alone(registered: Register) -> None:
