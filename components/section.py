@@ -12,9 +12,11 @@ class Section(BaseModel):
     """A frozen record that refuses unknown keys, so that a misspelt option is an error and not a no-op.
 
     A section whose `kind` is a Literal can be named in a file, and must have all that its abstract bases ask for.
+
+    The text under a field says what it means; `config/fields.py` reads it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - pydantic's signature

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from filelock import FileLock, Timeout
-
 _GIB = 1 << 30
 _NVIDIA = Path("/proc/driver/nvidia/version")
 
@@ -102,6 +100,8 @@ def exclusive(file: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     Raises:
         WorkspaceError: Another process holds it, still after `wait_s` seconds; the message names that process.
     """
+    from filelock import FileLock, Timeout  # here, for most commands only ask where things live
+
     holder = file.with_suffix(".holder")
     lock = FileLock(file, mode=0o666)
     try:

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from components.artifacts.bucket import BucketStorage
 from components.artifacts.files import Stat, StorageError
 from components.artifacts.folder import FolderStorage
 from components.artifacts.places import bucket_and_prefix, checked_place, folder_of
 
 __all__ = [
-    "BucketStorage",
     "FolderStorage",
     "Stat",
     "Storage",
@@ -76,6 +74,8 @@ def open_storage(url: str | Path) -> Storage:
     """
     if (shared := bucket_and_prefix(url)) is None:
         return FolderStorage(folder_of(url))
+    from components.artifacts.bucket import BucketStorage  # here, for boto3 costs a local store half a second
+
     return BucketStorage(*shared)
 
 

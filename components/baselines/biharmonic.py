@@ -3,8 +3,8 @@
 from typing import Literal
 
 import numpy as np
+import skimage  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from skimage.restoration import inpaint_biharmonic
 
 from components.baselines.restoration import FillSection, Images, Masks
 
@@ -19,4 +19,6 @@ class Biharmonic(FillSection):
 
     def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
         pairs = zip(images, missing, strict=True)
-        return 255 * np.stack([inpaint_biharmonic(image, mask, channel_axis=-1) for image, mask in pairs])
+        return 255 * np.stack(
+            [skimage.restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image, mask in pairs]
+        )

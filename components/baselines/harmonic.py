@@ -4,8 +4,8 @@ import math
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from components.baselines.restoration import FillSection, Images, Masks
 
@@ -31,7 +31,7 @@ class Harmonic(FillSection):
 
 
 def _solved(images: Images, missing: Masks) -> NDArray[np.float32]:
-    depth = np.array([distance_transform_edt(mask).max() for mask in missing])
+    depth = np.array([scipy.ndimage.distance_transform_edt(mask).max() for mask in missing])
     deepest_first = np.argsort(-depth, kind="stable")
     guess = push_pull(images[deepest_first].astype(np.float32), missing[deepest_first])
     relaxed = np.empty_like(guess)

@@ -1,9 +1,9 @@
 """SSIM: structural similarity of pictures, as a map and as one number per picture."""
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from jaxtyping import Float64, UInt8
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 _SIGMA = 1.5
 _RADIUS = 5
@@ -41,5 +41,7 @@ def inner_mean(similarity: Float64[np.ndarray, "images height width"]) -> Float6
 
 
 def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    blurred: NDArray[np.float64] = gaussian_filter(values, (0, _SIGMA, _SIGMA, 0), radius=(0, _RADIUS, _RADIUS, 0))
+    blurred: NDArray[np.float64] = scipy.ndimage.gaussian_filter(
+        values, (0, _SIGMA, _SIGMA, 0), radius=(0, _RADIUS, _RADIUS, 0)
+    )
     return blurred

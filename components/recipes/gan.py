@@ -1,7 +1,7 @@
 """GAN: a generator against a discriminator (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661)."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -68,7 +68,7 @@ class GanConfig(GeneratorRecipe):
         return {"kind": "dcgan", **network} if isinstance(network, dict) else network
 
     @model_validator(mode="after")
-    def _penalty_needs_independent_samples(self) -> Self:
+    def _penalty_needs_independent_samples(self) -> "GanConfig":
         if self.loss.needs_penalty and self.discriminator.mixes_samples:
             raise ValueError(
                 f"discriminator.normalisation 'batch' cannot be combined with the gradient penalty of loss "
@@ -78,7 +78,7 @@ class GanConfig(GeneratorRecipe):
         return self
 
     @model_validator(mode="after")
-    def _classes_are_of_use(self) -> Self:
+    def _classes_are_of_use(self) -> "GanConfig":
         if self.classes and not self.conditional:
             raise ValueError("classes are given, but conditional is false: set it, or leave the classes out")
         return self
@@ -88,7 +88,7 @@ class GanConfig(GeneratorRecipe):
         """Whether training needs the classes of images."""
         return self.conditional
 
-    def resolved(self, training: SplitFacts) -> Self:
+    def resolved(self, training: SplitFacts) -> "GanConfig":
         """Return the section with the augmentation decided and the classes filled in.
 
         Raises:

@@ -1,16 +1,16 @@
 """Commands that use the champions: repair, generate, serve."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from cyclopts import App, Parameter
-from numpy.typing import NDArray
-from PIL import Image
 
-from components.pictures.reading import read_mask, read_picture
 from components.workspace import Workspace
 from flows.cli.tables import say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 app = App()
 
@@ -31,6 +31,9 @@ def repair(
     version: Version = None,
 ) -> None:
     """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything."""
+    import numpy as np
+
+    from components.pictures.reading import read_mask, read_picture
     from components.recipes.recipe import Restorer
     from components.recipes.repair import repair as mend
     from flows.cli import champions
@@ -148,7 +151,9 @@ def _make_folder(path: Path) -> None:
         raise ValueError(f"{path}: cannot be made a folder ({error.strerror})") from error
 
 
-def _save(picture: NDArray[np.uint8], path: Path) -> None:
+def _save(picture: "NDArray[np.uint8]", path: Path) -> None:
+    from PIL import Image
+
     try:
         Image.fromarray(picture).save(path)
     except (ValueError, OSError) as error:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
+from components.config.fields import schema_of
 from components.section import Section, canonical_json, digest_of, kinds
 
 
@@ -41,7 +42,20 @@ def test_a_section_cannot_be_changed():
 
 
 def test_the_docstring_of_a_field_is_its_description():
-    assert Small.model_fields["width_px"].description == "Width of the line, in pixels."
+    class Smaller(Small):
+        """A line that is kept short."""
+
+        length_px: int = 5
+        """Length of the line, in pixels."""
+        colour: str = "black"
+
+    described = {name: field.get("description") for name, field in schema_of(Smaller)["properties"].items()}
+    assert described == {
+        "kind": None,
+        "width_px": "Width of the line, in pixels.",
+        "length_px": "Length of the line, in pixels.",
+        "colour": None,
+    }
 
 
 def test_the_members_of_a_union_are_its_registry():

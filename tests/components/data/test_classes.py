@@ -21,9 +21,10 @@ from components.data import (
     SourceConfig,
     write_shards,
 )
-from components.data.sources import FolderSource, TorchvisionSource, ZipSource
+from components.data.sources import FolderSource, OpenMojiSource, TorchvisionSource, ZipSource
 from components.data.sources.torchvision_set import _class
 from components.section import kinds
+from tests.examples import example
 
 CLASSES = {"cat": 18, "dog": 9, "emu": 3}
 
@@ -148,6 +149,10 @@ def test_torchvisions_classes_have_its_names_or_numbers_and_unlabelled_images_ha
 
 
 def test_only_sources_that_know_classes_can_be_asked_for_them() -> None:
-    assert {source for source in kinds(SourceConfig) if "labels" in source.model_fields} == {
-        FolderSource, ShapesSource, TorchvisionSource, ZipSource,
-    }  # fmt: skip
+    sources = {member: example(member) for member in kinds(SourceConfig)}
+    knowing = {member for member in sources if "labels" in member.model_fields}
+    assert knowing >= {FolderSource, ShapesSource, TorchvisionSource, ZipSource}
+    assert OpenMojiSource not in knowing
+    for member, source in sources.items():
+        assert not source.has_classes
+        assert source.model_copy(update={"labels": True}).has_classes == (member in knowing)

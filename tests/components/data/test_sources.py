@@ -13,17 +13,23 @@ from components.data.sources import (
     FolderSource,
     OpenMojiSource,
     ShapesSource,
+    Source,
     SourceConfig,
     TorchvisionSource,
     ZipSource,
 )
-from components.section import kinds
+from tests.examples import examples
 
 
-def test_every_source_can_be_named_in_yaml_by_its_kind() -> None:
-    assert {source.model_fields["kind"].default for source in kinds(SourceConfig)} == {
-        "openmoji", "folder", "zip", "torchvision", "shapes",
-    }  # fmt: skip
+@pytest.mark.parametrize("source", examples(SourceConfig))
+def test_every_source_can_be_named_in_yaml_by_its_kind(source: Source) -> None:
+    named = TypeAdapter(SourceConfig).validate_python({"kind": source.kind, **source.model_dump(exclude={"kind"})})
+    assert type(named) is type(source)
+    assert named == source
+    assert source.describe()
+
+
+def test_a_misspelt_option_of_a_source_is_refused() -> None:
     assert isinstance(TypeAdapter(SourceConfig).validate_python({"kind": "shapes", "images": 3}), ShapesSource)
     with pytest.raises(ValidationError, match="Extra inputs"):
         TypeAdapter(SourceConfig).validate_python({"kind": "shapes", "imges": 3})
