@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Num, Shaped
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -107,7 +108,7 @@ def largest(value: int) -> int:
     return int(seen.item())
 
 
-def average_scalars(values: Mapping[str, Tensor]) -> dict[str, float]:
+def average_scalars(values: Mapping[str, Num[Tensor, ""]]) -> dict[str, float]:
     """Return the mean over processes of each named scalar, with one collective and one wait for the device.
 
     Every process must pass the same names; the order does not matter.
@@ -123,7 +124,7 @@ def average_scalars(values: Mapping[str, Tensor]) -> dict[str, float]:
     return {name: means[name] for name in values}
 
 
-def all_reduce_sum(x: Tensor) -> Tensor:
+def all_reduce_sum(x: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:
     """Return the sum of `x` over processes, differentiably; `x` itself with one process.
 
     Every process's result depends on every process's `x`, so the gradient is the sum of all processes' gradients:
@@ -135,13 +136,13 @@ def all_reduce_sum(x: Tensor) -> Tensor:
 
 class _AllReduceSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401, ARG004 - autograd's own context has no public type
+    def forward(ctx: Any, x: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:  # noqa: ANN401, ARG004 - autograd's own context has no public type
         total = x.detach().clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401, ARG004
+    def backward(ctx: Any, *gradients: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:  # noqa: ANN401, ARG004
         return all_reduce_sum(gradients[0])
 
 
@@ -173,7 +174,7 @@ def synchronised(replica: nn.Module, *, on: bool) -> Iterator[None]:
         yield
 
 
-def gather_rows(tensor: Tensor) -> Tensor | None:
+def gather_rows(tensor: Shaped[Tensor, "..."]) -> Shaped[Tensor, "all_rows ..."] | None:
     """Return all processes' rows in rank order in the main process, and None in the others.
 
     Processes may bring different numbers of rows, also none; everything after the first dimension must agree.

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from numpy.random.bit_generator import ISeedSequence
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 
 class _Key(ISeedSequence):
@@ -20,7 +20,7 @@ class _Key(ISeedSequence):
     def __init__(self, content: bytes) -> None:
         self._content = content
 
-    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[Any]:
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> Shaped[np.ndarray, " words"]:
         return np.frombuffer(self._content, dtype, n_words)
 
 

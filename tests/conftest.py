@@ -35,7 +35,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-SHAPED = ("corruption", "data", "models", "objectives")
+SHAPED = ("baselines", "corruption", "data", "models", "objectives", "pictures", "training", "worker.validation")
 
 # Where tensors flow, tests check what the annotations promise, shapes included; a whole number may stand for a float.
 _check = beartype(conf=BeartypeConf(is_pep484_tower=True))

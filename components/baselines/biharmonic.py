@@ -4,9 +4,8 @@ from typing import Literal
 
 import numpy as np
 import skimage  # its parts are imported when they are first used
-from numpy.typing import NDArray
 
-from components.baselines.restoration import FillSection, Images, Masks
+from components.baselines.restoration import FillSection, Images, Levels, Masks
 
 
 class Biharmonic(FillSection):
@@ -17,7 +16,7 @@ class Biharmonic(FillSection):
 
     kind: Literal["biharmonic"] = "biharmonic"
 
-    def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
+    def _fill(self, images: Images, missing: Masks) -> Levels:
         pairs = zip(images, missing, strict=True)
         return 255 * np.stack(
             [skimage.restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image, mask in pairs]

@@ -4,10 +4,9 @@ from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from components.baselines.restoration import FillSection, Images, Masks
+from components.baselines.restoration import FillSection, Images, Levels, Masks
 
 
 class MeanFill(FillSection):
@@ -15,7 +14,7 @@ class MeanFill(FillSection):
 
     kind: Literal["mean_fill"] = "mean_fill"
 
-    def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
+    def _fill(self, images: Images, missing: Masks) -> Levels:
         known = ~missing[..., None]
         total = (images * known).sum(axis=(1, 2), dtype=np.int64)
         mean = total / known.sum(axis=(1, 2))
@@ -30,7 +29,7 @@ class _Marching(FillSection):
 
     method: ClassVar[int]
 
-    def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
+    def _fill(self, images: Images, missing: Masks) -> Levels:
         pairs = zip(images, missing.view(np.uint8), strict=True)
         return np.stack([cv2.inpaint(image, mask, self.radius_px, self.method) for image, mask in pairs])
 

@@ -8,11 +8,13 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Num, UInt8
 from pydantic import Field
 
 from components.baselines.filling import Telea
 from components.baselines.restoration import UNKNOWN_LEVEL, Images, Masks, RestorationSection, check_pictures
+
+_Image = UInt8[np.ndarray, "height width 3"]
 
 
 class Untouched(RestorationSection):
@@ -45,8 +47,8 @@ class FilterSection(RestorationSection):
         return filled
 
     @abstractmethod
-    def _filtered(self, image: Images) -> NDArray[np.generic]:
-        """Return one image, shape (height, width, 3), filtered."""
+    def _filtered(self, image: _Image) -> Num[np.ndarray, "height width 3"]:
+        """Return one image, filtered."""
 
 
 class Median(FilterSection):
@@ -56,7 +58,7 @@ class Median(FilterSection):
     side_px: Literal[3, 5, 7] = 3
     """Side of the neighbourhood, in pixels."""
 
-    def _filtered(self, image: Images) -> NDArray[np.generic]:
+    def _filtered(self, image: _Image) -> Num[np.ndarray, "height width 3"]:
         return np.asarray(cv2.medianBlur(image, self.side_px))
 
 
@@ -72,5 +74,5 @@ class Bilateral(FilterSection):
     reach_px: float = Field(default=1.5, gt=0, le=16)
     """Deviation of the weight by distance, in pixels."""
 
-    def _filtered(self, image: Images) -> NDArray[np.generic]:
+    def _filtered(self, image: _Image) -> Num[np.ndarray, "height width 3"]:
         return np.asarray(cv2.bilateralFilter(image, 0, self.colour_levels, self.reach_px))

@@ -4,13 +4,15 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from pydantic import Field
 
 from components.section import Section
 from components.seeding import numpy_generator
 
-Images = NDArray[np.uint8]
+_Image = UInt8[np.ndarray, "size size 3"]
+_Images = UInt8[np.ndarray, "training size size 3"]
+_Made = UInt8[np.ndarray, "{samples} {size} {size} 3"]
 
 
 class GenerationSection(Section, ABC):
@@ -18,18 +20,15 @@ class GenerationSection(Section, ABC):
 
     kind: str
 
-    def generate(self, samples: int, size: int, training_images: Images, seed: int, first: int = 0) -> Images:
+    def generate(self, samples: int, size: int, training_images: _Images, seed: int, first: int = 0) -> _Made:
         """Return `samples` images; each depends on the seed and its own number alone, not on how many are made.
 
         Args:
             samples: How many, at least 0.
             size: Side in pixels, at least 8.
-            training_images: uint8 RGB, shape (n, size, size, 3).
+            training_images: RGB, at least one.
             seed: The run's seed.
             first: Number of the first image.
-
-        Returns:
-            uint8 RGB, shape (samples, size, size, 3).
 
         Raises:
             ValueError: A number is out of range, or the training images are none or of another type or size.
@@ -47,7 +46,7 @@ class GenerationSection(Section, ABC):
         return generated
 
     @abstractmethod
-    def _generate(self, training_images: Images, rng: np.random.Generator) -> Images:
+    def _generate(self, training_images: _Images, rng: np.random.Generator) -> _Image:
         """Return one image of the training images' size."""
 
 
@@ -56,7 +55,7 @@ class Random(GenerationSection):
 
     kind: Literal["random"] = "random"
 
-    def _generate(self, training_images: Images, rng: np.random.Generator) -> Images:
+    def _generate(self, training_images: _Images, rng: np.random.Generator) -> _Image:
         return rng.integers(0, 256, training_images.shape[1:], dtype=np.uint8)
 
 
@@ -73,7 +72,7 @@ class Template(GenerationSection):
     patches: int = Field(default=2, ge=0, le=64)
     """Most patches that are taken from the same place of other training images; 0 to this many are."""
 
-    def _generate(self, training_images: Images, rng: np.random.Generator) -> Images:
+    def _generate(self, training_images: _Images, rng: np.random.Generator) -> _Image:
         image = training_images[rng.integers(len(training_images))].copy()
         for _ in range(int(rng.integers(self.patches + 1))):
             _swap_patch(image, training_images[rng.integers(len(training_images))], rng)
@@ -82,7 +81,7 @@ class Template(GenerationSection):
         return _recoloured(_shifted(image, self.shift, rng), self.colour, rng)
 
 
-def _swap_patch(image: Images, other: Images, rng: np.random.Generator) -> None:
+def _swap_patch(image: _Image, other: _Image, rng: np.random.Generator) -> None:
     """Copy a box of a quarter to a half of the side from `other`, in place."""
     side = image.shape[0]
     height, width = rng.integers(side // 4, side // 2 + 1, 2)
@@ -90,7 +89,7 @@ def _swap_patch(image: Images, other: Images, rng: np.random.Generator) -> None:
     image[top : top + height, left : left + width] = other[top : top + height, left : left + width]
 
 
-def _shifted(image: Images, shift: float, rng: np.random.Generator) -> Images:
+def _shifted(image: _Image, shift: float, rng: np.random.Generator) -> _Image:
     side = image.shape[0]
     reach = int(shift * side)
     down, right = rng.integers(0, 2 * reach + 1, 2)
@@ -98,7 +97,7 @@ def _shifted(image: Images, shift: float, rng: np.random.Generator) -> Images:
     return padded[down : down + side, right : right + side]
 
 
-def _recoloured(image: Images, colour: float, rng: np.random.Generator) -> Images:
+def _recoloured(image: _Image, colour: float, rng: np.random.Generator) -> _Image:
     gain = 1 + colour * rng.uniform(-1, 1, 3)
     offset = 255 * colour * rng.uniform(-1, 1, 3)
     return np.rint(image * gain + offset).clip(0, 255).astype(np.uint8)

@@ -5,10 +5,11 @@ from typing import Literal
 
 import numpy as np
 import scipy  # its parts are imported when they are first used
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64, Int64
 
-from components.baselines.restoration import FillSection, Images, Masks
+from components.baselines.restoration import FillSection, Images, Levels, Masks
 
+_Values = Float32[np.ndarray, "images height width 3"]
 _PIXELS_AT_ONCE = 2**18
 _SWEEPS_PER_PIXEL_OF_DEPTH = 4
 _MOST_SWEEPS = 1000
@@ -24,13 +25,13 @@ class Harmonic(FillSection):
 
     kind: Literal["harmonic"] = "harmonic"
 
-    def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
+    def _fill(self, images: Images, missing: Masks) -> Levels:
         together = max(_PIXELS_AT_ONCE // missing[0].size, 1)
         starts = range(0, len(images), together)
         return np.concatenate([_solved(images[s : s + together], missing[s : s + together]) for s in starts])
 
 
-def _solved(images: Images, missing: Masks) -> NDArray[np.float32]:
+def _solved(images: Images, missing: Masks) -> _Values:
     depth = np.array([scipy.ndimage.distance_transform_edt(mask).max() for mask in missing])
     deepest_first = np.argsort(-depth, kind="stable")
     guess = push_pull(images[deepest_first].astype(np.float32), missing[deepest_first])
@@ -39,12 +40,10 @@ def _solved(images: Images, missing: Masks) -> NDArray[np.float32]:
     return relaxed
 
 
-def push_pull(values: NDArray[np.float32], missing: Masks) -> NDArray[np.float32]:
+def push_pull(values: _Values, missing: Masks) -> _Values:
     """Return the values with missing pixels taken from the finest level of a mean pyramid that knows anything there.
 
-    Args:
-        values: Shape (n, height, width, 3).
-        missing: Shape (n, height, width).
+    Unlike `components.models.fill.pyramid_fill` it weighs a coarse pixel's mean by how many pixels it is of.
     """
     weights = (~missing).astype(np.float32)[..., None]
     totals = values * weights
@@ -52,21 +51,23 @@ def push_pull(values: NDArray[np.float32], missing: Masks) -> NDArray[np.float32
     while weights.shape[1] > 1 or weights.shape[2] > 1:
         totals, weights = _halved(totals), _halved(weights)
         levels.append((totals, weights))
-    coarse: NDArray[np.float32] = (totals / np.maximum(weights, 1)).astype(np.float32)
+    coarse: _Values = (totals / np.maximum(weights, 1)).astype(np.float32)
     for totals, weights in reversed(levels[:-1]):
         finer = _doubled(coarse)[:, : weights.shape[1], : weights.shape[2]]
         coarse = np.where(weights > 0, totals / np.maximum(weights, 1), finer).astype(np.float32)
     return coarse
 
 
-def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halved(
+    values: Float32[np.ndarray, "images height width channels"],
+) -> Float32[np.ndarray, "images (height+1)//2 (width+1)//2 channels"]:
     n, height, width, channels = values.shape
     even = np.pad(values, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
     blocks = even.reshape(n, even.shape[1] // 2, 2, even.shape[2] // 2, 2, channels)
     return np.asarray(blocks.sum(axis=(2, 4)), dtype=np.float32)
 
 
-def _doubled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _doubled(values: _Values) -> Float32[np.ndarray, "images 2*height 2*width 3"]:
     """Return twice the height and width, linear between the pixels' centres."""
     for axis in (1, 2):
         ends = np.take(values, [0], axis=axis), np.take(values, [-1], axis=axis)
@@ -78,15 +79,16 @@ def _doubled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def _relaxed(guess: NDArray[np.float32], missing: Masks, depth: NDArray[np.float64]) -> NDArray[np.float32]:
+def _relaxed(guess: _Values, missing: Masks, depth: Float64[np.ndarray, " images"]) -> _Values:
     """Sweep over the missing pixels of all images at once; images come deepest first, and shallow ones end early."""
     n, height, width, _ = guess.shape
-    values = np.pad(guess, ((0, 0), (1, 1), (1, 1), (0, 0))).reshape(-1, 3)
-    image, row, column = np.nonzero(missing)
+    values = np.pad(guess, ((0, 0), (1, 1), (1, 1), (0, 0))).reshape(-1, 3)  # images*(height+2)*(width+2) 3
+    image, row, column = np.nonzero(missing)  # places each
     place = (image * (height + 2) + row + 1) * (width + 2) + column + 1
     neighbours = 4 - (row == 0) - (row == height - 1) - (column == 0) - (column == width - 1).astype(np.int64)
-    over = np.array([2 / (1 + math.sin(math.pi / (2 * d + 1))) for d in depth])
-    step = _per_channel(over[image] / neighbours)
+    # Young's best factor for a square whose side is the hole's width, 2 / (1 + sin(pi / side)).
+    over = np.array([2 / (1 + math.sin(math.pi / (2 * d + 1))) for d in depth])  # images
+    step = _per_channel(over[image] / neighbours)  # places 3
     keep = _per_channel(1 - over[image])
     sweeps = np.minimum(np.ceil(_SWEEPS_PER_PIXEL_OF_DEPTH * depth).astype(int) + 8, _MOST_SWEEPS)
     colours = [np.flatnonzero((row + column) % 2 == parity) for parity in (0, 1)]
@@ -99,16 +101,16 @@ def _relaxed(guess: NDArray[np.float32], missing: Masks, depth: NDArray[np.float
     return values.reshape(n, height + 2, width + 2, 3)[:, 1:-1, 1:-1]
 
 
-def _per_channel(factors: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return shape (n, 3); stored thrice, because NumPy multiplies equal shapes several times faster."""
+def _per_channel(factors: Float64[np.ndarray, " places"]) -> Float32[np.ndarray, "places 3"]:
+    """Return the factors thrice, because NumPy multiplies equal shapes several times faster."""
     return np.repeat(factors.astype(np.float32)[:, None], 3, axis=1)
 
 
 def _sweep(
-    values: NDArray[np.float32],
-    places: NDArray[np.int64],
-    step: NDArray[np.float32],
-    keep: NDArray[np.float32],
+    values: Float32[np.ndarray, "pixels 3"],
+    places: Int64[np.ndarray, " places"],
+    step: Float32[np.ndarray, "places 3"],
+    keep: Float32[np.ndarray, "places 3"],
     row_length: int,
 ) -> None:
     """Move each place toward, and past, the mean of its neighbours; the frame around each image holds zeros."""

@@ -5,9 +5,9 @@ from typing import Literal
 import cv2
 import numpy as np
 import scipy  # its parts are imported when they are first used
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32, UInt8
 
-from components.baselines.restoration import FillSection, Images, Masks
+from components.baselines.restoration import FillSection, Images, Levels, Masks
 
 _RING_PX = 2
 
@@ -21,13 +21,15 @@ class Interpolation(FillSection):
 
     kind: Literal["interpolation"] = "interpolation"
 
-    def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
+    def _fill(self, images: Images, missing: Masks) -> Levels:
         return np.stack([_interpolated(image, mask) for image, mask in zip(images, missing, strict=True)])
 
 
-def _interpolated(image: Images, missing: Masks) -> NDArray[np.float32]:
+def _interpolated(
+    image: UInt8[np.ndarray, "height width 3"], missing: Bool[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "height width 3"]:
     nearest = scipy.ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-    filled: NDArray[np.float32] = image[tuple(nearest)].astype(np.float32)
+    filled: Float32[np.ndarray, "height width 3"] = image[tuple(nearest)].astype(np.float32)
     reach = 2 * _RING_PX + 1
     near = cv2.dilate(missing.astype(np.uint8), np.ones((reach, reach), dtype=np.uint8)).astype(bool)
     ring = near & ~missing
@@ -35,6 +37,6 @@ def _interpolated(image: Images, missing: Masks) -> NDArray[np.float32]:
         surface = scipy.interpolate.LinearNDInterpolator(np.argwhere(ring), image[ring].astype(np.float64))
     except scipy.spatial.QhullError:  # fewer than three known pixels near the hole, or all in one line: no triangle
         return filled
-    levels = surface(np.argwhere(missing))
+    levels = surface(np.argwhere(missing))  # places 3
     filled[missing] = np.where(np.isnan(levels), filled[missing], levels)
     return filled

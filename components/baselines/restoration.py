@@ -3,15 +3,19 @@
 from abc import ABC, abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Num, Shaped, UInt8
 
 from components.section import Section
 
 UNKNOWN_LEVEL = 127
 """What an image is filled with of which no pixel is known: mid-grey."""
 
-Images = NDArray[np.uint8]
-Masks = NDArray[np.bool_]
+Images = UInt8[np.ndarray, "images height width 3"]
+"""RGB."""
+Masks = Bool[np.ndarray, "images height width"]
+"""True where missing."""
+Levels = Num[np.ndarray, "images height width 3"]
+"""In [0, 255]."""
 
 
 class RestorationSection(Section, ABC):
@@ -24,8 +28,8 @@ class RestorationSection(Section, ABC):
         """Return the images mended, as a new array; an image's result does not depend on its batch.
 
         Args:
-            images: uint8 RGB, shape (n, height, width, 3); what lies under the mask is not looked at.
-            missing: True where missing, shape (n, height, width).
+            images: RGB; what lies under the mask is not looked at.
+            missing: True where missing.
 
         Raises:
             ValueError: Types or shapes are other than these.
@@ -42,11 +46,11 @@ class FillSection(RestorationSection):
         image without a known pixel becomes mid-grey.
 
         Args:
-            images: uint8 RGB, shape (n, height, width, 3).
-            missing: True where missing, shape (n, height, width).
+            images: RGB.
+            missing: True where missing.
 
         Returns:
-            Shape (n, height, width, 3), a new array.
+            A new array.
 
         Raises:
             ValueError: Types or shapes are other than these.
@@ -62,17 +66,17 @@ class FillSection(RestorationSection):
         return restored
 
     @abstractmethod
-    def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
+    def _fill(self, images: Images, missing: Masks) -> Levels:
         """Return levels in [0, 255] for whole images; each has known and missing pixels, the latter mid-grey."""
 
 
-def _to_bytes(levels: NDArray[np.generic]) -> Images:
+def _to_bytes(levels: Levels) -> Images:
     if levels.dtype == np.uint8:
         return levels.astype(np.uint8, copy=False)
     return np.rint(levels.astype(np.float32, copy=False)).clip(0, 255).astype(np.uint8)
 
 
-def check_pictures(images: Images, missing: Masks) -> None:
+def check_pictures(images: Shaped[np.ndarray, "..."], missing: Shaped[np.ndarray, "..."]) -> None:
     """Raise ValueError unless images are uint8 (n, height, width, 3) and masks bool (n, height, width)."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"found images of {images.dtype}, shape {images.shape}, expected uint8 (n, height, width, 3)")

@@ -3,15 +3,17 @@
 import io
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from PIL import Image
 
 
-def png(picture: NDArray[np.uint8] | Image.Image, level: int = -1, *, smallest: bool = False) -> bytes:
+def png(
+    picture: UInt8[np.ndarray, "height width *channels"] | Image.Image, level: int = -1, *, smallest: bool = False
+) -> bytes:
     """Return a picture as a PNG file without metadata.
 
     Args:
-        picture: Of shape (height, width, 3) or (height, width), or Pillow's own.
+        picture: With three channels or none, or Pillow's own.
         level: zlib's effort, from 0 (none) to 9; -1 leaves it to zlib.
         smallest: Make the smallest file, which takes several times as long, whatever `level` says.
     """

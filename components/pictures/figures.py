@@ -5,12 +5,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from components.pictures.encoding import png
 
-Pixels = NDArray[np.uint8]
+Pictures = UInt8[np.ndarray, "images height width 3"]
+"""RGB."""
+Picture = UInt8[np.ndarray, "rows columns 3"]
+"""RGB; rows and columns of pixels."""
 
 _GAP = (0xC6, 0xC3, 0xBC)
 _PAPER = (0xFF, 0xFF, 0xFF)
@@ -21,17 +24,19 @@ _LARGEST_TILE_PX = 128
 _SHEET_GAP_PX = 2
 
 
-def grid(images: Pixels, columns: int | None = None, scale: int | None = None, gap_px: int = 2) -> Pixels:
+def grid(
+    images: Shaped[np.ndarray, "..."], columns: int | None = None, scale: int | None = None, gap_px: int = 2
+) -> Picture:
     """Return `images` laid out row by row with thin grey lines between them; unfilled places are white.
 
     Args:
-        images: Shape (n, height, width, 3), n at least 1.
+        images: `Pictures`, at least one.
         columns: Images in a row; None makes the grid about square.
         scale: Whole factor of nearest-neighbour enlargement; None enlarges small images to about 96 pixels.
         gap_px: Width of the lines, in pixels.
 
     Raises:
-        ValueError: `images` is not such an array, or is empty.
+        ValueError: `images` are no pictures, or there are none.
     """
     big = _enlarged(_checked(images), scale)
     count, height, width, _ = big.shape
@@ -44,18 +49,20 @@ def grid(images: Pixels, columns: int | None = None, scale: int | None = None, g
     return sheet
 
 
-def difference(truth: Pixels, restored: Pixels, gain: int = 4) -> Pixels:
-    """Return the absolute difference of two arrays of one shape, times `gain`, clipped to 255."""
+def difference(truth: Pictures, restored: Pictures, gain: int = 4) -> Pictures:
+    """Return the absolute difference, times `gain`, clipped to 255."""
     apart = np.abs(truth.astype(np.int16) - restored.astype(np.int16)) * gain
-    clipped: Pixels = np.minimum(apart, 255).astype(np.uint8)
+    clipped: Pictures = np.minimum(apart, 255).astype(np.uint8)
     return clipped
 
 
-def panels(views: Sequence[tuple[str, Pixels]], scale: int | None = None) -> Pixels:
+def panels(
+    views: Sequence[tuple[str, UInt8[np.ndarray, "_images _height _width 3"]]], scale: int | None = None
+) -> Picture:
     """Return a picture with a column for each view, its heading on top, and a row for each sample.
 
     Args:
-        views: Pairs of heading and images; all images have one shape (n, height, width, 3).
+        views: Pairs of heading and images; all images have one shape.
         scale: As in `grid`.
 
     Raises:
@@ -69,8 +76,8 @@ def panels(views: Sequence[tuple[str, Pixels]], scale: int | None = None) -> Pix
     return _above([name for name, _ in views], body)
 
 
-def contact_sheet(images: Sequence[Pixels], columns: int = 6) -> Pixels:
-    """Return square pictures (side, side, 3) of one size, at least one, in rows on white, each at most 128 px wide."""
+def contact_sheet(images: Sequence[UInt8[np.ndarray, "side side 3"]], columns: int = 6) -> Picture:
+    """Return square pictures of one size, at least one, in rows on white, each at most 128 px wide."""
     tile = min(images[0].shape[0], _LARGEST_TILE_PX)
     pitch = tile + _SHEET_GAP_PX
     rows = -(-len(images) // columns)
@@ -82,7 +89,7 @@ def contact_sheet(images: Sequence[Pixels], columns: int = 6) -> Pixels:
     return np.asarray(sheet)
 
 
-def compressed(image: Pixels, budget_bytes: int = 250_000) -> bytes:
+def compressed(image: Picture, budget_bytes: int = 250_000) -> bytes:
     """Return an image as a PNG file or, where that is over the budget, as a WebP file of falling quality (90 to 60).
 
     Photographs in a large grid make PNG files of megabytes; a page that holds ten of them would be slow to open. What
@@ -98,22 +105,22 @@ def compressed(image: Pixels, budget_bytes: int = 250_000) -> bytes:
     return content
 
 
-def _checked(images: Pixels) -> Pixels:
+def _checked(images: Shaped[np.ndarray, "..."]) -> Pictures:
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or 0 in images.shape:
         raise ValueError(f"expected uint8 images (n, height, width, 3), found {images.dtype} {images.shape}")
     return images
 
 
-def _enlarged(images: Pixels, scale: int | None) -> Pixels:
+def _enlarged(images: Pictures, scale: int | None) -> UInt8[np.ndarray, "images _height _width 3"]:
     factor = scale or max(1, _CELL_PX // images.shape[2])
     return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _above(names: Sequence[str], body: Pixels) -> Pixels:
+def _above(names: Sequence[str], body: Picture) -> UInt8[np.ndarray, "_rows columns 3"]:
     return np.concatenate([_labels(names, body.shape[1]), body])
 
 
-def _labels(names: Sequence[str], width_px: int) -> Pixels:
+def _labels(names: Sequence[str], width_px: int) -> UInt8[np.ndarray, "rows {width_px} 3"]:
     """Return a white band with each name centred in its share of the width."""
     band = Image.new("RGB", (width_px, _TEXT_PX + 9), _PAPER)
     pen = ImageDraw.Draw(band)

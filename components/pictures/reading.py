@@ -6,7 +6,7 @@ import zlib
 from contextlib import suppress
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MOST_PIXELS = 50_000_000
@@ -28,8 +28,10 @@ class TooManyPixelsError(ValueError):
     """A picture has more pixels than are decoded."""
 
 
-def read_picture(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> NDArray[np.uint8]:
-    """Return the picture in a file's bytes, upright, as uint8 of shape (height, width, 3).
+def read_picture(
+    content: bytes, name: str, formats: tuple[str, ...] | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Return the picture in a file's bytes, upright, in RGB.
 
     Args:
         content: The file, as it lies on disk.
@@ -43,8 +45,8 @@ def read_picture(content: bytes, name: str, formats: tuple[str, ...] | None = No
     return np.asarray(_opened(content, name, formats).convert("RGB"))
 
 
-def read_mask(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> NDArray[np.bool_]:
-    """Return the mask in a file's bytes: True where the picture is white, shape (height, width).
+def read_mask(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> Bool[np.ndarray, "height width"]:
+    """Return the mask in a file's bytes: True where the picture is white.
 
     The arguments and errors are those of `read_picture`.
     """

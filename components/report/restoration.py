@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from components.pictures.figures import Pixels, compressed
+from components.pictures.figures import Pictures, compressed
 from components.report.content import PanelRow, Panels, Picture
 
 
-def panels_of(sides: Sequence[tuple[str, Pixels]], labels: Sequence[str], caption: str = "") -> Panels:
+def panels_of(sides: Sequence[tuple[str, Pictures]], labels: Sequence[str], caption: str = "") -> Panels:
     """Return the page's table of `sides`, pairs of heading and images (n, height, width, 3), one label a row.
 
     The compare slider sets the second view against the fourth, or the second against the last.

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from components.artifacts.files import DRAFT, drafted_folder, remove_folder, sha256_of
 from components.section import digest_of
-from components.training.state import TrainingState
+from components.training.state import Tensors, TrainingState
 
 _SCHEMA = 2
 _TENSORS = "state.safetensors"
@@ -81,7 +80,7 @@ class CheckpointWriter:
         finally:
             self._thread.shutdown()
 
-    def _write(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def _write(self, tensors: Tensors, facts: dict[str, Any]) -> None:
         with drafted_folder(self.folder / f"{facts['images']:012d}") as draft:  # in the way is at most a damaged one
             save_file(tensors, draft / _TENSORS)
             facts = facts | {"sha256": sha256_of(draft / _TENSORS)}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -83,7 +84,7 @@ class Guard:
         self._history = {name: list(values) for name, values in facts["history"].items()}
         self._in_a_row = dict(facts["in_a_row"])
 
-    def allows(self, phase: str, images: int, gradient_norm: float, values: Mapping[str, Tensor]) -> bool:
+    def allows(self, phase: str, images: int, gradient_norm: float, values: Mapping[str, Float[Tensor, ""]]) -> bool:
         """Return whether the step may be taken: whether its gradient is finite.
 
         Args:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from components import distributed, seeding
@@ -14,6 +15,9 @@ from components.training.config import TrainingConfig
 from components.training.optimizer import set_rate
 from components.training.phase import Phase, focus
 from components.training.state import TrainingState
+
+Scalars = dict[str, Float[Tensor, ""]]
+"""By name, on the device."""
 
 
 class Ending(Enum):
@@ -66,7 +70,7 @@ def train(
         batch = next(batches).to(around.device, channels_last=training.channels_last)
         seeding.seed_step(around.seed, "step", state.images, distributed.rank())
         step = state.images // training.batch
-        values: dict[str, Tensor] = {}
+        values: Scalars = {}
         for one in running:
             if step % one.phase.every == 0:
                 found = _update(one, state, batch, training)
@@ -102,14 +106,14 @@ class _Running:
             torch._foreach_copy_(self._buffers, self._before)
 
 
-def _update(running: _Running, state: TrainingState, batch: Batch, training: TrainingConfig) -> dict[str, Tensor]:
+def _update(running: _Running, state: TrainingState, batch: Batch, training: TrainingConfig) -> Scalars:
     """Take one optimizer step of a phase and return what to report; nothing of either if a number is not finite."""
     running.begin()
     phase, replica = running.phase, running.replica
     optimizer = state.optimizers[phase.name]
     set_rate(optimizer, phase.optimizer, state.images, training.images, state.guard.rate_factor)
     optimizer.zero_grad(set_to_none=True)
-    totals: dict[str, Tensor] = {}
+    totals: Scalars = {}
     autocast = torch.autocast(batch.images.device.type, torch.bfloat16, enabled=training.precision == "bf16")
     parts = _micro_batches(batch, training.accumulate)
     for index, part in enumerate(parts):
@@ -128,7 +132,7 @@ def _update(running: _Running, state: TrainingState, batch: Batch, training: Tra
     return {**totals, "gradient_norm": norm}
 
 
-def _clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
+def _clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Float[Tensor, ""]:
     """Return the norm of all their gradients together, which are scaled down to `limit` if there is one."""
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
     if limit is not None:
@@ -169,12 +173,12 @@ class _Meter:
     """Running means kept on the device, read once per report: reading a value makes a GPU wait."""
 
     def __init__(self, images: int) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._sums: Scalars = {}
         self._counts: dict[str, int] = {}
         self._images = images
         self._since = time.monotonic()
 
-    def add(self, values: dict[str, Tensor]) -> None:
+    def add(self, values: Scalars) -> None:
         for key, value in values.items():
             self._sums[key] = self._sums[key] + value if key in self._sums else value
             self._counts[key] = self._counts.get(key, 0) + 1

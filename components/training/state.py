@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn, optim
 
 from components.training.ema import Ema, EmaConfig
 from components.training.guard import Guard
 from components.training.phase import Phase, focus
 from components.training.selection import Best
+
+Tensors = dict[str, Shaped[Tensor, "..."]]
+"""By flat names."""
 
 
 @dataclass
@@ -37,7 +41,7 @@ class TrainingState:
         averages = {name: Ema(networks[name], ema) for name in averaged}
         return cls(networks, optimizers, averages, guard)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> Tensors:
         """Return a copy of every tensor on the CPU, under flat names; safe to write while training goes on."""
         named = {f"network/{name}": tensor for name, tensor in self.networks.state_dict().items()}
         for name, average in self.averages.items():
@@ -59,7 +63,7 @@ class TrainingState:
             average = self.averages[producer].network.state_dict()
             self.best = Best(score, self.images, {name: _cpu_copy(tensor) for name, tensor in average.items()})
 
-    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         """Take over what `tensors` and `facts` returned.
 
         Raises:
@@ -76,7 +80,7 @@ class TrainingState:
         if facts["best"] is not None:
             self.best = Best(**facts["best"], tensors=dict(_under(tensors, "best/")))
 
-    def _check(self, tensors: Mapping[str, Tensor]) -> None:
+    def _check(self, tensors: Tensors) -> None:
         """Compare the networks' names and shapes. What may not be there yet, as an optimizer's moments, comes along."""
         expected = {f"network/{name}": tensor.shape for name, tensor in self.networks.state_dict().items()}
         for name, average in self.averages.items():
@@ -94,17 +98,17 @@ def _described(shape: torch.Size | None) -> str:
     return "nothing" if shape is None else f"shape {tuple(shape)}"
 
 
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _under(tensors: Tensors, prefix: str) -> Tensors:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _cpu_copy(tensor: Tensor) -> Tensor:
+def _cpu_copy(tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def _restore_optimizer(optimizer: optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _restore_optimizer(optimizer: optim.Optimizer, tensors: Tensors) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, Tensors] = {}
     for name, tensor in tensors.items():
         index, key = name.split("/")
         parameter = parameters[int(index)]

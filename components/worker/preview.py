@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components import seeding
 from components.config import CorruptionConfig
@@ -15,7 +14,7 @@ _SAMPLES = 36
 _COLUMNS = 12
 _ROWS = 8
 
-Pictures = Mapping[str, NDArray[np.uint8]]
+NamedPictures = Mapping[str, figures.Picture]
 
 
 class Preview:
@@ -36,9 +35,9 @@ class Preview:
             self.corrupted = np.stack([one.image for one in drawn])
             self.missing = np.stack([one.missing for one in drawn])
 
-    def draw(self) -> Pictures:
+    def draw(self) -> NamedPictures:
         """Return pictures by name, each uint8 (height, width, 3)."""
-        pictures: dict[str, NDArray[np.uint8]] = {}
+        pictures: dict[str, figures.Picture] = {}
         if isinstance(self.producer, Generator):
             pictures["samples"] = figures.grid(self.producer.generate(_SAMPLES, self.seed), columns=_COLUMNS)
         if isinstance(self.producer, ClassGenerator):
@@ -53,7 +52,7 @@ class Preview:
         return pictures
 
 
-def before_after(truth: Images, corrupted: Images, restored: Images) -> NDArray[np.uint8]:
+def before_after(truth: Images, corrupted: Images, restored: Images) -> figures.Picture:
     """Return rows of truth, damage, repair and four times their difference, under headings."""
     apart = figures.difference(truth, restored)
     return figures.panels([("truth", truth), ("damaged", corrupted), ("mended", restored), ("difference x4", apart)])

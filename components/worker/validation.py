@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64, UInt8
 
 from components import seeding
 from components.config import CorruptionConfig
@@ -12,7 +12,7 @@ from components.data import ShardReader, ShardSet
 from components.evaluation.extractors import EfficientNetLite0Config, FidelityConfig
 from components.evaluation.features import Extractor
 from components.evaluation.kernel import kernel_distance
-from components.recipes.recipe import Generator, Images, Producer, Reconstructor, Restorer
+from components.recipes.recipe import Generator, Images, Missing, Producer, Reconstructor, Restorer
 from components.training.selection import ValidationConfig
 
 # At 64 px, a quarter of the time of 128, for the order of networks is what counts.
@@ -94,14 +94,14 @@ class Validation:
         return "kernel_distance", lambda made: kernel_distance(_features(extractor, made), real)
 
 
-def hole_error(restored: Images, truth: Images, missing: NDArray[np.bool_]) -> float:
+def hole_error(restored: Images, truth: Images, missing: Missing) -> float:
     """Return the mean absolute error over all missing pixels, as a fraction of the pixel range."""
     return _error(restored[missing], truth[missing])
 
 
-def _features(extractor: Extractor, images: Images) -> NDArray[np.float64]:
+def _features(extractor: Extractor, images: Images) -> Float64[np.ndarray, "images features"]:
     return extractor.see(images).features.double().numpy()
 
 
-def _error(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> float:
+def _error(found: UInt8[np.ndarray, "*shape"], expected: UInt8[np.ndarray, "*shape"]) -> float:
     return float(np.abs(found.astype(np.int16) - expected).mean() / 255) if found.size else 0.0

@@ -43,6 +43,7 @@ def test_training_images_are_left_alone(kind, training_images):
     assert np.array_equal(before, training_images)
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 @pytest.mark.parametrize("kind", EVERY_KIND)
 @pytest.mark.parametrize(
     ("samples", "size", "training"),

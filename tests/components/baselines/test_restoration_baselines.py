@@ -143,6 +143,7 @@ def test_the_harmonic_fill_stays_within_the_levels_around_the_hole(pictures):
     assert (restored.min(axis=(1, 2)) >= rim.min(axis=(1, 2)).astype(int) - 1).all()
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 @pytest.mark.parametrize(
     ("images", "missing"),
     [
@@ -174,6 +175,11 @@ def test_a_filter_reads_known_pixels_only_and_each_image_alone(kind, pictures, m
     assert np.array_equal(kind().restore(pictures[2:3], masks[2:3]), restored[2:3])
     assert (kind().restore(pictures, np.ones_like(masks)) == 127).all()
     assert len(kind().restore(pictures[:0], masks[:0])) == 0
+
+
+@pytest.mark.usefixtures("shapes_unchecked")
+@pytest.mark.parametrize("kind", kinds(FilterBaseline))
+def test_a_filter_refuses_masks_of_another_number(kind, pictures, masks):
     with pytest.raises(ValueError, match="expected"):
         kind().restore(pictures, masks[:2])
 

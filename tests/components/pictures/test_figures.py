@@ -13,11 +13,11 @@ from components.pictures.encoding import png
 from components.report import restoration
 
 
-def random_images(count: int, height: int = 8, width: int = 8) -> figures.Pixels:
+def random_images(count: int, height: int = 8, width: int = 8) -> figures.Pictures:
     return np.random.Generator(np.random.Philox(count)).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def opened(content: bytes) -> figures.Pixels:
+def opened(content: bytes) -> figures.Picture:
     with Image.open(io.BytesIO(content)) as image:
         return np.asarray(image.convert("RGB"))
 

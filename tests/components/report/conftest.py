@@ -30,7 +30,7 @@ from components.report.content import (
 )
 
 
-def drawings(count: int, size: int, seed: int) -> figures.Pixels:
+def drawings(count: int, size: int, seed: int) -> figures.Pictures:
     """Return discs and bars in flat colours on white, the same for equal seeds."""
     rng = np.random.Generator(np.random.Philox(seed))
     y, x = np.mgrid[:size, :size] / size
@@ -45,7 +45,7 @@ def drawings(count: int, size: int, seed: int) -> figures.Pixels:
     return images
 
 
-def noisy(images: figures.Pixels, amount: float, seed: int) -> figures.Pixels:
+def noisy(images: figures.Pictures, amount: float, seed: int) -> figures.Pictures:
     rng = np.random.Generator(np.random.Philox(seed))
     return np.clip(images + rng.normal(0, amount, images.shape), 0, 255).astype(np.uint8)
 
@@ -83,7 +83,7 @@ def falling(name: str, start: float, rate: float, seed: int, points: int = 60) -
     return Line(name=name, points=tuple(zip(images.tolist(), np.abs(values).tolist(), strict=True)))
 
 
-def picture_of(images: figures.Pixels, alt: str, caption: str = "", columns: int | None = None) -> Picture:
+def picture_of(images: figures.Pictures, alt: str, caption: str = "", columns: int | None = None) -> Picture:
     return Picture(content=figures.compressed(figures.grid(images, columns)), alt=alt, caption=caption)
 
 
