@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from components import launch
 from components.artifacts import Store
+from components.launch.processors import processors
 from components.section import digest_of
 from components.servers.patience import PatienceEndedError, at_most, waited_in_vain
 from components.stages.night import Night
@@ -19,7 +21,7 @@ from components.tracking import runs
 from components.tracking.client import TrackingError
 from components.training.config import ExecutionConfig
 from components.worker.jobs import PROGRESS, Job
-from components.workspace import Workspace, processors
+from components.workspace import Workspace
 
 _BRIEFLY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -84,6 +86,10 @@ class Site:
     """The night's run in the tracker; None before it is known which data it is of."""
     night: Night | None = None
     """Which night it is; None likewise."""
+    at_once: int = 1
+    """Models that the run works on side by side, which share this host's cores."""
+    asked: threading.Event | None = None
+    """Set when the run ends while this model is under way in a thread of its own; None in the main thread."""
 
 
 def run_job(
@@ -102,24 +108,34 @@ def run_job(
     Raises:
         Stopped: They stopped on purpose; the same call resumes.
         LaunchFailed: A process failed; the message is its own.
+        Interrupted: The run ends for what another of its models met.
     """
     host = Host.from_environment()
-    placement = launch.Placement(processes)
+    placement = launch.Placement(processes, at_once=site.at_once)
     if execution:
-        placement = launch.Placement(execution.processes, execution.nodes, host.rank, host.rendezvous)
+        placement = launch.Placement(execution.processes, execution.nodes, host.rank, host.rendezvous, site.at_once)
     folder = site.workspace.logs / stage.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     handed = folder / f"job-{digest_of(job)}.json"
     handed.write_text(job.model_dump_json(indent=1))
-    with processors(stage, lambda words: site.progress(stage, 0, None, f"waiting; {words}")):
+    silent_s = execution.heartbeat_timeout_s if heartbeat and execution else None
+    with processors(stage, placement.processes, partial(_wait, stage, site)) as variables:
         launch.launch_ranks(
             "components.worker",
             [str(handed)],
             placement,
             folder,
-            limits=launch.Limits(None, heartbeat, execution.heartbeat_timeout_s if heartbeat and execution else None),
+            limits=launch.Limits(None, heartbeat, silent_s, site.asked),
+            environment=variables,
             on_line=partial(_show, stage, site.progress),
         )
+
+
+def _wait(stage: str, site: Site, words: str) -> None:
+    """Show who is in the way; once the run ends, wait no longer."""
+    if site.asked is not None and site.asked.is_set():
+        raise launch.Interrupted("asked to end")
+    site.progress(stage, 0, None, f"waiting; {words}")
 
 
 @contextmanager

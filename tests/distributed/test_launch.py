@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from components.launch import LaunchFailed, Limits, Placement, Stopped, launch_ranks
+from components.launch import Interrupted, LaunchFailed, Limits, Placement, Stopped, launch_ranks
 
 pytestmark = pytest.mark.distributed
 HERE = Path(__file__).parent
@@ -108,6 +109,28 @@ def test_an_unknown_module_fails_with_the_interpreters_words(tmp_path):
 def test_ranks_that_stop_on_purpose_are_resumable_and_not_failed(tmp_path, what, words):
     with pytest.raises(Stopped, match=words):
         launch(what, tmp_path)
+
+
+def test_a_launch_in_a_thread_ends_when_it_is_asked_to_and_its_ranks_could_save(tmp_path):
+    asked = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        launched = threads.submit(launch, "wait", tmp_path, limits=Limits(asked=asked))
+        below = ranks(tmp_path)
+        asked.set()
+        with pytest.raises(Interrupted):
+            launched.result(timeout=30)
+    assert gone(below)
+    assert all((tmp_path / f"stopped-{rank}").is_file() for rank in range(2))
+    with pytest.raises(Interrupted):
+        launch("wait", tmp_path / "again", limits=Limits(asked=asked))
+    assert not list((tmp_path / "again" / "logs").rglob("agent.log"))
+
+
+def test_launches_side_by_side_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    launch("say", tmp_path, Placement(processes=1, at_once=2))
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert (tmp_path / "environment-0").read_text().split()[2] == str(threads)
 
 
 def test_a_time_limit_ends_the_group_after_it_could_save(tmp_path):
