@@ -35,7 +35,16 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-SHAPED = ("models", "objectives", "data.batch", "data.loader")  # without typing.Self, which the check cannot read
+_RECIPES = ("classes", "gan", "inpainter", "interpolation", "mixture", "vae")
+_SCORES = ("evidence", "generation", "likelihood", "mending", "network", "replicates", "similarity")
+SHAPED = (  # without typing.Self, which the check cannot read
+    "models",
+    "objectives",
+    "data.batch",
+    "data.loader",
+    *(f"recipes.{name}" for name in _RECIPES),
+    *(f"evaluation.{name}" for name in _SCORES),
+)
 
 # Where tensors flow, tests check what the annotations promise, shapes included; a whole number may stand for a float.
 check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
