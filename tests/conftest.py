@@ -3,19 +3,19 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 # Before torch is imported, and so before tests import mlflow and prefect: each reads its settings once.
 os.environ.update(DO_NOT_TRACK="1", MLFLOW_DISABLE_TELEMETRY="true", PREFECT_SERVER_ANALYTICS_ENABLED="false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests that start two processes would fight over two cores
 
+import jaxtyping
 import pytest
 import torch
 from beartype import BeartypeConf, beartype
 from hypothesis import settings
-from jaxtyping import install_import_hook
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ ARGUMENTS = [
 
 _RECIPES = ("classes", "gan", "inpainter", "interpolation", "mixture", "vae")
 _SCORES = ("evidence", "generation", "likelihood", "mending", "network", "replicates", "similarity")
-SHAPED = (  # without typing.Self, which the check cannot read
+SHAPED = (
+    "corruption",
     "models",
     "objectives",
     "data.batch",
@@ -47,8 +48,17 @@ SHAPED = (  # without typing.Self, which the check cannot read
 )
 
 # Where tensors flow, tests check what the annotations promise, shapes included; a whole number may stand for a float.
-check_types = beartype(conf=BeartypeConf(is_pep484_tower=True))
-install_import_hook([f"components.{name}" for name in SHAPED], f"{__name__}.check_types")
+_check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with its annotations checked, but for `Self`, which means nothing outside of its class."""
+    hints = function.__annotations__
+    hints.update({name: object for name, hint in hints.items() if Self in (hint, *get_args(hint))})
+    return _check(function)
+
+
+jaxtyping.install_import_hook([f"components.{name}" for name in SHAPED], f"{__name__}.check_types")
 
 for name in tuple(os.environ):
     if name.startswith(("AWS_", "KINTSUGI_", "MLFLOW_TRACKING_", "MLFLOW_S3_", "PREFECT_API_")):
@@ -106,6 +116,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("home")
         patch.setenv("KINTSUGI_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture
+def shapes_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test hand over what annotations forbid, to hear what the code itself says of it."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Float64
 
 from components.corruption.shapes import Mask
 
@@ -49,7 +50,7 @@ def fitted(missing: Mask, kept: Mask, allowed: Allowed, rng: np.random.Generator
     the count is right. An empty mask grows from one pixel.
 
     Args:
-        missing: Shape (height, width).
+        missing: The mask.
         kept: Pixels that stay missing; at most `allowed.most`.
         allowed: The bounds to end in.
         rng: Draws that first pixel, and the order among pixels at equal distance.
@@ -70,7 +71,7 @@ def fitted(missing: Mask, kept: Mask, allowed: Allowed, rng: np.random.Generator
     return result.reshape(grown.shape)
 
 
-def _distance_to_zero(marked: Mask) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _distance_to_zero(marked: Mask) -> Float64[np.ndarray, "height width"]:
     """Return each marked pixel's distance in pixels to the nearest unmarked one; the image's edge does not count."""
     if marked.all():
         return np.ones(marked.shape)

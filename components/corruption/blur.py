@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64
 
 from components.corruption.degradation import DegradationSection, Image, Table, at_severity
 from components.corruption.shapes import Mask
@@ -22,6 +22,7 @@ _DEFOCUS: Table[tuple[float, float]] = {
     64: ((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
     224: ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
 }
+_Line = Float32[np.ndarray, " side"]
 _LEAST_TAP = 0.002
 _LEAST_TERM = 0.12
 _TAPS_AT_ONCE = 11
@@ -93,12 +94,12 @@ def _smeared(image: Image, radius: int, sigma: float, angle: float) -> Image:
     return _rounded(smeared)
 
 
-def _rounded(image: NDArray[np.float32]) -> Image:
+def _rounded(image: Float32[np.ndarray, "height width 3"]) -> Image:
     """Round and clip in one pass, which NumPy takes three for."""
     return np.asarray(cv2.addWeighted(image, 1, image, 0, 0, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def disc(radius: float, softness: float) -> NDArray[np.float64]:
+def disc(radius: float, softness: float) -> Float64[np.ndarray, "side side"]:
     """Return the kernel of a lens out of focus, of odd side, summing to 1."""
     rim = 1 if radius <= 8 else 2
     reach = math.ceil(radius) + rim
@@ -109,7 +110,7 @@ def disc(radius: float, softness: float) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=32)
-def _separable_terms(radius: float, softness: float) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
+def _separable_terms(radius: float, softness: float) -> tuple[tuple[_Line, _Line], ...]:
     """Return column and row kernels whose outer products add up to the disc, by singular values down to 12 %.
 
     Two photographs blurred so are at least 56 dB PSNR from the whole disc's blur; rounding to whole levels leaves 59.

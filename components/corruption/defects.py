@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32, UInt8
 
 from components.corruption.degradation import DegradationSection, Image
 from components.corruption.shapes import Mask
@@ -76,7 +76,9 @@ class DeadPixelsConfig(DegradationSection):
         return degraded, missing, drawn
 
 
-def _scratch(height: int, width: int, rng: np.random.Generator) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+def _scratch(
+    height: int, width: int, rng: np.random.Generator
+) -> tuple[tuple[slice, slice], Float32[np.ndarray, "rows columns"]]:
     """Return the part of the image that one scratch lies in, and the share in [0, 1] that it covers of each pixel."""
     segments = int(rng.integers(1, 6))
     lean = rng.normal(math.pi / 2, math.radians(10))
@@ -97,14 +99,14 @@ def _scratch(height: int, width: int, rng: np.random.Generator) -> tuple[tuple[s
     return box, cover.astype(np.float32) / np.float32(255)
 
 
-def _scratch_colour(image: Image, rng: np.random.Generator) -> NDArray[np.float32]:
+def _scratch_colour(image: Image, rng: np.random.Generator) -> Float32[np.ndarray, "3"]:
     row, column = rng.integers(image.shape[0]), rng.integers(image.shape[1])
     palette = np.stack([np.full(3, 255), np.zeros(3), image[row, column]]).astype(np.float32)
     return np.asarray(palette[int(rng.choice(3, p=(0.7, 0.2, 0.1)))], dtype=np.float32)
 
 
-def _dead_values(dead: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:
-    """Return, per pixel, the value that is read and the channels that read it; both of shape (dead, 3)."""
+def _dead_values(dead: int, rng: np.random.Generator) -> tuple[UInt8[np.ndarray, "dead 3"], Bool[np.ndarray, "dead 3"]]:
+    """Return, per pixel, the value that is read and the channels that read it."""
     fate = rng.choice(3, dead, p=(0.5, 0.3, 0.2))
     bright = np.where(fate == 2, rng.random(dead) < 0.5, fate == 1)
     channel = rng.integers(0, 3, dead)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped, UInt8
 from pydantic import Field
 
 from components.corruption.shapes import Mask
 from components.section import Section
 
-Image = NDArray[np.uint8]
+Image = UInt8[np.ndarray, "height width 3"]
 Severity = Annotated[int, Field(ge=1, le=5)]
 _Entry = TypeVar("_Entry")
 Table = dict[int, tuple[_Entry, _Entry, _Entry, _Entry, _Entry]]
@@ -23,9 +23,9 @@ class Degraded:
     """An image after one degradation."""
 
     image: Image
-    """Shape (height, width, 3), a new array."""
+    """A new array."""
     missing: Mask | None
-    """Shape (height, width), True where the degradation left nothing to see; None if it hides nothing."""
+    """True where the degradation left nothing to see; None if it hides nothing."""
     recipe: dict[str, Any]
     """What was done, as JSON: kind, severity and every number drawn that describes the whole image."""
 
@@ -49,7 +49,7 @@ class DegradationSection(Section):
         """Return the degraded image; `image` is left alone.
 
         Args:
-            image: uint8 RGB, shape (height, width, 3).
+            image: RGB.
             rng: The only source of randomness: equal generators give equal damage.
 
         Raises:
@@ -74,7 +74,7 @@ def at_severity(table: Table[_Entry], image: Image, severity: int) -> _Entry:
     return table[column][severity - 1]
 
 
-def check_image(image: Image) -> None:
+def check_image(image: Shaped[np.ndarray, "..."]) -> None:
     """Refuse what is not a uint8 RGB image.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, UInt8
 from pydantic import Field, field_validator, model_validator
 
 from components.corruption.area import Allowed, allowed_pixels, fitted
@@ -25,9 +25,9 @@ class Corrupted:
     """An image after a corruption."""
 
     image: Image
-    """Shape (side, side, 3): degraded where known, the mix's fill where missing."""
+    """Square: degraded where known, the mix's fill where missing."""
     missing: Mask
-    """Shape (side, side), True where missing."""
+    """True where missing."""
     recipe: dict[str, Any]
     """What was done, as JSON: degradations, mask settings, tries, whether the mask was fitted, share missing."""
 
@@ -79,7 +79,7 @@ class CorruptionMix(Section):
         out, and the recipe says so.
 
         Args:
-            image: uint8 RGB, shape (side, side, 3), at least 8 px.
+            image: RGB, square, at least 8 px.
             rng: The only source of randomness.
             area: (low, high] in fractions of the image; None for the mix's own. Without masks `low` is not enforced.
 
@@ -105,18 +105,15 @@ class CorruptionMix(Section):
         return Corrupted(shown, missing, recipe)
 
     def corrupt_batch(
-        self, images: NDArray[np.uint8], keys: Sequence[str], passes: Sequence[int], seed: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        self, images: UInt8[np.ndarray, "images side side 3"], keys: Sequence[str], passes: Sequence[int], seed: int
+    ) -> tuple[UInt8[np.ndarray, "images side side 3"], Bool[np.ndarray, "images side side"]]:
         """Return corrupted images and where they are missing; an image's damage depends on (seed, pass, key) alone.
 
         Args:
-            images: uint8 RGB, shape (n, side, side, 3).
-            keys: The n samples' keys.
+            images: RGB.
+            keys: The samples' keys.
             passes: How many times each sample has been seen before.
             seed: The run's seed.
-
-        Returns:
-            Shapes (n, side, side, 3) and (n, side, side).
 
         Raises:
             ValueError: The lengths differ, or an image cannot be corrupted.

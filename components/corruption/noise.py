@@ -10,7 +10,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import scipy  # its parts are imported when they are first used
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64, Int16, Num, UInt8, UInt16
 
 from components.corruption.degradation import DegradationSection, Image, Table, at_severity
 from components.corruption.shapes import Mask
@@ -95,37 +95,37 @@ class ImpulseNoiseConfig(DegradationSection):
         return degraded, None, {"amount": amount}
 
 
-def _random_words(image: Image, rng: np.random.Generator) -> NDArray[np.uint16]:
+def _random_words(image: Image, rng: np.random.Generator) -> UInt16[np.ndarray, "height width 3"]:
     """Return a random word for each value of the image."""
-    raw: NDArray[np.uint64] = bulk_generator(rng).bit_generator.random_raw(-(-image.size // 4))
+    raw = bulk_generator(rng).bit_generator.random_raw(-(-image.size // 4))
     return raw.view(np.uint16)[: image.size].reshape(image.shape)
 
 
-def _u8(image: NDArray[Any]) -> Image:
+def _u8(image: Num[np.ndarray, "height width 3"]) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _normal_quantiles() -> NDArray[np.float64]:
+def _normal_quantiles() -> Float64[np.ndarray, "65536"]:
     return np.asarray(scipy.special.ndtri((np.arange(_WORDS) + 0.5) / _WORDS))
 
 
-def _fixed(table: NDArray[Any]) -> NDArray[Any]:
+def _fixed(table: Num[np.ndarray, " entries"]) -> Num[np.ndarray, " entries"]:
     table.flags.writeable = False
     return table
 
 
 @lru_cache(maxsize=16)
-def _rounded_normal(deviation: float) -> NDArray[np.int16]:
+def _rounded_normal(deviation: float) -> Int16[np.ndarray, "65536"]:
     return _fixed(np.rint(deviation * _normal_quantiles()).astype(np.int16))
 
 
 @lru_cache(maxsize=16)
-def _normal_around_one(deviation: float) -> NDArray[np.float32]:
+def _normal_around_one(deviation: float) -> Float32[np.ndarray, "65536"]:
     return _fixed((1 + deviation * _normal_quantiles()).astype(np.float32))
 
 
 @lru_cache(maxsize=16)
-def _shot_table(photons: float) -> NDArray[np.uint8]:
+def _shot_table(photons: float) -> UInt8[np.ndarray, "256*4096"]:
     """Return the quantiles of Poisson(photons x) / photons for each level x; Poisson(0) is 0."""
     counts = np.arange(int(photons + 8 * np.sqrt(photons) + 16))
     quantiles = (np.arange(_SHOT_QUANTILES) + 0.5) / _SHOT_QUANTILES

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool
 from pydantic import Field, model_validator
 
 from components.corruption.ranges import CountRange, FractionRange
@@ -13,7 +13,7 @@ from components.section import Section
 SMALLEST_SIDE = 8
 """Pixels; below this the thinnest stroke cannot be told from a box."""
 
-Mask = NDArray[np.bool_]
+Mask = Bool[np.ndarray, "height width"]
 
 
 class MaskSection(Section):

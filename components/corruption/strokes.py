@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int32, Num, UInt8
 from pydantic import Field
 
 from components.corruption.ranges import FractionRange
@@ -20,6 +20,7 @@ _MOST_SEGMENTS = 5
 _MOST_TURN = 4.0
 _MARKED = (1.0,)
 _WHITE = np.uint8(255)
+_Places = Int32[np.ndarray, " steps"]
 
 
 class _Brush(NamedTuple):
@@ -106,7 +107,7 @@ def _between(bounds: tuple[float, float], share: float) -> float:
     return bounds[0] + share * (bounds[1] - bounds[0])
 
 
-def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[_Places, _Places]:
     """Return the x and y of a walk of unit steps, folded back at the edges of a square of `side` cells."""
     start = rng.integers(0, side, 2)
     direction = rng.integers(0, 4, steps, dtype=np.uint8)
@@ -118,9 +119,10 @@ def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[ND
     return _folded(x, side), _folded(y, side)
 
 
-def _folded(place: NDArray[np.int32], side: int) -> NDArray[np.int32]:
+def _folded(place: _Places, side: int) -> _Places:
     place %= 2 * side
-    return np.minimum(place, 2 * side - 1 - place)
+    folded: _Places = np.minimum(place, 2 * side - 1 - place)
+    return folded
 
 
 def _canvas_px(size: int) -> int:
@@ -128,12 +130,12 @@ def _canvas_px(size: int) -> int:
     return size * -(-CANVAS_PX // size)
 
 
-def _reduced(canvas: NDArray[np.uint8], size: int) -> Mask:
+def _reduced(canvas: UInt8[np.ndarray, "side side"], size: int) -> Mask:
     """Return True where at least half of a pixel's block of the canvas of 0 and 1 is marked."""
     if canvas.shape[0] == size:
         return canvas.view(np.bool_)
     return _u8(cv2.resize(canvas * _WHITE, (size, size), interpolation=cv2.INTER_AREA)) >= 128
 
 
-def _u8(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _u8(array: Num[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
     return np.asarray(array, dtype=np.uint8)

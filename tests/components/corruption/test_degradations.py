@@ -127,6 +127,7 @@ def test_the_columns_change_at_the_logarithmic_middle():
 
 
 @pytest.mark.parametrize("image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8)])
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_what_is_not_a_colour_image_is_refused(image):
     with pytest.raises(ValueError, match="expected uint8 of shape"):
         GaussianNoiseConfig().degrade(image, np.random.default_rng(0))
