@@ -19,7 +19,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix lint format fields bench audit clean
+.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix lint ranges format fields bench audit clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -59,11 +59,14 @@ drill: install-dev ## Kill trainings at a hundred random instants; each must end
 matrix: install-dev ## Take every network from its config to a served model: 1 and 2 processes, fp32 and bf16, stopped and resumed
 	$(BIN)/python tests/end_to_end/model_matrix.py
 
-lint: install-dev ## Style, formatting, types and import rules
+lint: install-dev ## Style, formatting, types, import rules, ranges of libraries
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory ranges
+
+ranges: install-dev $(VENV)/ranges/.imported ## Import everything against the oldest and the newest libraries of pyproject.toml
 
 format: install-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -99,6 +102,10 @@ $(VENV)/.installed: pyproject.toml infra/constraints.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests and linters need"
 	@$(call pip-install,-e '.[dev]')
+	@touch $@
+
+$(VENV)/ranges/.imported: pyproject.toml infra/ranges.py $(shell find components flows -name '*.py') | $(VENV)/.installed-dev
+	@$(BIN)/python infra/ranges.py --out $(VENV)/ranges
 	@touch $@
 
 $(VENV)/audit/.installed: $(VENV)/.installed-dev

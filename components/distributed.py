@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
 from types import FrameType
 from typing import Any
 
@@ -172,16 +171,6 @@ def synchronised(replica: nn.Module, *, on: bool) -> Iterator[None]:
     """Average gradients over processes in this block's backward passes, or, with `on` false, only add them up here."""
     with nullcontext() if on or not isinstance(replica, DistributedDataParallel) else replica.no_sync():
         yield
-
-
-def broadcast_parameters(module: nn.Module) -> None:
-    """Overwrite every process's parameters and buffers of `module` with those of the main process."""
-    if processes() == 1:
-        return
-    for tensor in chain(module.parameters(), module.buffers()):
-        dense = tensor.detach().contiguous()
-        dist.broadcast(dense, src=0)
-        tensor.detach().copy_(dense)
 
 
 def gather_rows(tensor: Tensor) -> Tensor | None:

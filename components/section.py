@@ -3,15 +3,33 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A frozen record that refuses unknown keys, so that a misspelt option is an error and not a no-op."""
+    """A frozen record that refuses unknown keys, so that a misspelt option is an error and not a no-op.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    A section whose `kind` is a Literal can be named in a file, and must have all that its abstract bases ask for.
+
+    The text under a field says what it means; `config/fields.py` reads it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - pydantic's signature
+        """Refuse a class that leaves out what its contract asks for, when its module is imported and not when used.
+
+        Raises:
+            TypeError: It can be named in a file, and a member is still abstract.
+        """
+        super().__pydantic_init_subclass__(**options)
+        missing = sorted(getattr(cls, "__abstractmethods__", ()))
+        kind = cls.model_fields.get("kind")
+        if missing and kind is not None and get_origin(kind.annotation) is Literal:
+            raise TypeError(f"{cls.__module__}.{cls.__qualname__} lacks {', '.join(missing)}, which its base asks for")
 
 
 def kinds(union: Any) -> tuple[type[Section], ...]:  # noqa: ANN401 - a type expression has no type of its own

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import Self
 
 _GIB = 1 << 30
 
@@ -24,24 +23,25 @@ class Workspace:
     home: Path
 
     @classmethod
-    def from_environment(cls) -> "Workspace":
-        """Return this machine's workspace, with its folders: at KINTSUGI_HOME, or ./workspace.
+    def from_environment(cls) -> Self:
+        """Return this machine's workspace: at KINTSUGI_HOME, or ./workspace where that is unset or empty.
+
+        Nothing is made: asking where things would live is no reason for a folder.
 
         Raises:
             ValueError: KINTSUGI_HOME names the home of nobody.
         """
         stated = os.environ.get("KINTSUGI_HOME") or "workspace"
         try:
-            workspace = cls(Path(stated).expanduser().absolute())
+            return cls(Path(stated).expanduser().absolute())
         except RuntimeError as error:
             raise ValueError(f"KINTSUGI_HOME is {stated!r}: {error}") from error
-        workspace.create()
-        return workspace
 
-    def create(self) -> None:
-        """Create the folders that are missing."""
-        for folder in (self.store, self.training, self.cache, self.pages, self.logs, self.prefect, self.mlflow):
+    def create(self) -> Self:
+        """Create the folders that are missing, and return the workspace."""
+        for folder in (self.store, self.training, self.cache, self.pages, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
+        return self
 
     @property
     def store(self) -> Path:
@@ -75,13 +75,8 @@ class Workspace:
 
     @property
     def prefect(self) -> Path:
-        """Prefect's own files."""
+        """Prefect's own files, unless PREFECT_HOME says otherwise; Prefect makes it."""
         return self.home / "prefect"
-
-    @property
-    def mlflow(self) -> Path:
-        """MLflow's database and files, unless MLFLOW_TRACKING_URI names a server."""
-        return self.home / "mlflow"
 
     @contextmanager
     def training_lock(self, digest: str, wait_s: float = 0.0) -> Iterator[Path]:
@@ -103,6 +98,8 @@ def exclusive(file: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     Raises:
         WorkspaceError: Another process holds it, still after `wait_s` seconds; the message names that process.
     """
+    from filelock import FileLock, Timeout  # here, for most commands only ask where things live
+
     holder = file.with_suffix(".holder")
     lock = FileLock(file, mode=0o666)
     try:

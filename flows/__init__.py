@@ -6,13 +6,12 @@ environment already says stays.
 
 import os
 from contextlib import suppress
-from pathlib import Path
+
+from components.workspace import Workspace
 
 
 def _prefect_defaults() -> dict[str, str]:
-    home = Path(os.environ.get("KINTSUGI_HOME", "workspace")).absolute()
-    return {
-        "PREFECT_HOME": str(home / "prefect"),
+    defaults = {
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s is too short on a busy laptop
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle
@@ -20,10 +19,10 @@ def _prefect_defaults() -> dict[str, str]:
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "DO_NOT_TRACK": "1",
     }
+    with suppress(ValueError):  # KINTSUGI_HOME makes no sense: whoever asks for the workspace says so
+        defaults["PREFECT_HOME"] = str(Workspace.from_environment().prefect)
+    return defaults
 
 
-if "PREFECT_HOME" not in os.environ:
-    with suppress(OSError):  # Prefect makes its own folder, but not those above it; a command says what is wrong
-        Path(_prefect_defaults()["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 for _name, _value in _prefect_defaults().items():
     os.environ.setdefault(_name, _value)

@@ -5,7 +5,7 @@ from email.utils import parsedate_to_datetime
 
 from prefect.client.orchestration import SyncPrefectClient
 
-from components.artifacts.answers import clock_words
+from components.servers.clock import clock_words
 
 MOST_S = 60.0
 """By how much a worker's clock may differ: more, and runs begin early or late; a store refuses from minutes on."""

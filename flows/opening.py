@@ -127,7 +127,7 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
     """
     with ExitStack() as stack:
         stack.enter_context(patient_run())
-        workspace = Workspace.from_environment()
+        workspace = Workspace.from_environment().create()
         store = Store.open(run.store or workspace.default_store, workspace.cache)
         store.remove_drafts()
         uri = runs.configure(workspace.home)

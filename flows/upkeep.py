@@ -33,7 +33,7 @@ def watch(config: Path, overrides: tuple[str, ...] = ()) -> bool:
     A look reads names, sizes and times of files, not their bytes. The first look only remembers.
     """
     run = load(config, overrides)
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     looks = Store.open(run.store or workspace.default_store, workspace.cache).records(f"watch/{run.name}")
     naming.show_logs()
     naming.rename(f"{run.name} · watch")

@@ -78,7 +78,7 @@ def bill_wrong(bill: Path, present: Versions) -> list[str]:
 
 def write_bill(tools: Path, root: Path, bill: Path) -> None:
     """Write a CycloneDX 1.6 bill of what is installed; cyclonedx-py checks it against the schema before it writes."""
-    command = [
+    command: list[str | Path] = [
         tools / "cyclonedx-py",
         "environment",
         "--sv",
@@ -108,7 +108,15 @@ def vulnerabilities(answer: str, pins: Versions) -> tuple[list[str], list[str]]:
 
 def ask(tools: Path, constraints: Path, answer: Path) -> None:
     """Ask PyPI's service about every pin, and keep its answer; an empty one if there was none."""
-    command = [tools / "pip-audit", "--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
+    command: list[str | Path] = [
+        tools / "pip-audit",
+        "--no-deps",
+        "--disable-pip",
+        "--progress-spinner",
+        "off",
+        "--format",
+        "json",
+    ]
     asked = subprocess.run([*command, "-r", constraints], capture_output=True, text=True, check=False)
     answer.write_text(asked.stdout)
     if not asked.stdout.strip():

@@ -1,8 +1,5 @@
 """What an object store's error means: it is away, lacks the object, does not let us in, or refuses for good."""
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
 from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore.exceptions import (
     BotoCoreError,
@@ -15,6 +12,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from components.servers.clock import ahead_s, clock_words
 from components.servers.redaction import redact_text
 
 ERRORS = (ClientError, BotoCoreError, Boto3Error)
@@ -76,22 +74,6 @@ def in_words(error: Exception) -> str:
         ahead = ahead_s(error.response["ResponseMetadata"]["HTTPHeaders"].get("date"))
         advice = "; set this machine's clock" if ahead is None else f"; {clock_words(ahead)}"
     return f"the store answered {code}: {words}{advice}"
-
-
-def ahead_s(date: str | None) -> float | None:
-    """Return by how many seconds this machine's clock is ahead of the one that wrote an HTTP Date header.
-
-    None if there is no header, or no date in it.
-    """
-    try:
-        return (datetime.now(UTC) - parsedate_to_datetime(date or "")).total_seconds()
-    except (ValueError, TypeError):
-        return None
-
-
-def clock_words(ahead: float) -> str:
-    """Return how this machine's clock differs from another, in words."""
-    return f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's; set it"
 
 
 def status_of(error: Exception) -> int | None:

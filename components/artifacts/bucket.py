@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from components.artifacts import answers
 from components.artifacts.files import Stat, StorageError, check_sha256, checked_key, drafted, sha256_of
+from components.servers.clock import ahead_s
 from components.servers.patience import PatienceEndedError, ServerAwayError, outlast
 from components.servers.redaction import redact_text
 
@@ -73,7 +74,7 @@ class BucketStorage:
             StorageError: The store cannot be reached, refuses us, or has no such bucket.
         """
         answer = self._page("", {"MaxKeys": 1})
-        return answers.ahead_s(answer["ResponseMetadata"]["HTTPHeaders"].get("date"))
+        return ahead_s(answer["ResponseMetadata"]["HTTPHeaders"].get("date"))
 
     def read_bytes(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from `start` up to, not including, `end`; a connection that breaks off is tried again."""
@@ -86,11 +87,6 @@ class BucketStorage:
             return content
 
         return self._ask(key, read)
-
-    def write_atomically(self, key: str, content: bytes) -> None:
-        """Write or replace."""
-        facts = {"sha256": hashlib.sha256(content).hexdigest()}
-        self._ask(key, lambda: self._client.put_object(**self._at(key), Body=content, Metadata=facts))
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Write unless the key is taken; return whether this call wrote, also when the store's answer got lost."""

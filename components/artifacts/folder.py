@@ -12,7 +12,6 @@ from components.artifacts.files import (
     sha256_of,
     sync_file,
     sync_folder,
-    write_atomically,
 )
 
 
@@ -41,10 +40,6 @@ class FolderStorage:
         with self._path(key).open("rb") as file:
             file.seek(start)
             return file.read(-1 if end is None else max(0, end - start))
-
-    def write_atomically(self, key: str, content: bytes) -> None:
-        """Write or replace."""
-        write_atomically(self._place(key), content)
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Write unless the key is taken; return whether this call wrote."""

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from components.artifacts.bucket import BucketStorage
 from components.artifacts.files import Stat, StorageError
 from components.artifacts.folder import FolderStorage
 from components.artifacts.places import bucket_and_prefix, checked_place, folder_of
 
 __all__ = [
-    "BucketStorage",
     "FolderStorage",
     "Stat",
     "Storage",
@@ -38,9 +36,6 @@ class Storage(Protocol):
 
     def read_bytes(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Return the bytes from `start` up to, not including, `end`; FileNotFoundError if there are none."""
-
-    def write_atomically(self, key: str, content: bytes) -> None:
-        """Write or replace; a reader sees the old content or the new one."""
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Write unless the key is taken; return whether this call wrote. Of many callers exactly one is told True."""
@@ -79,6 +74,8 @@ def open_storage(url: str | Path) -> Storage:
     """
     if (shared := bucket_and_prefix(url)) is None:
         return FolderStorage(folder_of(url))
+    from components.artifacts.bucket import BucketStorage  # here, for boto3 costs a local store half a second
+
     return BucketStorage(*shared)
 
 

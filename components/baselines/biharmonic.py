@@ -3,13 +3,13 @@
 from typing import Literal
 
 import numpy as np
+import skimage  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from skimage.restoration import inpaint_biharmonic
 
-from components.baselines.restoration import Images, Masks, RestorationSection
+from components.baselines.restoration import FillSection, Images, Masks
 
 
-class Biharmonic(RestorationSection):
+class Biharmonic(FillSection):
     """Solves the bi-Laplace equation in the hole (Damelin and Hoang 2018, https://doi.org/10.1155/2018/3950312).
 
     By scikit-image, one sparse direct solution per image: best in thin holes, and slow in large ones.
@@ -19,4 +19,6 @@ class Biharmonic(RestorationSection):
 
     def _fill(self, images: Images, missing: Masks) -> NDArray[np.generic]:
         pairs = zip(images, missing, strict=True)
-        return 255 * np.stack([inpaint_biharmonic(image, mask, channel_axis=-1) for image, mask in pairs])
+        return 255 * np.stack(
+            [skimage.restoration.inpaint_biharmonic(image, mask, channel_axis=-1) for image, mask in pairs]
+        )

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from components.baselines.restoration import Images, Masks, RestorationSection
+from components.baselines.restoration import FillSection, Images, Masks
 
 
-class MeanFill(RestorationSection):
+class MeanFill(FillSection):
     """Every missing pixel gets the mean colour of the known ones."""
 
     kind: Literal["mean_fill"] = "mean_fill"
@@ -22,7 +22,7 @@ class MeanFill(RestorationSection):
         return np.broadcast_to(mean[:, None, None, :], images.shape).astype(np.float32)
 
 
-class _Marching(RestorationSection):
+class _Marching(FillSection):
     """OpenCV's inpainting from the hole's rim inwards."""
 
     radius_px: float = Field(default=3.0, gt=0, le=64)

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from components.baselines.filling import Telea
-from components.baselines.restoration import UNKNOWN_LEVEL, Images, Masks, check_pictures
-from components.section import Section
+from components.baselines.restoration import UNKNOWN_LEVEL, Images, Masks, RestorationSection, check_pictures
 
 
-class Untouched(Section):
+class Untouched(RestorationSection):
     """Nothing is done: pictures stay as they came, with missing pixels mid-grey."""
 
     kind: Literal["untouched"] = "untouched"
@@ -31,10 +30,8 @@ class Untouched(Section):
         return np.where(missing[..., None], np.uint8(UNKNOWN_LEVEL), images)
 
 
-class FilterSection(Section):
+class FilterSection(RestorationSection):
     """A filter that changes the whole picture; holes are filled by Telea's method first."""
-
-    kind: str
 
     def restore(self, images: Images, missing: Masks) -> Images:
         """Return the filtered images; what missing pixels hold is not looked at.

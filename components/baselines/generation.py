@@ -1,6 +1,6 @@
 """Images made without a model: noise, and training images slightly altered. A trained generator must beat both."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from components.seeding import numpy_generator
 Images = NDArray[np.uint8]
 
 
-class GenerationSection(Section):
+class GenerationSection(Section, ABC):
     """A way to make images that needs no training."""
 
     kind: str

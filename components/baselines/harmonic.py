@@ -4,17 +4,17 @@ import math
 from typing import Literal
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
-from components.baselines.restoration import Images, Masks, RestorationSection
+from components.baselines.restoration import FillSection, Images, Masks
 
 _PIXELS_AT_ONCE = 2**18
 _SWEEPS_PER_PIXEL_OF_DEPTH = 4
 _MOST_SWEEPS = 1000
 
 
-class Harmonic(RestorationSection):
+class Harmonic(FillSection):
     """Solves Laplace's equation in the hole, without flow through the image's edge.
 
     A pyramid of means (push-pull: Gortler et al. 1996, https://doi.org/10.1145/237170.237200) gives the first guess;
@@ -31,7 +31,7 @@ class Harmonic(RestorationSection):
 
 
 def _solved(images: Images, missing: Masks) -> NDArray[np.float32]:
-    depth = np.array([distance_transform_edt(mask).max() for mask in missing])
+    depth = np.array([scipy.ndimage.distance_transform_edt(mask).max() for mask in missing])
     deepest_first = np.argsort(-depth, kind="stable")
     guess = push_pull(images[deepest_first].astype(np.float32), missing[deepest_first])
     relaxed = np.empty_like(guess)

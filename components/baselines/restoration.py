@@ -1,6 +1,6 @@
-"""What every baseline that fills holes shares: it sees only known pixels and changes only missing ones."""
+"""What every baseline that mends pictures provides, and what those share that fill holes and change nothing else."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,26 @@ Images = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 
 
-class RestorationSection(Section):
+class RestorationSection(Section, ABC):
     """A way to mend images that needs no training, which a trained inpainter must beat."""
 
     kind: str
+
+    @abstractmethod
+    def restore(self, images: Images, missing: Masks) -> Images:
+        """Return the images mended, as a new array; an image's result does not depend on its batch.
+
+        Args:
+            images: uint8 RGB, shape (n, height, width, 3); what lies under the mask is not looked at.
+            missing: True where missing, shape (n, height, width).
+
+        Raises:
+            ValueError: Types or shapes are other than these.
+        """
+
+
+class FillSection(RestorationSection):
+    """A way to fill holes: it sees only known pixels and changes only missing ones."""
 
     def restore(self, images: Images, missing: Masks) -> Images:
         """Return the images with missing pixels filled from the known ones; known pixels are returned unchanged.

@@ -3,14 +3,20 @@
 Use: `make fields`, or `python -m components.config.fields > configs/FIELDS.md`. A test keeps the file current.
 """
 
+import ast
+import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ByteSize, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
 
 from components.config.run import RunConfig
+from components.section import Section
 
 Schema = Mapping[str, Any]
 
@@ -37,6 +43,43 @@ _BOUNDS = {
 }
 _BYTE_SIZE = TypeAdapter(ByteSize).json_schema()["anyOf"]
 _LONGEST_DEFAULT = 60  # characters
+
+
+class _Described(GenerateJsonSchema):
+    """Describes fields by the texts under them.
+
+    pydantic can do so itself, `use_attribute_docstrings`, but then reads the source of all sections at every start.
+    """
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        """Return the schema of one section."""
+        described = super().model_schema(schema)
+        for name, text in _texts(schema["cls"]).items():
+            if text:
+                described["properties"][name]["description"] = text
+        return described
+
+
+def _texts(section: type[Section]) -> dict[str, str]:
+    """Return what stands under each field of a section, inherited ones too; empty where nothing does."""
+    texts: dict[str, str] = {}
+    for kind in reversed(section.__mro__):
+        if "__annotations__" not in vars(kind) or not issubclass(kind, Section):
+            continue
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        body = tree.body if isinstance(tree, ast.ClassDef) else []
+        for line, below in zip(body, [*body[1:], None], strict=True):
+            match line, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    texts[name] = inspect.cleandoc(text)
+                case ast.AnnAssign(target=ast.Name(id=name)), _:
+                    texts[name] = ""
+    return {name: text for name, text in texts.items() if name in section.model_fields}
+
+
+def schema_of(root: type[Section]) -> JsonSchemaValue:
+    """Return the JSON schema of a section and of all sections below it, every field with its description."""
+    return TypeAdapter(root).json_schema(schema_generator=_Described)
 
 
 def field_tables(schema: Schema) -> str:
@@ -159,7 +202,7 @@ def _first_paragraph(text: str) -> str:
 
 def main() -> None:
     """Print the tables of RunConfig."""
-    sys.stdout.write(field_tables(TypeAdapter(RunConfig).json_schema()))
+    sys.stdout.write(field_tables(schema_of(RunConfig)))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ from components.config.mistakes import explain
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
+from components.evaluation.evidence import EvaluationSection
 from components.evaluation.gate import PromotionRule
 from components.evaluation.measure import EvaluationConfig
 from components.evaluation.yardstick import EvaluationSetChoice
 from components.recipes import RecipeConfig
-from components.section import Section
+from components.recipes.recipe import RecipeSection
+from components.section import Section, kinds
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
 
 _NAME = r"^[a-z][a-z0-9_-]{0,39}$"
@@ -40,7 +42,7 @@ class ModelConfig(Section):
     """One model: how it is built, trained, judged and promoted."""
 
     recipe: RecipeConfig
-    """Networks, losses and optimizers of one family: gan, vae or inpainter."""
+    """Networks, losses and optimizers of one family."""
     training: TrainingConfig
     """What determines the weights."""
     execution: ExecutionConfig = ExecutionConfig()
@@ -53,13 +55,17 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         check_division(self.training, self.execution)
-        restores = self.recipe.needs_corruption
-        if restores != self.evaluation.needs_corruption:
-            expected = "restoration" if restores else "generation"
+        if not self.evaluation.suits(self.recipe):
             raise ValueError(
-                f"a recipe of kind '{self.recipe.kind}' is evaluated by kind '{expected}', not '{self.evaluation.kind}'"
+                f"a recipe of kind '{self.recipe.kind}' is evaluated by kind {_evaluations_of(self.recipe)}, "
+                f"not '{self.evaluation.kind}'"
             )
         return self
+
+
+def _evaluations_of(recipe: RecipeSection) -> str:
+    members = [one for one in kinds(EvaluationConfig) if issubclass(one, EvaluationSection) and one.suits(recipe)]
+    return " or ".join(f"'{one.model_fields['kind'].default}'" for one in members)
 
 
 class RunConfig(Section):
@@ -129,10 +135,13 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, except that 1e-4 is a number as in YAML 1.2, and that a key may appear only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's signature
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, key in enumerate(keys):
-            if key in keys[:number] and key != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"found the key '{key}' twice", node.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen and key.value != "<<":
+                    words = f"found the key '{key.value}' twice"
+                    raise yaml.constructor.ConstructorError(None, None, words, key.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -166,7 +175,11 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def _parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
-    return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

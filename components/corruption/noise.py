@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from scipy.special import gammaln, ndtri
 
 from components.corruption.degradation import DegradationSection, Image, Table, at_severity
 from components.corruption.shapes import Mask
@@ -106,7 +106,7 @@ def _u8(image: NDArray[Any]) -> Image:
 
 
 def _normal_quantiles() -> NDArray[np.float64]:
-    return np.asarray(ndtri((np.arange(_WORDS) + 0.5) / _WORDS))
+    return np.asarray(scipy.special.ndtri((np.arange(_WORDS) + 0.5) / _WORDS))
 
 
 def _fixed(table: NDArray[Any]) -> NDArray[Any]:
@@ -132,6 +132,6 @@ def _shot_table(photons: float) -> NDArray[np.uint8]:
     table = np.zeros((256, _SHOT_QUANTILES))
     for level in range(1, 256):
         mean = photons * level / 255
-        cumulative = np.cumsum(np.exp(counts * np.log(mean) - mean - gammaln(counts + 1)))
+        cumulative = np.cumsum(np.exp(counts * np.log(mean) - mean - scipy.special.gammaln(counts + 1)))
         table[level] = np.searchsorted(cumulative, quantiles) / photons
     return _fixed(np.rint(table * 255).clip(0, 255).astype(np.uint8).reshape(-1))

@@ -3,10 +3,12 @@
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from components.corruption import CorruptionMix
@@ -18,54 +20,84 @@ from components.seeding import numpy_generator, stream_key
 _AHEAD = 2
 
 
+@dataclass(frozen=True)
+class Samples:
+    """The images of a split, by number.
+
+    Raises:
+        ValueError: There are no images, or keys and images differ in number.
+    """
+
+    pixels: PixelSource
+    keys: Sequence[str]
+    """The images' keys, by number."""
+    digest: str
+    """Digest of the ShardSet that they come from."""
+    labels: Int64[np.ndarray, " images"] | None = None
+    """The numbers of the images' classes, by number of the image; None where there are no classes."""
+
+    def __post_init__(self) -> None:
+        if not len(self.pixels):
+            raise ValueError("the split holds no images; a larger source or other split fractions are needed")
+        if len(self.keys) != len(self.pixels):
+            raise ValueError(f"{len(self.keys)} keys for {len(self.pixels)} images")
+
+
+@dataclass(frozen=True)
+class Share:
+    """One rank's rows of every global batch.
+
+    Raises:
+        ValueError: The batch does not divide evenly, or there is no such rank.
+    """
+
+    batch: int
+    """Rows of the global batch, over all ranks."""
+    rank: int = 0
+    """Which of the processes this is, from 0."""
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.batch % self.processes:
+            raise ValueError(f"batch {self.batch}: expected a positive multiple of the {self.processes} processes")
+        if not 0 <= self.rank < self.processes:
+            raise ValueError(f"rank {self.rank}: expected 0 to {self.processes - 1}")
+
+    @property
+    def rows(self) -> int:
+        """How many they are."""
+        return self.batch // self.processes
+
+    @property
+    def offset(self) -> int:
+        """Place of the first of them in the global batch."""
+        return self.rank * self.rows
+
+
 class Loader:
     """Image number i of a run is place i % N of pass i // N over the N images of a split."""
 
     def __init__(
         self,
-        pixels: PixelSource,
+        samples: Samples,
+        share: Share,
         *,
-        batch: int,
-        rank: int,
-        processes: int,
         seed: int,
-        dataset_digest: str,
         flip: bool = False,
         corruption: CorruptionMix | None = None,
-        keys: Sequence[str],
-        labels: NDArray[np.int64] | None = None,
     ) -> None:
         """Prepare one rank's share of every global batch.
 
         Args:
-            pixels: Images by number.
-            batch: Rows of the global batch, over all ranks.
-            rank: Which of the processes this is, from 0.
-            processes: Number of processes.
+            samples: What the passes go over.
+            share: Which rows of every global batch are loaded.
             seed: Seed of the run.
-            dataset_digest: Digest of the ShardSet.
             flip: Mirror every other image, drawn anew in each pass.
             corruption: What to show the model instead of the images; None: nothing.
-            keys: The images' keys, by number.
-            labels: The numbers of the images' classes, by number of the image; None where there are no classes.
-
-        Raises:
-            ValueError: There are no images, keys and images differ in number, or the batch does not divide evenly.
         """
-        if not len(pixels):
-            raise ValueError("the split holds no images; a larger source or other split fractions are needed")
-        if len(keys) != len(pixels):
-            raise ValueError(f"{len(keys)} keys for {len(pixels)} images")
-        if batch < 1 or batch % processes:
-            raise ValueError(f"batch {batch}: expected a positive multiple of the {processes} processes")
-        if not 0 <= rank < processes:
-            raise ValueError(f"rank {rank}: expected 0 to {processes - 1}")
-        self._pixels, self._keys = pixels, keys
-        self._batch, self._rows, self._offset = batch, batch // processes, rank * (batch // processes)
-        self._seed, self._digest = seed, dataset_digest
+        self._samples, self._share, self._seed = samples, share, seed
         self._corruption = corruption
-        self._labels = labels
-        self._words = np.array([int(key[:16], 16) for key in keys], np.uint64) if flip else None
+        self._words = np.array([int(key[:16], 16) for key in samples.keys], np.uint64) if flip else None
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def batches(self, first_image: int) -> Generator[Batch, None, None]:
@@ -73,30 +105,32 @@ class Loader:
 
         A thread prepares two batches ahead; it ends when the iterator is closed, and what it raises is raised here.
         """
+        batch = self._share.batch
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as thread:
-            pending = deque(thread.submit(self._load, first_image + ahead * self._batch) for ahead in range(_AHEAD))
-            following = first_image + _AHEAD * self._batch
+            pending = deque(thread.submit(self._load, first_image + ahead * batch) for ahead in range(_AHEAD))
+            following = first_image + _AHEAD * batch
             try:
                 while True:
-                    batch = pending.popleft().result()
+                    loaded = pending.popleft().result()
                     pending.append(thread.submit(self._load, following))
-                    following += self._batch
-                    yield batch
+                    following += batch
+                    yield loaded
             finally:
                 for future in pending:
                     future.cancel()
 
     def _load(self, first_image: int) -> Batch:
-        start = first_image + self._offset
-        passes, places = np.divmod(np.arange(start, start + self._rows), len(self._pixels))
+        samples, share = self._samples, self._share
+        start = first_image + share.offset
+        passes, places = np.divmod(np.arange(start, start + share.rows), len(samples.pixels))
         numbers = self._numbers(passes, places)
-        images = self._pixels.take(numbers, axis=0)
+        images = samples.pixels.take(numbers, axis=0)
         if self._words is not None:
             mirrored = np.flatnonzero(self._flips(passes, numbers))
             images[mirrored] = _mirror(images[mirrored])
         corrupted = missing = None
         if self._corruption is not None:
-            keys = [self._keys[number] for number in numbers]
+            keys = [samples.keys[number] for number in numbers]
             shown, holes = self._corruption.corrupt_batch(images, keys, passes.tolist(), self._seed)
             corrupted, missing = to_tensor(shown), torch.from_numpy(holes).unsqueeze(1).float()
         return Batch(
@@ -105,9 +139,9 @@ class Loader:
             missing=missing,
             seed=self._seed,
             first_image=first_image,
-            offset=self._offset,
-            global_size=self._batch,
-            labels=None if self._labels is None else torch.from_numpy(self._labels[numbers]),
+            offset=share.offset,
+            global_size=share.batch,
+            labels=None if samples.labels is None else torch.from_numpy(samples.labels[numbers]),
         )
 
     def _numbers(self, passes: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -120,7 +154,9 @@ class Loader:
         if pass_number not in self._orders:
             for old in sorted(self._orders)[:-1]:
                 self._orders.pop(old, None)
-            self._orders[pass_number] = sample_order(self._seed, pass_number, self._digest, len(self._pixels))
+            self._orders[pass_number] = sample_order(
+                self._seed, pass_number, self._samples.digest, len(self._samples.pixels)
+            )
         return self._orders[pass_number]
 
     def _flips(self, passes: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:

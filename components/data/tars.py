@@ -5,11 +5,13 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from webdataset import ShardWriter
+from typing import TYPE_CHECKING
 
 from components.artifacts import sha256_of
 from components.data.shardset import ShardFacts
+
+if TYPE_CHECKING:
+    from webdataset import ShardWriter
 
 _BLOCK = tarfile.BLOCKSIZE
 _END = tarfile.RECORDSIZE  # two empty blocks, and padding up to a whole record
@@ -80,9 +82,11 @@ def members(path: Path) -> Iterator[Member]:
             yield Member(entry.name, entry.offset_data, entry.size)
 
 
-def _writer(folder: Path, prefix: str, names: list[str]) -> ShardWriter:
+def _writer(folder: Path, prefix: str, names: list[str]) -> "ShardWriter":
     # The writer rolls by the size of the contents alone, which for small images is half of the tar: it is rolled by
     # `write_tars` instead.
+    from webdataset import ShardWriter  # here, for it brings torch, and reading a shard needs neither
+
     return ShardWriter(
         str(folder.resolve()).replace("%", "%%") + f"/{prefix}-%06d.tar",
         maxcount=sys.maxsize,

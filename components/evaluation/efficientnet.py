@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from components.evaluation.extractors import FeatureNetwork, read_weights
+from components.evaluation.network import FeatureNetwork, read_weights
 
 
 class EfficientNetLite0(FeatureNetwork):

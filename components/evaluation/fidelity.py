@@ -191,28 +191,6 @@ class Fidelity:
         )
 
 
-def distribution_scores(
-    fakes: Pictures,
-    reals: Pictures,
-    fidelity: FidelityConfig,
-    reference_digest: str,
-    seed: int,
-    *,
-    device: torch.device | str = "cpu",
-) -> tuple[Score, ...]:
-    """Return the scores of `fakes` against `reals`; where several sets meet one reference, make a `Fidelity` once.
-
-    Args:
-        fakes: Generated images.
-        reals: Real images that no model was trained on.
-        fidelity: Extractor and settings of the metrics.
-        reference_digest: What determined `reals`: shard set and split.
-        seed: Of shuffles, subsets and groups; part of the protocol.
-        device: Where features are computed; the metrics themselves run on the CPU.
-    """
-    return Fidelity(reals, fidelity, reference_digest, seed, device=device).scores(fakes)
-
-
 def _check_count(images: int) -> None:
     if images < MINIMUM_IMAGES:
         raise ValueError(f"found {images} images, the scores need at least {MINIMUM_IMAGES}")

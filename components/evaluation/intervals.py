@@ -1,8 +1,8 @@
 """95 % intervals: the bootstrap for means over images, the delete-a-group jackknife for scores of whole sets."""
 
 import numpy as np
+import scipy  # its parts are imported when they are first used
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from components.seeding import numpy_generator
 
@@ -46,7 +46,7 @@ def jackknife_halfwidth(replicates: NDArray[np.float64]) -> float:
     """
     groups = len(replicates)
     variance = (groups - 1) / groups * np.square(replicates - replicates.mean()).sum()
-    return float(stdtrit(groups - 1, 1 - _TAIL) * np.sqrt(variance))
+    return float(scipy.special.stdtrit(groups - 1, 1 - _TAIL) * np.sqrt(variance))
 
 
 def random_groups(samples: int, groups: int, seed: int, name: str) -> list[NDArray[np.int64]]:

@@ -1,7 +1,7 @@
 """Protocol, Score and ScoreTable: a number never travels without how it was measured."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -118,11 +118,6 @@ class ScoreTable(Section):
         return cls.model_validate_json(path.read_bytes())
 
 
-def comparable(a: Score, b: Score) -> bool:
-    """Return whether two scores may stand in one column: same name, same direction, same protocol."""
-    return not differences(a, b)
-
-
 def differences(a: Score, b: Score) -> tuple[str, ...]:
     """Return what forbids comparing two scores, in words; empty if nothing does."""
     found = [
@@ -135,19 +130,3 @@ def differences(a: Score, b: Score) -> tuple[str, ...]:
         if one != other:
             found.append(f"{field} is {one!r} in one and {other!r} in the other")
     return tuple(found)
-
-
-def combined(tables: Sequence[ScoreTable]) -> ScoreTable:
-    """Return one table with the rows of all, joining the scores of rows that share a name.
-
-    Raises:
-        ValueError: The tables are of different subjects, or two of them hold the same score in the same row.
-    """
-    subjects = sorted({table.subject for table in tables})
-    if len(subjects) != 1:
-        raise ValueError(f"expected score tables of one subject, found {len(subjects)}: {', '.join(subjects)}")
-    rows: dict[str, tuple[Score, ...]] = {}
-    for table in tables:
-        for name, scores in table.rows.items():
-            rows[name] = (*rows.get(name, ()), *scores)
-    return ScoreTable(subject=subjects[0], rows=rows)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float64, UInt8
 from numpy.typing import NDArray
 
 from components.evaluation.intervals import bootstrap_means
@@ -43,9 +43,9 @@ _REGIONS = {
     "full": "over all pixels as delivered",
 }
 
-Pictures = UInt8[NDArray[np.uint8], "images height width 3"]
-Missing = Bool[NDArray[np.bool_], "images height width"]
-Values = dict[str, Float[NDArray[np.float64], " images"]]
+Pictures = UInt8[np.ndarray, "images height width 3"]
+Missing = Bool[np.ndarray, "images height width"]
+Values = dict[str, Float64[np.ndarray, " images"]]
 
 
 def restoration_scores(
@@ -55,7 +55,7 @@ def restoration_scores(
     bins: Sequence[float],
     corruption_digest: str,
     seed: int = 0,
-    degradations: Mapping[str, Bool[NDArray[np.bool_], " images"]] = MappingProxyType({}),
+    degradations: Mapping[str, Bool[np.ndarray, " images"]] = MappingProxyType({}),
 ) -> tuple[Score, ...]:
     """Return PSNR, SSIM, MSE, RMSE and L1 inside the hole, of the composite, and of the picture as delivered.
 
@@ -151,7 +151,7 @@ def _values(mse: NDArray[np.float64], l1: NDArray[np.float64], similarity: NDArr
 
 def _scores(
     values: Values,
-    chosen: Bool[NDArray[np.bool_], " images"],
+    chosen: Bool[np.ndarray, " images"],
     region: str,
     part: Mapping[str, str],
     reference: str,

@@ -1,18 +1,18 @@
 """SSIM: structural similarity of pictures, as a map and as one number per picture."""
 
 import numpy as np
-from jaxtyping import Float, UInt8
+import scipy  # its parts are imported when they are first used
+from jaxtyping import Float64, UInt8
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 _SIGMA = 1.5
 _RADIUS = 5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
-Pictures = UInt8[NDArray[np.uint8], "images height width 3"]
+Pictures = UInt8[np.ndarray, "images height width 3"]
 
 
-def ssim_map(one: Pictures, other: Pictures) -> Float[NDArray[np.float64], "images height width"]:
+def ssim_map(one: Pictures, other: Pictures) -> Float64[np.ndarray, "images height width"]:
     """Return the structural similarity around every pixel, averaged over the channels.
 
     Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861: Gaussian window of 11 × 11 pixels with deviation 1.5,
@@ -29,16 +29,11 @@ def ssim_map(one: Pictures, other: Pictures) -> Float[NDArray[np.float64], "imag
     return similarity
 
 
-def ssim(one: Pictures, other: Pictures) -> Float[NDArray[np.float64], " images"]:
-    """Return the structural similarity of each pair of pictures: the map's mean where the window fits inside.
+def inner_mean(similarity: Float64[np.ndarray, "images height width"]) -> Float64[np.ndarray, " images"]:
+    """Return each map's mean over the pixels around which the whole window lies inside the picture.
 
     The whole map is averaged where the picture is too small for the window (10 pixels or fewer).
     """
-    return inner_mean(ssim_map(one, other))
-
-
-def inner_mean(similarity: Float[NDArray[np.float64], "images height width"]) -> Float[NDArray[np.float64], " images"]:
-    """Return each map's mean over the pixels around which the whole window lies inside the picture."""
     if min(similarity.shape[1:]) > 2 * _RADIUS:
         similarity = similarity[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
     means: NDArray[np.float64] = similarity.mean(axis=(1, 2))
@@ -46,5 +41,7 @@ def inner_mean(similarity: Float[NDArray[np.float64], "images height width"]) ->
 
 
 def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    blurred: NDArray[np.float64] = gaussian_filter(values, (0, _SIGMA, _SIGMA, 0), radius=(0, _RADIUS, _RADIUS, 0))
+    blurred: NDArray[np.float64] = scipy.ndimage.gaussian_filter(
+        values, (0, _SIGMA, _SIGMA, 0), radius=(0, _RADIUS, _RADIUS, 0)
+    )
     return blurred

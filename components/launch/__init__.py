@@ -1,16 +1,5 @@
 """Launch: start torchrun's processes, follow them, end them, and say what became of them."""
 
-from components.launch.outcome import EXIT_STOPPED, Interrupted, LaunchFailed, Reporting, Stopped
-from components.launch.torchrun import Limits, Placement, heartbeat, launch_ranks
+import lazy_loader
 
-__all__ = [
-    "EXIT_STOPPED",
-    "Interrupted",
-    "LaunchFailed",
-    "Limits",
-    "Placement",
-    "Reporting",
-    "Stopped",
-    "heartbeat",
-    "launch_ranks",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

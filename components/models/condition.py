@@ -27,7 +27,7 @@ class ClassCode(nn.Module):
 
     def forward(self, latent: Float[Tensor, "batch latent"], labels: Labels | None) -> Float[Tensor, "batch wider"]:
         """Return noise and code side by side."""
-        return latent if self.embedding is None else torch.cat([latent, self.embedding(_demanded(labels))], 1)
+        return latent if self.embedding is None else torch.cat([latent, self.embedding(demanded(labels))], 1)
 
 
 class Projection(nn.Module):
@@ -45,7 +45,7 @@ class Projection(nn.Module):
         """Return `logits` plus the inner product of each image's features with what is learnt of its class."""
         if self.embedding is None:
             return logits
-        directions: Tensor = self.embedding(_demanded(labels))
+        directions: Tensor = self.embedding(demanded(labels))
         return logits + (directions * features).sum(1)
 
 
@@ -70,12 +70,17 @@ class ClassNorm2d(nn.Module):
         normal: Tensor = self.norm(x)
         if self.embedding is None:
             return normal
-        learnt: Tensor = self.embedding(_demanded(labels))
+        learnt: Tensor = self.embedding(demanded(labels))
         scale, shift = learnt.to(normal.dtype)[:, :, None, None].chunk(2, dim=1)
         return normal * (1 + scale) + shift
 
 
-def _demanded(labels: Tensor | None) -> Tensor:
+def demanded(labels: Labels | None) -> Labels:
+    """Return the classes.
+
+    Raises:
+        ValueError: There are none, but the network is conditional.
+    """
     if labels is None:
         raise ValueError("found images without classes, expected the class of each: the network is conditional")
     return labels

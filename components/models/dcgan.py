@@ -11,22 +11,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from components.models.condition import ClassCode, Labels, Projection
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
+from components.models.network import DiscriminatorSection, GeneratorSection, doublings
 from components.models.norm import BatchNorm2d
-from components.section import Section
 
 _LARGEST_FACTOR = 8
-
-
-def doublings(size: int) -> int:
-    """Return k of `size` = 4 · 2^k pixels, the number of layers that halve or double a square image's side.
-
-    Raises:
-        ValueError: `size` is not 8, 16, 32, 64 ... pixels.
-    """
-    count = size.bit_length() - 3
-    if count < 1 or size != 4 << count:
-        raise ValueError(f"found images of {size} px, expected 8, 16, 32, 64 ... (4 px doubled one or more times)")
-    return count
 
 
 def pyramid(width: int, count: int) -> list[int]:
@@ -34,7 +22,7 @@ def pyramid(width: int, count: int) -> list[int]:
     return [width * min(2**stage, _LARGEST_FACTOR) for stage in range(count)]
 
 
-class DcganGeneratorConfig(Section):
+class DcganGeneratorConfig(GeneratorSection):
     """Turns noise into images by transposed convolutions, each of which doubles the side."""
 
     kind: Literal["dcgan"] = "dcgan"
@@ -47,15 +35,7 @@ class DcganGeneratorConfig(Section):
     normalisation: Literal["batch", "none"] = "batch"
     """What follows each layer but the last."""
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
-
-    def build(self, size: int, classes: int = 0) -> "DcganGenerator":
-        """Return the network for images of `size` px and of `classes` classes, if any.
-
-        Weights are drawn from torch's global stream.
-        """
+    def _build(self, size: int, classes: int) -> "DcganGenerator":
         return DcganGenerator(self, size, classes)
 
 
@@ -91,7 +71,7 @@ class DcganGenerator(nn.Module):
         return torch.tanh(self.last(self.stages(self.first(self.code(latent, labels)))))
 
 
-class DcganDiscriminatorConfig(Section):
+class DcganDiscriminatorConfig(DiscriminatorSection):
     """Judges whole images by strided convolutions down to 4 x 4 and one linear layer."""
 
     kind: Literal["dcgan"] = "dcgan"
@@ -110,15 +90,7 @@ class DcganDiscriminatorConfig(Section):
         """Whether an image's logit depends on the rest of its batch."""
         return self.normalisation == "batch"
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
-
-    def build(self, size: int, classes: int = 0) -> "DcganDiscriminator":
-        """Return the network for images of `size` px and of `classes` classes, if any.
-
-        Weights are drawn from torch's global stream.
-        """
+    def _build(self, size: int, classes: int) -> "DcganDiscriminator":
         return DcganDiscriminator(self, size, classes)
 
 

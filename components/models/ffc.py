@@ -9,14 +9,13 @@ from torch import Tensor, nn
 
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import initialise
+from components.models.network import Inpainter, InpainterSection
 from components.models.norm import BatchNorm2d
-from components.models.resnet import check_multiple
-from components.section import Section
 
 _GLOBAL_SHARE = 0.75
 
 
-class FfcConfig(Section):
+class FfcConfig(InpainterSection):
     """LaMa-Fourier (Suvorov et al. 2022, https://arxiv.org/abs/2109.07161): for large holes and repeated patterns.
 
     The paper's network is width 64, halvings 3, blocks 9 (27 M parameters; 18 blocks are Big-LaMa). It differs here in
@@ -33,27 +32,21 @@ class FfcConfig(Section):
     blocks: int = Field(default=4, ge=1, le=32)
     """Residual blocks at the smallest size, of two Fourier convolutions each."""
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless `size` is a multiple of the stride, 2^halvings px."""
-        check_multiple(size, 2**self.halvings)
+    @property
+    def stride(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return 1 << self.halvings
 
-    def build(self, size: int) -> "FfcInpainter":
-        """Return the network for images of `size` px, with weights drawn from torch's global stream.
-
-        Raises:
-            ValueError: See `check`.
-        """
-        self.check(size)
+    def _build(self) -> "FfcInpainter":
         return FfcInpainter(self)
 
 
-class FfcInpainter(nn.Module):
+class FfcInpainter(Inpainter):
     """Corrects a pyramid fill of the missing pixels."""
 
     def __init__(self, config: FfcConfig) -> None:
         super().__init__()
-        self.stride = 2**config.halvings
-        """Height and width must be multiples of this many pixels."""
+        self.stride = config.stride
         widths = [config.width * 2**stage for stage in range(config.halvings + 1)]
         self.enter = _normalised(nn.Conv2d(4, widths[0], 7, padding=3, bias=False))
         self.downs = nn.Sequential(

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import GATED_GAIN, initialise
-from components.models.resnet import check_multiple
-from components.section import Section
+from components.models.network import Inpainter, InpainterSection
 
 
-class GatedUnetConfig(Section):
+class GatedUnetConfig(InpainterSection):
     """Gated convolutions of Yu et al. 2019, https://arxiv.org/abs/1806.03589, in a U-Net.
 
     Every layer learns where to look at which pixels, so it minds the mask's shape; slower than `resnet` of the same
@@ -27,27 +26,25 @@ class GatedUnetConfig(Section):
     dilations: tuple[int, ...] = Field(default=(2, 4), max_length=16)
     """Dilation of each layer in the middle, in pixels of a quarter of the size."""
 
+    @property
+    def stride(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return GatedUnet.stride
+
     def check(self, size: int) -> None:
         """Raise ValueError unless `size` is a multiple of 4 px and every dilation 1 px or more."""
         if min(self.dilations, default=1) < 1:
             raise ValueError(f"found dilations {self.dilations}, expected each to be 1 px or more")
-        check_multiple(size, GatedUnet.stride)
+        super().check(size)
 
-    def build(self, size: int) -> "GatedUnet":
-        """Return the network for images of `size` px, with weights drawn from torch's global stream.
-
-        Raises:
-            ValueError: See `check`.
-        """
-        self.check(size)
+    def _build(self) -> "GatedUnet":
         return GatedUnet(self)
 
 
-class GatedUnet(nn.Module):
+class GatedUnet(Inpainter):
     """Corrects a pyramid fill of the missing pixels."""
 
     stride = 4
-    """Height and width must be multiples of this many pixels."""
 
     def __init__(self, config: GatedUnetConfig) -> None:
         super().__init__()

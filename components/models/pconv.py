@@ -11,15 +11,14 @@ from torch import Tensor, nn
 
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, initialise
+from components.models.network import Inpainter, InpainterSection
 from components.models.norm import BatchNorm2d
-from components.models.resnet import check_multiple
-from components.section import Section
 
 _MOST_DOUBLINGS = 3
 _FIRST_KERNELS = (7, 5, 5)
 
 
-class PconvConfig(Section):
+class PconvConfig(InpainterSection):
     """Partial convolutions of Liu et al. 2018, https://arxiv.org/abs/1804.07723.
 
     The paper's network is width 64, halvings 8, for 512 px. It differs here in one thing: its output is added to a
@@ -33,27 +32,21 @@ class PconvConfig(Section):
     halvings: int = Field(default=3, ge=1, le=8)
     """How often the side is halved; a hole wider than about 2^halvings px is not closed by its known rim."""
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless `size` is a multiple of the stride, 2^halvings px."""
-        check_multiple(size, 2**self.halvings)
+    @property
+    def stride(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return 1 << self.halvings
 
-    def build(self, size: int) -> "PconvInpainter":
-        """Return the network for images of `size` px, with weights drawn from torch's global stream.
-
-        Raises:
-            ValueError: See `check`.
-        """
-        self.check(size)
+    def _build(self) -> "PconvInpainter":
         return PconvInpainter(self)
 
 
-class PconvInpainter(nn.Module):
+class PconvInpainter(Inpainter):
     """Sees known pixels alone, and adds to a pyramid fill of the missing ones."""
 
     def __init__(self, config: PconvConfig) -> None:
         super().__init__()
-        self.stride = 2**config.halvings
-        """Height and width must be multiples of this many pixels."""
+        self.stride = config.stride
         widths = [3, *(config.width * 2 ** min(stage, _MOST_DOUBLINGS) for stage in range(config.halvings))]
         kernels = [*_FIRST_KERNELS, *[3] * config.halvings][: config.halvings]
         self.downs = nn.ModuleList(

@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.models.condition import ClassCode, Labels, Projection
-from components.models.dcgan import doublings
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
-from components.section import Section
+from components.models.network import DiscriminatorSection, GeneratorSection, doublings
 
 _EXPANSION = 2
 _GROUP_CHANNELS = 16
@@ -27,7 +26,7 @@ def stage_channels(width: int, size: int) -> list[int]:
     return [max(4, width * _WIDE_UP_TO_PX // max(side, _WIDE_UP_TO_PX)) for side in sizes]
 
 
-class R3GeneratorConfig(Section):
+class R3GeneratorConfig(GeneratorSection):
     """Turns noise into images by residual blocks, between which bilinear interpolation doubles the side."""
 
     kind: Literal["r3net"] = "r3net"
@@ -38,15 +37,7 @@ class R3GeneratorConfig(Section):
     blocks: int = Field(default=2, ge=1, le=16)
     """Residual blocks at each size; 2 in the paper."""
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
-
-    def build(self, size: int, classes: int = 0) -> "R3Generator":
-        """Return the network for images of `size` px and of `classes` classes, if any.
-
-        Weights are drawn from torch's global stream.
-        """
+    def _build(self, size: int, classes: int) -> "R3Generator":
         return R3Generator(self, size, classes)
 
 
@@ -80,7 +71,7 @@ class R3Generator(nn.Module):
         return torch.tanh(self.last(self.stages(coarsest)))
 
 
-class R3DiscriminatorConfig(Section):
+class R3DiscriminatorConfig(DiscriminatorSection):
     """Judges whole images by residual blocks, between which the side is halved, and one linear layer."""
 
     kind: Literal["r3net"] = "r3net"
@@ -89,20 +80,7 @@ class R3DiscriminatorConfig(Section):
     blocks: int = Field(default=2, ge=1, le=16)
     """Residual blocks at each size; 2 in the paper."""
 
-    @property
-    def mixes_samples(self) -> bool:
-        """Whether an image's logit depends on the rest of its batch."""
-        return False
-
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
-
-    def build(self, size: int, classes: int = 0) -> "R3Discriminator":
-        """Return the network for images of `size` px and of `classes` classes, if any.
-
-        Weights are drawn from torch's global stream.
-        """
+    def _build(self, size: int, classes: int) -> "R3Discriminator":
         return R3Discriminator(self, size, classes)
 
 

@@ -8,16 +8,16 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from components.models.dcgan import doublings, pyramid
+from components.models.dcgan import pyramid
 from components.models.initial import LINEAR_GAIN, SILU_GAIN, initialise
-from components.models.vae import Vae
-from components.section import Section
+from components.models.network import doublings
+from components.models.vae import Vae, VaeSection
 
 _GROUPS = 8
 _COARSEST_PX = 4
 
 
-class ResidualVaeConfig(Section):
+class ResidualVaeConfig(VaeSection):
     """Pre-activation residual blocks at every size, average pooling down and nearest neighbours up.
 
     Blocks are those of He et al. 2016, https://arxiv.org/abs/1603.05027, with group normalisation (Wu and He 2018,
@@ -71,8 +71,7 @@ class ResidualVaeConfig(Section):
         """Raise ValueError unless the network can be built for images of `size` px."""
         self.halvings(size)
 
-    def build(self, size: int) -> Vae:
-        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
+    def _build(self, size: int) -> Vae:
         widths = pyramid(self.width, self.halvings(size))
         finest, coarsest = widths[0], widths[-1]
         first, last = nn.Conv2d(3, finest, 3, padding=1), nn.Conv2d(finest, 3, 3, padding=1)

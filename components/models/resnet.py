@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import initialise
-from components.section import Section
+from components.models.network import Inpainter, InpainterSection
 
 _DILATIONS = (1, 2)
 
 
-class ResnetConfig(Section):
+class ResnetConfig(InpainterSection):
     """Works at half size and below only, so it is fast on CPUs; after Johnson et al. 2016.
 
     https://arxiv.org/abs/1603.08155 has the layout; instead of normalisation each residual block starts as the
@@ -30,27 +30,21 @@ class ResnetConfig(Section):
     blocks: int = Field(default=4, ge=1, le=32)
     """Residual blocks at the smallest size; their dilation alternates between 1 and 2 px."""
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless `size` is a multiple of the stride, 2^halvings px."""
-        check_multiple(size, 2**self.halvings)
+    @property
+    def stride(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return 1 << self.halvings
 
-    def build(self, size: int) -> "ResnetInpainter":
-        """Return the network for images of `size` px, with weights drawn from torch's global stream.
-
-        Raises:
-            ValueError: See `check`.
-        """
-        self.check(size)
+    def _build(self) -> "ResnetInpainter":
         return ResnetInpainter(self)
 
 
-class ResnetInpainter(nn.Module):
+class ResnetInpainter(Inpainter):
     """Corrects a pyramid fill of the missing pixels."""
 
     def __init__(self, config: ResnetConfig) -> None:
         super().__init__()
-        self.stride = 2**config.halvings
-        """Height and width must be multiples of this many pixels."""
+        self.stride = config.stride
         widths = [config.width * 2**stage for stage in range(config.halvings)]
         self.downs = nn.ModuleList(
             nn.Sequential(nn.Conv2d(fine, coarse, 4, stride=2, padding=1), nn.ReLU(inplace=True))
@@ -93,9 +87,3 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         change: Tensor = self.second(torch.relu(self.first(x)))
         return torch.relu(x + change)
-
-
-def check_multiple(size: int, stride: int) -> None:
-    """Raise ValueError unless `size` px is a multiple of `stride` px."""
-    if size < stride or size % stride:
-        raise ValueError(f"found images of {size} px, expected a multiple of {stride} px, the network's stride")

@@ -13,14 +13,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from components.models.condition import ClassNorm2d, Labels, Projection
-from components.models.dcgan import doublings, normalise_spectrally
+from components.models.dcgan import normalise_spectrally
 from components.models.initial import LINEAR_GAIN, RELU_GAIN, initialise
-from components.section import Section
+from components.models.network import DiscriminatorSection, GeneratorSection, doublings
 
 _SMALL_PX = 32
 
 
-class SnganGeneratorConfig(Section):
+class SnganGeneratorConfig(GeneratorSection):
     """Turns noise into images by residual blocks with batch normalisation, each of which doubles the side."""
 
     kind: Literal["sngan_res"] = "sngan_res"
@@ -30,10 +30,6 @@ class SnganGeneratorConfig(Section):
     """Channels up to 32 px, 256 in the paper. For larger images a quarter at full size, doubled at each smaller size,
     to at most 4 times."""
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
-
     def channels(self, size: int) -> list[int]:
         """Return the channels at 4, 8, 16 ... `size` px."""
         count = doublings(size) + 1
@@ -41,11 +37,7 @@ class SnganGeneratorConfig(Section):
             return [self.width] * count
         return [min(self.width // 4 << stage, 4 * self.width) for stage in reversed(range(count))]
 
-    def build(self, size: int, classes: int = 0) -> "SnganGenerator":
-        """Return the network for images of `size` px and of `classes` classes, if any.
-
-        Weights are drawn from torch's global stream.
-        """
+    def _build(self, size: int, classes: int) -> "SnganGenerator":
         return SnganGenerator(self, size, classes)
 
 
@@ -75,22 +67,13 @@ class SnganGenerator(nn.Module):
         return torch.tanh(self.last(F.relu(self.norm(x, None), inplace=True)))
 
 
-class SnganDiscriminatorConfig(Section):
+class SnganDiscriminatorConfig(DiscriminatorSection):
     """Judges whole images by spectrally normalised residual blocks, the sum over all places and one linear layer."""
 
     kind: Literal["sngan_res"] = "sngan_res"
     width: int = Field(default=128, ge=4, le=1024)
     """Channels up to 32 px, 128 in the paper. For larger images half of it in the first block, doubled in each
     following block, to at most 8 times."""
-
-    @property
-    def mixes_samples(self) -> bool:
-        """Whether an image's logit depends on the rest of its batch."""
-        return False
-
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
 
     def blocks(self, size: int) -> list[tuple[int, bool]]:
         """Return each block's channels, and whether it halves the side."""
@@ -100,11 +83,7 @@ class SnganDiscriminatorConfig(Section):
         widths = [min(self.width // 2 << stage, 8 * self.width) for stage in range(count + 1)]
         return [(width, stage < count) for stage, width in enumerate(widths)]
 
-    def build(self, size: int, classes: int = 0) -> "SnganDiscriminator":
-        """Return the network for images of `size` px and of `classes` classes, if any.
-
-        Weights are drawn from torch's global stream.
-        """
+    def _build(self, size: int, classes: int) -> "SnganDiscriminator":
         return SnganDiscriminator(self, size, classes)
 
 

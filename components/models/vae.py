@@ -1,5 +1,6 @@
 """Vae: what every variational autoencoder is, and the plain convolutional one."""
 
+from abc import abstractmethod
 from itertools import pairwise
 from typing import Literal
 
@@ -8,10 +9,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from components.models.dcgan import doublings, pyramid
+from components.models.dcgan import pyramid
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
+from components.models.network import NetworkSection, doublings
 from components.models.norm import BatchNorm2d
-from components.section import Section
 
 _LOG_VARIANCE_RANGE = (-30.0, 20.0)  # exp stays finite and above zero in float32 and bfloat16
 
@@ -85,7 +86,26 @@ def reparameterise(
     return mean + torch.exp(0.5 * log_variance) * noise
 
 
-class ConvVaeConfig(Section):
+class VaeSection(NetworkSection):
+    """Configures encoder and decoder of a VAE."""
+
+    latent: int
+    """Numbers that describe one image."""
+
+    def build(self, size: int) -> Vae:
+        """Return the network for images of `size` px, with weights drawn from torch's global stream.
+
+        Raises:
+            ValueError: See `check`.
+        """
+        self.check(size)
+        return self._build(size)
+
+    @abstractmethod
+    def _build(self, size: int) -> Vae: ...
+
+
+class ConvVaeConfig(VaeSection):
     """Halves the side by strided convolutions to 4 x 4, and doubles it back by transposed ones."""
 
     kind: Literal["conv"] = "conv"
@@ -94,12 +114,7 @@ class ConvVaeConfig(Section):
     width: int = Field(default=32, ge=4, le=1024)
     """Channels next to the image; doubled at each smaller size, to at most 8 times."""
 
-    def check(self, size: int) -> None:
-        """Raise ValueError unless the network can be built for images of `size` px."""
-        doublings(size)
-
-    def build(self, size: int) -> Vae:
-        """Return the network for images of `size` px, with weights drawn from torch's global stream."""
+    def _build(self, size: int) -> Vae:
         widths = pyramid(self.width, doublings(size))
         coarsest = widths[-1]
         encoder: list[nn.Module] = []

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, ValidationError
@@ -12,6 +12,7 @@ from torch import nn
 
 from components.artifacts import sha256_of
 from components.recipes import RecipeConfig
+from components.recipes.recipe import Producer
 from components.section import Section, digest_of
 
 WEIGHTS = "model.safetensors"
@@ -59,8 +60,8 @@ def read_card(folder: Path) -> ModelCard:
         raise ValueError(f"{folder / CARD}: not a model card this version can read ({reason})") from error
 
 
-def load_producer(folder: Path, device: torch.device | None = None) -> Any:  # noqa: ANN401 - one of the Producer protocols
-    """Return what the export makes images with: a Generator, a Restorer, or a Generator that reconstructs.
+def load_producer(folder: Path, device: torch.device | None = None) -> Producer:
+    """Return what the export makes images with.
 
     Raises:
         ValueError: Card or weights are missing or damaged, or do not fit each other.

@@ -1,28 +1,30 @@
 """GAN: a generator against a discriminator (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661)."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
-from components.data.cache import PixelSource
 from components.data.shardset import SplitFacts
 from components.models import DiscriminatorConfig, GeneratorConfig
+from components.models.condition import Labels
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.objectives.adversarial import AdversarialConfig, NonSaturating
 from components.objectives.augmentation import FEW_IMAGES, NUMBERS, AugmentationConfig
 from components.objectives.penalty import Discriminator
 from components.pictures.pixels import to_pixels
+from components.recipes.classes import Classes, classes_among
 from components.recipes.recipe import (
     PRODUCER,
+    GeneratorRecipe,
     Images,
     Recipe,
-    RecipeSection,
     device_of,
     latents_of,
     row_blocks,
@@ -31,7 +33,7 @@ from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
 
-class GanConfig(RecipeSection):
+class GanConfig(GeneratorRecipe):
     """An adversarial game of two networks."""
 
     kind: Literal["gan"] = "gan"
@@ -66,7 +68,7 @@ class GanConfig(RecipeSection):
         return {"kind": "dcgan", **network} if isinstance(network, dict) else network
 
     @model_validator(mode="after")
-    def _penalty_needs_independent_samples(self) -> Self:
+    def _penalty_needs_independent_samples(self) -> "GanConfig":
         if self.loss.needs_penalty and self.discriminator.mixes_samples:
             raise ValueError(
                 f"discriminator.normalisation 'batch' cannot be combined with the gradient penalty of loss "
@@ -76,7 +78,7 @@ class GanConfig(RecipeSection):
         return self
 
     @model_validator(mode="after")
-    def _classes_are_of_use(self) -> Self:
+    def _classes_are_of_use(self) -> "GanConfig":
         if self.classes and not self.conditional:
             raise ValueError("classes are given, but conditional is false: set it, or leave the classes out")
         return self
@@ -86,7 +88,7 @@ class GanConfig(RecipeSection):
         """Whether training needs the classes of images."""
         return self.conditional
 
-    def resolved(self, training: SplitFacts) -> Self:
+    def resolved(self, training: SplitFacts) -> "GanConfig":
         """Return the section with the augmentation decided and the classes filled in.
 
         Raises:
@@ -96,7 +98,7 @@ class GanConfig(RecipeSection):
         if self.augmentation is None:
             decided["augmentation"] = AugmentationConfig() if training.samples < FEW_IMAGES else False
         if self.conditional:
-            decided["classes"] = self._classes_among(training)
+            decided["classes"] = classes_among(training, self.classes)
         return self.model_copy(update=decided)
 
     def decisions(self, images: int) -> tuple[str, ...]:
@@ -106,24 +108,10 @@ class GanConfig(RecipeSection):
         choice = f"on, below {FEW_IMAGES:,}" if images < FEW_IMAGES else f"off, from {FEW_IMAGES:,} on"
         return (f"augmentation {choice} training images ({images:,})",)
 
-    def _classes_among(self, training: SplitFacts) -> dict[str, int]:
-        if not training.classes:
-            raise ValueError("recipe.conditional: the training images have no classes; set source.labels")
-        if self.classes and self.classes.keys() != training.classes.keys():
-            differ = sorted(self.classes.keys() ^ training.classes.keys())
-            raise ValueError(f"recipe.classes: {', '.join(differ)} not both there and among the training images")
-        # In the order of their numbers, which is that of the training images' manifest.
-        return {name: self.classes.get(name, count) for name, count in training.classes.items()}
-
     @property
-    def needs_corruption(self) -> bool:
-        """Whether training draws masks and degradations."""
-        return False
-
-    def check(self, size: int, images: int | None = None) -> None:  # noqa: ARG002
-        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
-        self.generator.check(size)
-        self.discriminator.check(size)
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, one of which a picture can be asked for."""
+        return tuple(self.classes)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights, and the two phases: discriminator first."""
@@ -152,10 +140,6 @@ class GanConfig(RecipeSection):
         """Return the network that makes images, for weights to be loaded into."""
         return self.generator.build(size, len(self.classes))
 
-    def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
-        """Return the trained network as it is: nothing is fitted to it afterwards."""
-        return network
-
     def example(self, size: int) -> tuple[Tensor, ...]:  # noqa: ARG002 - every recipe's signature
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
         latent = torch.zeros(1, self.generator.latent)
@@ -177,7 +161,7 @@ class DiscriminatorObjective(nn.Module):
         self.discriminator = discriminator
         self.game = game
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
         """Return the loss and, for the curves, the mean logits."""
         labels = _labels(batch, self.game)
         with torch.no_grad():
@@ -205,7 +189,7 @@ class GeneratorObjective(nn.Module):
         self.discriminator = discriminator
         self.game = game
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002 - every objective's signature
         """Return the loss; real images are judged only where the loss compares with them."""
         labels = _labels(batch, self.game)
         judge = _told(self.discriminator, labels)
@@ -218,18 +202,20 @@ class GeneratorObjective(nn.Module):
         return {"loss": self.game.loss.generator_loss(fake_logits, real_logits)}
 
 
-def _seen(images: Tensor, batch: Batch, purpose: str, game: GanConfig) -> Tensor:
+def _seen(
+    images: Float[Tensor, "batch 3 height width"], batch: Batch, purpose: str, game: GanConfig
+) -> Float[Tensor, "batch 3 height width"]:
     """Return what the discriminator sees of `images`."""
     if not game.augmentation:
         return images
     return game.augmentation.apply(images, batch.uniform(f"augmentation/{purpose}", NUMBERS))
 
 
-def _labels(batch: Batch, game: GanConfig) -> Tensor | None:
+def _labels(batch: Batch, game: GanConfig) -> Labels | None:
     return batch.labels if game.conditional else None
 
 
-def _told(discriminator: nn.Module, labels: Tensor | None) -> Discriminator:
+def _told(discriminator: nn.Module, labels: Labels | None) -> Discriminator:
     """Return a discriminator that is told the classes of its images, which are of `labels` once or several times."""
     if labels is None:
         return discriminator
@@ -260,16 +246,14 @@ class ClassGanProducer(GanProducer):
 
     def __init__(self, network: nn.Module, latent: int, scale: float, frequencies: Mapping[str, int]) -> None:
         super().__init__(network, latent, scale)
-        self.classes = tuple(frequencies)
-        self._weights = torch.tensor(list(frequencies.values()), dtype=torch.float64)
+        self._classes = Classes(frequencies)
+        self.classes = self._classes.names
 
     @torch.inference_mode()
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return the pictures numbered `first` and on of the draw `seed`, each class as often as it should be."""
         latents = self.scale * latents_of(samples, self.latent, seed, first)
-        generators = (seeding.torch_generator(seed, "class", first + place) for place in range(samples))
-        drawn = [torch.multinomial(self._weights, 1, generator=generator) for generator in generators]
-        return self._made(latents, torch.cat(drawn))
+        return self._made(latents, self._classes.draw(samples, seed, first))
 
     @torch.inference_mode()
     def generate_class(self, name: str, samples: int, seed: int) -> Images:
@@ -278,7 +262,5 @@ class ClassGanProducer(GanProducer):
         Raises:
             ValueError: There is no such class.
         """
-        if name not in self.classes:
-            raise ValueError(f"class {name!r}: expected one of {', '.join(self.classes)}")
-        latents = self.scale * latents_of(samples, self.latent, seed)
-        return self._made(latents, torch.full((samples,), self.classes.index(name)))
+        labels = self._classes.only(name, samples)
+        return self._made(self.scale * latents_of(samples, self.latent, seed), labels)

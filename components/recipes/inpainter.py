@@ -1,21 +1,19 @@
 """Inpainter: a network that mends pictures, alone or against a discriminator that judges patches."""
 
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
-from components.data.cache import PixelSource
 from components.models import InpainterNetworkConfig
-from components.models.ffc import FfcInpainter
-from components.models.gated_unet import GatedUnet
+from components.models.network import Inpainter
 from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
-from components.models.pconv import PconvInpainter
-from components.models.resnet import ResnetConfig, ResnetInpainter
+from components.models.resnet import ResnetConfig
 from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
 from components.pictures.pixels import to_pixels, to_tensor
@@ -24,15 +22,15 @@ from components.recipes.recipe import (
     Images,
     Missing,
     Recipe,
-    RecipeSection,
+    RestorerRecipe,
     device_of,
+    expect,
     row_blocks,
 )
 from components.section import Section
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
-InpainterNetwork = ResnetInpainter | GatedUnet | FfcInpainter | PconvInpainter
 Restores = Literal["missing", "everything"]
 
 
@@ -49,7 +47,7 @@ class AdversaryConfig(Section):
     """Steps of the discriminator."""
 
 
-class InpainterConfig(RecipeSection):
+class InpainterConfig(RestorerRecipe):
     """A restoration network and what it is trained for."""
 
     kind: Literal["inpainter"] = "inpainter"
@@ -66,15 +64,6 @@ class InpainterConfig(RecipeSection):
     """A discriminator to play against; None trains on the distance alone."""
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
     """Steps of the network that fills in."""
-
-    @property
-    def needs_corruption(self) -> bool:
-        """Whether training draws masks and degradations."""
-        return True
-
-    def check(self, size: int, images: int | None = None) -> None:  # noqa: ARG002
-        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
-        self.network.check(size)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights and the phases: the discriminator's, if there is one, last."""
@@ -104,13 +93,9 @@ class InpainterConfig(RecipeSection):
         penalised = frozenset({"discriminator"} if self.adversary.loss.game.needs_penalty else ())
         return Recipe(networks, (mender, critic), twice_differentiated=penalised)
 
-    def serving_network(self, size: int) -> InpainterNetwork:
+    def serving_network(self, size: int) -> Inpainter:
         """Return the network that fills in, for weights to be loaded into."""
         return self.network.build(size)
-
-    def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
-        """Return the trained network as it is: nothing is fitted to it afterwards."""
-        return network
 
     def example(self, size: int) -> tuple[Tensor, ...]:
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
@@ -118,10 +103,11 @@ class InpainterConfig(RecipeSection):
 
     def producer(self, network: nn.Module) -> "InpainterProducer":
         """Return the network behind the interface that evaluation and serving use."""
-        return InpainterProducer(cast("InpainterNetwork", network), self.restores)
+        mender = expect(network, Inpainter)  # type: ignore[type-abstract] # asked for, not made
+        return InpainterProducer(mender, self.restores)
 
 
-def damaged(batch: Batch) -> tuple[Tensor, Tensor]:
+def damaged(batch: Batch) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"]]:
     """Return what the network is shown: corrupted images and masks.
 
     Raises:
@@ -132,7 +118,9 @@ def damaged(batch: Batch) -> tuple[Tensor, Tensor]:
     return batch.corrupted, batch.missing
 
 
-def replaced(missing: Tensor, restores: Restores) -> Tensor:
+def replaced(
+    missing: Float[Tensor, "batch 1 height width"], restores: Restores
+) -> Float[Tensor, "batch 1 height width"]:
     """Return 1 where a mended picture takes its pixels from the network, else 0."""
     return torch.ones_like(missing) if restores == "everything" else missing
 
@@ -148,7 +136,13 @@ class Distance:
         self.restores: Restores = restores
         self.perceptual = PerceptualLoss(perceptual) if perceptual else None
 
-    def losses(self, restored: Tensor, delivered: Tensor, batch: Batch, missing: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self,
+        restored: Float[Tensor, "batch 3 height width"],
+        delivered: Float[Tensor, "batch 3 height width"],
+        batch: Batch,
+        missing: Float[Tensor, "batch 1 height width"],
+    ) -> dict[str, Float[Tensor, ""]]:
         """Return the loss and, detached, its parts, for the network's whole image and what is delivered of it."""
         losses = self.pixels.losses(restored, batch.images, missing)
         if self.perceptual is None:
@@ -165,7 +159,7 @@ class RestorationObjective(nn.Module):
         self.network = network
         self.distance = distance
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002 - every objective's signature
         """Return the loss and the errors it is made of."""
         corrupted, missing = damaged(batch)
         restored = self.network(corrupted, missing).float()
@@ -179,11 +173,11 @@ class Handover:
     def __init__(self) -> None:
         self._mended: dict[int, Tensor] = {}
 
-    def give(self, batch: Batch, mended: Tensor) -> None:
+    def give(self, batch: Batch, mended: Float[Tensor, "batch 3 height width"]) -> None:
         """Keep the mended images of `batch`, detached, until they are taken."""
         self._mended[batch.offset] = mended.detach()
 
-    def take(self, batch: Batch) -> Tensor:
+    def take(self, batch: Batch) -> Float[Tensor, "batch 3 height width"]:
         """Return the mended images of `batch` and let go of them."""
         return self._mended.pop(batch.offset)
 
@@ -209,7 +203,7 @@ class AdversarialRestorationObjective(nn.Module):
         self.adversary = adversary
         self.handover = handover
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:  # noqa: ARG002 - every objective's signature
+    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002 - every objective's signature
         """Return the loss and its parts."""
         corrupted, missing = damaged(batch)
         restored = self.network(corrupted, missing).float()
@@ -240,7 +234,7 @@ class PatchObjective(nn.Module):
         self.restores: Restores = restores
         self.handover = handover
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
         """Return the loss and, for the curves, the mean logits."""
         _, missing = damaged(batch)
         changed = replaced(missing, self.restores)
@@ -256,7 +250,7 @@ class PatchObjective(nn.Module):
 class InpainterProducer:
     """Pictures mended by a trained network."""
 
-    def __init__(self, network: InpainterNetwork, restores: Restores = "missing") -> None:
+    def __init__(self, network: Inpainter, restores: Restores = "missing") -> None:
         self.network = network.eval()
         self.stride = network.stride
         self.restores_known = restores == "everything"

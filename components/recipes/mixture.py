@@ -7,7 +7,6 @@ never learnt. Ex-post density estimation: Ghosh et al. 2020, https://arxiv.org/a
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -70,7 +69,7 @@ class Mixture(nn.Module):
         return self.means[normal].cpu() + self.factors[normal].cpu() @ noise
 
 
-def fit_mixture(codes: Float[NDArray[np.float64], "codes latent"], config: MixtureConfig, seed: int) -> Mixture:
+def fit_mixture(codes: Float[np.ndarray, "codes latent"], config: MixtureConfig, seed: int) -> Mixture:
     """Return the mixture that expectation maximisation finds for `codes`; at most 20,000 of them are looked at.
 
     Raises:

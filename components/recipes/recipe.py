@@ -1,8 +1,9 @@
 """Recipe: what the training loop needs of a model family, and Producer: what everyone else needs of it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,7 +11,10 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from components import seeding
+from components.data.cache import PixelSource
 from components.data.shardset import SplitFacts
+from components.models.network import NetworkSection
+from components.recipes.interface import Interface, generating, mending
 from components.section import Section
 from components.training.phase import Phase
 
@@ -21,6 +25,7 @@ Images = UInt8[np.ndarray, "images height width 3"]
 Missing = Bool[np.ndarray, "images height width"]
 
 _ROWS_AT_ONCE = 256
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,28 @@ class Recipe:
     """Networks whose gradient is itself trained on, by a penalty; torch.compile cannot do those."""
 
 
-class RecipeSection(Section):
-    """The config section of a family, with what most families leave as it is here."""
+class RecipeSection(Section, ABC):
+    """The config section of a family, with what most families leave as it is here.
+
+    A family derives from `GeneratorRecipe` or `RestorerRecipe`, by what its producer is.
+    """
+
+    kind: str
 
     @property
     def needs_classes(self) -> bool:
         """Whether training needs the classes of images."""
         return False
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether training draws masks and degradations."""
+        return False
+
+    @property
+    @abstractmethod
+    def interface(self) -> Interface:
+        """What a served model of this recipe takes and gives."""
 
     def resolved(self, training: SplitFacts) -> Self:  # noqa: ARG002 - nothing to settle
         """Return the section with all filled in that it leaves to the training images.
@@ -50,8 +70,70 @@ class RecipeSection(Section):
         return self
 
     def decisions(self, images: int) -> tuple[str, ...]:  # noqa: ARG002
-        """Return what `settled` decides for `images` training images, in words, for people who plan a run."""
+        """Return what `resolved` decides for `images` training images, in words, for people who plan a run."""
         return ()
+
+    def check(self, size: int, images: int | None = None) -> None:  # noqa: ARG002 - networks do not depend on it
+        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
+        for section in vars(self).values():
+            if isinstance(section, NetworkSection):
+                section.check(size)
+
+    @abstractmethod
+    def build(self, size: int, seed: int) -> "Recipe":
+        """Return networks with their initial weights, and the phases that train them, in order."""
+
+    @abstractmethod
+    def serving_network(self, size: int) -> nn.Module:
+        """Return the network that is exported and served, for weights to be loaded into."""
+
+    def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
+        """Return the trained network with what is fitted to it afterwards: nothing, unless a family says otherwise."""
+        return network
+
+    @abstractmethod
+    def example(self, size: int) -> tuple[Tensor, ...]:
+        """Return inputs of the serving network for one image, of the right shapes; zeros."""
+
+    @abstractmethod
+    def producer(self, network: nn.Module) -> "Producer":
+        """Return the network, in training or finished, behind the interface that evaluation and serving use."""
+
+
+class GeneratorRecipe(RecipeSection):
+    """A family that makes pictures from nothing but a seed."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, one of which a picture can be asked for; none unless the producer is a ClassGenerator."""
+        return ()
+
+    @property
+    def interface(self) -> Interface:
+        """What a served model of this recipe takes and gives."""
+        return generating(self.class_names)
+
+    @abstractmethod
+    def producer(self, network: nn.Module) -> "Generator":
+        """Return the network, in training or finished, behind the interface that evaluation and serving use."""
+
+
+class RestorerRecipe(RecipeSection):
+    """A family that mends pictures, and learns to on pictures that are damaged for it."""
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether training draws masks and degradations."""
+        return True
+
+    @property
+    def interface(self) -> Interface:
+        """What a served model of this recipe takes and gives."""
+        return mending()
+
+    @abstractmethod
+    def producer(self, network: nn.Module) -> "Restorer":
+        """Return the network, in training or finished, behind the interface that evaluation and serving use."""
 
 
 @runtime_checkable
@@ -67,7 +149,7 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class ClassGenerator(Protocol):
+class ClassGenerator(Generator, Protocol):
     """A Generator that can be told the class of what it makes."""
 
     classes: tuple[str, ...]
@@ -130,6 +212,10 @@ class Restorer(Protocol):
         ...
 
 
+Producer = Generator | Restorer
+"""What a trained model is to all who use it. What else it can, such as to reconstruct, `isinstance` tells."""
+
+
 def row_blocks(rows: int) -> Iterator[slice]:
     """Return slices that cover `rows` rows in blocks small enough for memory."""
     return blocks_of(slice(0, rows), _ROWS_AT_ONCE)
@@ -146,8 +232,19 @@ def device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
-def latents_of(samples: int, latent: int, seed: int, first: int = 0) -> Tensor:
-    """Return standard normal latents (samples, latent), numbered `first` and on.
+def expect(network: nn.Module, kind: type[_Network]) -> _Network:
+    """Return a network as the kind of network that it is.
+
+    Raises:
+        TypeError: It is another one, of another family perhaps.
+    """
+    if not isinstance(network, kind):
+        raise TypeError(f"found a network {type(network).__name__}, expected {kind.__name__}")
+    return network
+
+
+def latents_of(samples: int, latent: int, seed: int, first: int = 0) -> Float[Tensor, "samples latent"]:
+    """Return standard normal latents, numbered `first` and on.
 
     Each has a stream of its own, so that more samples extend fewer.
 

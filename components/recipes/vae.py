@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,10 +24,11 @@ from components.recipes.mixture import Mixture, MixtureConfig, fit_mixture
 from components.recipes.recipe import (
     PRODUCER,
     Bound,
+    GeneratorRecipe,
     Images,
     Recipe,
-    RecipeSection,
     device_of,
+    expect,
     latents_of,
     row_blocks,
 )
@@ -34,7 +36,7 @@ from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
 
-class VaeConfig(RecipeSection):
+class VaeConfig(GeneratorRecipe):
     """An autoencoder whose code is normally distributed, so that new codes can be drawn."""
 
     kind: Literal["vae"] = "vae"
@@ -47,14 +49,9 @@ class VaeConfig(RecipeSection):
     mixture: MixtureConfig | None = None
     """Fitted to the codes after training, to draw new codes from; None draws from the prior."""
 
-    @property
-    def needs_corruption(self) -> bool:
-        """Whether training draws masks and degradations."""
-        return False
-
     def check(self, size: int, images: int | None = None) -> None:
         """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
-        self.network.check(size)
+        super().check(size, images)
         if self.mixture is not None:
             self.mixture.check(self.network.latent, images)
 
@@ -72,7 +69,7 @@ class VaeConfig(RecipeSection):
 
     def finished(self, network: nn.Module, training: PixelSource, seed: int) -> "CodedVae":
         """Return the trained network with what is fitted to it afterwards."""
-        vae = cast("Vae", network)
+        vae = expect(network, Vae)
         mixture = fit_mixture(_codes(vae, training, seed), self.mixture, seed) if self.mixture else None
         return CodedVae(vae, mixture)
 
@@ -82,7 +79,7 @@ class VaeConfig(RecipeSection):
 
     def producer(self, network: nn.Module) -> "VaeProducer":
         """Return the network, in training or finished, behind the interface that evaluation and serving use."""
-        return VaeProducer(network if isinstance(network, CodedVae) else CodedVae(cast("Vae", network), None))
+        return VaeProducer(network if isinstance(network, CodedVae) else CodedVae(expect(network, Vae), None))
 
 
 class CodedVae(nn.Module):
@@ -93,13 +90,15 @@ class CodedVae(nn.Module):
         self.vae = vae
         self.mixture = mixture
 
-    def forward(self, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, image: Float[Tensor, "batch 3 size size"], noise: Float[Tensor, "batch latent"]
+    ) -> tuple[Float[Tensor, "batch 3 size size"], Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         """Return reconstruction, mean and log-variance."""
         decoded, mean, log_variance = self.vae(image, noise)
         return decoded, mean, log_variance
 
-    def draw(self, samples: int, seed: int, first: int = 0) -> Tensor:
-        """Return the new codes (samples, latent) numbered `first` and on, on the CPU."""
+    def draw(self, samples: int, seed: int, first: int = 0) -> Float[Tensor, "samples latent"]:
+        """Return the new codes numbered `first` and on, on the CPU."""
         if self.mixture:
             return self.mixture.draw(samples, seed, first)
         return latents_of(samples, self.vae.latent, seed, first)
@@ -109,10 +108,10 @@ class CodedVae(nn.Module):
 class _Coded:
     """A block of pictures and what the encoder makes of them, on the network's device."""
 
-    images: Tensor
-    mean: Tensor
-    log_variance: Tensor
-    code: Tensor
+    images: Float[Tensor, "images 3 size size"]
+    mean: Float[Tensor, "images latent"]
+    log_variance: Float[Tensor, "images latent"]
+    code: Float[Tensor, "images latent"]
     """One draw from each posterior."""
 
 
@@ -127,8 +126,8 @@ def _coded(vae: Vae, pictures: PixelSource, seed: int, purpose: str) -> Iterator
 
 
 @torch.inference_mode()
-def _codes(vae: Vae, training: PixelSource, seed: int) -> NDArray[np.float64]:
-    """Return one draw from each training image's posterior, (images, latent)."""
+def _codes(vae: Vae, training: PixelSource, seed: int) -> Float[NDArray[np.float64], "images latent"]:
+    """Return one draw from each training image's posterior."""
     return np.concatenate([block.code.cpu().double().numpy() for block in _coded(vae, training, seed, "posterior")])
 
 
@@ -140,7 +139,7 @@ class VaeObjective(nn.Module):
         self.network = network
         self.loss = loss
 
-    def forward(self, batch: Batch, images: int) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
         """Return the loss and its two parts."""
         decoded, mean, log_variance = self.network(batch.images, batch.noise("code", self.network.latent))
         return self.loss.losses(decoded.float(), batch.images, mean.float(), log_variance.float(), images)
@@ -204,5 +203,5 @@ class VaeProducer:
         codes = self.network.draw(2 * pairs, seed).to(device_of(self.network))
         return self._seen(spherical(codes[::2], codes[1::2], steps))
 
-    def _seen(self, ways: Tensor) -> Sequence[Images]:
+    def _seen(self, ways: Float[Tensor, "steps pairs latent"]) -> Sequence[Images]:
         return [to_pixels(self.network.vae.decode(codes)) for codes in ways]

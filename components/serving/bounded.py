@@ -1,8 +1,6 @@
 """Bounded: producers that look at a deadline before each piece of work, so that a long request can be ended."""
 
-from typing import Any
-
-from components.recipes.recipe import ClassGenerator, Generator, Images, Missing, Restorer
+from components.recipes.recipe import ClassGenerator, Generator, Images, Missing, Producer, Restorer
 from components.serving.background import Deadline
 
 
@@ -35,9 +33,9 @@ class BoundedGenerator:
 class BoundedClassGenerator(BoundedGenerator):
     """The same of a ClassGenerator."""
 
-    def __init__(self, inner: Any, deadline: Deadline) -> None:  # noqa: ANN401 - a Generator that is a ClassGenerator
+    def __init__(self, inner: ClassGenerator, deadline: Deadline) -> None:
         super().__init__(inner, deadline)
-        self._of_class: ClassGenerator = inner
+        self._of_class = inner
         self.classes = inner.classes
 
     def generate_class(self, name: str, samples: int, seed: int) -> Images:
@@ -46,8 +44,10 @@ class BoundedClassGenerator(BoundedGenerator):
         return self._of_class.generate_class(name, samples, seed)
 
 
-def bounded(producer: Any, deadline: Deadline) -> BoundedRestorer | BoundedGenerator:  # noqa: ANN401 - see Champion
+def bounded(producer: Producer, deadline: Deadline) -> BoundedRestorer | BoundedGenerator:
     """Return a producer of the same kind that looks at `deadline`."""
     if isinstance(producer, Restorer):
         return BoundedRestorer(producer, deadline)
-    return (BoundedClassGenerator if isinstance(producer, ClassGenerator) else BoundedGenerator)(producer, deadline)
+    if isinstance(producer, ClassGenerator):
+        return BoundedClassGenerator(producer, deadline)
+    return BoundedGenerator(producer, deadline)

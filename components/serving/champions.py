@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from components.recipes.export import load_producer
+from components.recipes.recipe import Producer
 from components.serving.background import Refresher, in_thread
 from components.serving.refusal import Refusal
 from components.tracking import watching
@@ -29,8 +29,7 @@ class Champion:
 
     name: str
     version: int
-    producer: Any
-    """A Generator or a Restorer of `components.recipes.recipe`."""
+    producer: Producer
 
 
 @dataclass(frozen=True)

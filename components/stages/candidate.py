@@ -72,7 +72,7 @@ class Checkpoint(Artifact):
     """A finished training: `export/` is served, `checkpoint/` resumes, `curve.jsonl` and `pictures/` show its way."""
 
     family: str
-    """Kind of its recipe: gan, vae or inpainter."""
+    """Kind of its recipe."""
     images: int
     """Images seen."""
     export: str

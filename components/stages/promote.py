@@ -87,17 +87,16 @@ def _delivered(name: str, version: int, site: Site) -> Delivery:
 
 def _register(name: str, candidate: Candidate, data: Data, site: Site) -> int:
     checkpoint, table = after("train", candidate.checkpoint), after("evaluate", candidate.evaluated).table
+    folder = checkpoint.path / "export"
+    export = registry.Export(folder, checkpoint.export, checkpoint.family, read_card(folder).recipe.interface)
+    shown = {metric: value for metric, value in table.values().items() if "/" not in metric}
     with tracked(site, candidate.name, checkpoint.digest) as run_id:
         return registry.register(
             name,
-            checkpoint.path / "export",
-            export_digest=checkpoint.export,
-            family=checkpoint.family,
+            export,
             lineage=_lineage(candidate, data),
             run_id=run_id,
-            scores={metric: value for metric, value in table.values().items() if "/" not in metric},
-            score_table=table.model_dump_json(),
-            metric=candidate.config.promotion.metric,
+            scores=registry.VersionScores(shown, table.model_dump_json(), candidate.config.promotion.metric),
             facts={
                 "images seen in training": f"{checkpoint.images:,}",
                 "images in the data": f"{data.shards.accepted:,}",

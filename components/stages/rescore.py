@@ -7,7 +7,6 @@ from typing import Literal
 from components.artifacts import ArtifactError
 from components.config import ModelConfig
 from components.evaluation.drift import drift_of
-from components.evaluation.measure import GenerationEvaluation
 from components.evaluation.protocol import MODEL_ROW, Score, ScoreTable
 from components.recipes.export import read_card
 from components.section import Section
@@ -93,7 +92,7 @@ def rescore(candidate: Candidate, data: Data, site: Site) -> Rescored:
 
 def _as_many(model: ModelConfig, data: Data) -> int | None:
     """Return the yardstick's number of images where scores depend on it, as distances between sets do."""
-    if data.fresh is None or not isinstance(model.evaluation, GenerationEvaluation):
+    if data.fresh is None or not model.evaluation.compares_sets:
         return None
     return data.yardstick.shards.splits["test"].samples
 

@@ -16,21 +16,21 @@ HEADLINE = "kintsugi.headline"
 
 _MODEL_ROW = "model"
 _LONGEST = 4000  # characters; MLflow keeps 5000
-_FAMILIES = {
-    "gan": "a GAN that makes images",
-    "vae": "a VAE that makes images",
-    "inpainter": "an inpainter that mends images",
-}
-_USES = {"gan": "kintsugi generate", "vae": "kintsugi generate", "inpainter": "kintsugi repair IMAGE"}
 
 
-def model_card(name: str, family: str) -> str:
-    """Return what a registered model is and how to load it."""
-    what, use = _FAMILIES.get(family, f"a model of the family {family}"), _USES.get(family, "kintsugi serve")
+def model_card(name: str, family: str, purpose: str, command: str) -> str:
+    """Return what a registered model is and how to load it.
+
+    Args:
+        name: Its registered name.
+        family: Kind of its recipe.
+        purpose: What it does, e.g. "makes images".
+        command: The command that asks the champion for it.
+    """
     return (
-        f"{what[0].upper()}{what[1:]}, trained, judged and promoted by kintsugi.\n\n"
+        f"A model of the family `{family}` that {purpose}, trained, judged and promoted by kintsugi.\n\n"
         f"Which version is in service stands in the promotion ledger; the alias `champion` is a copy of it. "
-        f"Load the champion with `{use} --model {name}` or `kintsugi serve --model {name}`, which check every file "
+        f"Load the champion with `{command} --model {name}` or `kintsugi serve --model {name}`, which check every file "
         f"first; go back with `kintsugi rollback {name}`; check all with `kintsugi verify {name}`."
     )
 

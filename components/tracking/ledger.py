@@ -147,15 +147,6 @@ def create_ledger(client: MlflowClient, experiment_id: str, name: str) -> str:
     return run_id
 
 
-def read_ledger(client: MlflowClient, run_id: str, name: str) -> History:
-    """Return the history of the model `name`.
-
-    Raises:
-        LedgerError: The run is missing, deleted, another model's, or an entry is missing or altered.
-    """
-    return replay(ledger_params(client, run_id, name), run_id, name)
-
-
 def replay(params: Mapping[str, str], run_id: str, name: str) -> History:
     """Return the history that a ledger's params tell.
 

@@ -1,13 +1,13 @@
 """Packages: an export folder as an MLflow model that is loaded by a module's name, so that it holds no pickles."""
 
-import base64
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import mlflow
 import pandas as pd
@@ -15,10 +15,8 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
-from PIL import Image
 
 from components.artifacts import sha256_of
-from components.pictures.encoding import png
 from components.section import canonical_json
 from components.tracking.client import MlflowClient, patiently
 from components.tracking.environment import installed_version
@@ -30,11 +28,66 @@ SERVING = "components.recipes.serving"
 
 _WRITTEN_ON_DOWNLOAD = "registered_model_meta"
 _REQUIREMENTS = ("mlflow", "torch", "safetensors", "numpy", "pillow", "pandas", "pydantic", "jaxtyping", "psutil")
-_EXAMPLE_PX = 32
+
+
+class Column(Protocol):
+    """One value of each request to a served model, or of each answer."""
+
+    @property
+    def name(self) -> str:
+        """Name of the column."""
+
+    @property
+    def kind(self) -> str:
+        """MLflow's name of its type."""
+
+    @property
+    def required(self) -> bool:
+        """Whether requests without it are refused."""
+
+
+class Interface(Protocol):
+    """What a served model does, takes and gives; `components.recipes` says which model has which."""
+
+    @property
+    def purpose(self) -> str:
+        """What it does, e.g. "makes images"."""
+
+    @property
+    def command(self) -> str:
+        """The command that asks a champion for it."""
+
+    @property
+    def inputs(self) -> Sequence[Column]:
+        """Columns of a request."""
+
+    @property
+    def outputs(self) -> Sequence[Column]:
+        """Columns of an answer."""
+
+    @property
+    def example(self) -> Mapping[str, Sequence[int | str]]:
+        """Values of each input column, for people to try."""
 
 
 class AlteredModelError(RuntimeError):
     """The files of a model are not those that were registered."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a training exported, to be registered."""
+
+    folder: Path
+    """Holds model.safetensors and model.json; all of it is kept."""
+    digest: str
+    """Its identity."""
+    family: str
+    """Kind of its recipe."""
+    interface: Interface
+    """What the served model does, takes and gives."""
+    loader_module: str = SERVING
+    """Importable module whose `_load_pyfunc(path)` returns an object with `predict(frame)`."""
 
 
 @dataclass(frozen=True)
@@ -57,35 +110,24 @@ class Delivery:
     """The export folder inside it: model.safetensors, model.json."""
 
 
-def log_export(
-    name: str, export: Path, *, export_digest: str, family: str, run_id: str, loader_module: str = SERVING
-) -> Package:
-    """Store an export as an MLflow model of a run, or find the one stored before.
-
-    Args:
-        name: Name of the model.
-        export: Folder with model.safetensors and model.json; all that it holds is kept.
-        export_digest: Its identity.
-        family: "gan", "vae" or "inpainter"; decides the columns that the served model takes and gives.
-        run_id: The run that trained it.
-        loader_module: Importable module whose `_load_pyfunc(path)` returns an object with `predict(frame)`.
+def log_export(name: str, export: Export, run_id: str) -> Package:
+    """Store an export as an MLflow model of the run that trained it, or find the one stored before.
 
     Raises:
-        ValueError: The folder is empty, holds a pickle, or the family is not known.
+        ValueError: The folder is empty or holds a pickle.
     """
-    _demand_plain_files(export)
-    interface = _interface_of(family)
+    _demand_plain_files(export.folder)
     client = MlflowClient()
     experiment_id = client.get_run(run_id).info.experiment_id
-    known = _stored_before(client, experiment_id, run_id, export_digest)
+    known = _stored_before(client, experiment_id, run_id, export.digest)
     if known is not None:
         return known
     stored = client.create_logged_model(
-        experiment_id, name=name, source_run_id=run_id, tags={DIGEST_TAG: export_digest}, model_type=family
+        experiment_id, name=name, source_run_id=run_id, tags={DIGEST_TAG: export.digest}, model_type=export.family
     )
     with tempfile.TemporaryDirectory(prefix="kintsugi-package-") as scratch:
         folder = Path(scratch) / "model"
-        _save(folder, export, stored, interface, family, loader_module)
+        _save(folder, export, stored)
         files = files_of(folder)
         client.log_model_artifacts(stored.model_id, str(folder))
     client.set_logged_model_tags(stored.model_id, {FILES_TAG: canonical_json(files).decode()})
@@ -140,24 +182,23 @@ def requirements() -> list[str]:
     return [f"{name}=={version.split('+')[0]}" for name, version in versions.items() if version is not None]
 
 
-def _save(
-    folder: Path, export: Path, stored: LoggedModel, interface: "_Interface", family: str, loader_module: str
-) -> None:
+def _save(folder: Path, export: Export, stored: LoggedModel) -> None:
     contents = folder.parent / "export"
-    shutil.copytree(export, contents)
+    shutil.copytree(export.folder, contents)
     description = Model(
         run_id=stored.source_run_id,
         model_id=stored.model_id,
         artifact_path=stored.artifact_location,
-        metadata={"family": family},
+        metadata={"family": export.family},
     )
+    interface = export.interface
     mlflow.pyfunc.save_model(
         path=str(folder),
-        loader_module=loader_module,
+        loader_module=export.loader_module,
         data_path=str(contents),
         mlflow_model=description,
-        signature=interface.signature,
-        input_example=interface.example(),
+        signature=ModelSignature(inputs=_schema(interface.inputs), outputs=_schema(interface.outputs)),
+        input_example=pd.DataFrame(dict(interface.example)),
         pip_requirements=requirements(),
     )
 
@@ -204,38 +245,5 @@ def _compare(folder: Path, files: dict[str, str]) -> None:
             raise AlteredModelError(f"{name} has the sha256 {found[name][:12]}…, registered was {expected[:12]}…")
 
 
-@dataclass(frozen=True)
-class _Interface:
-    signature: ModelSignature
-    example: Callable[[], pd.DataFrame]
-
-
-def _columns(kind: str, names: Sequence[str]) -> Schema:
-    return Schema([ColSpec(kind, name) for name in names])
-
-
-def _picture(hole: int) -> str:
-    """Return a grey picture, black with a white square of side `hole` if there is a hole, as base64 PNG."""
-    image = Image.new("RGB", (_EXAMPLE_PX, _EXAMPLE_PX), "black" if hole else "grey")
-    image.paste("white", (0, 0, hole, hole))
-    return base64.b64encode(png(image)).decode()
-
-
-_GENERATE = _Interface(
-    ModelSignature(
-        inputs=Schema([ColSpec("long", "seed"), ColSpec("string", "class", required=False)]),
-        outputs=_columns("string", ["image"]),
-    ),
-    lambda: pd.DataFrame({"seed": [1, 2]}),
-)
-_MEND = _Interface(
-    ModelSignature(inputs=_columns("string", ["image", "mask"]), outputs=_columns("string", ["image"])),
-    lambda: pd.DataFrame({"image": [_picture(0)], "mask": [_picture(_EXAMPLE_PX // 2)]}),
-)
-_INTERFACES = {"gan": _GENERATE, "vae": _GENERATE, "inpainter": _MEND}
-
-
-def _interface_of(family: str) -> _Interface:
-    if family not in _INTERFACES:
-        raise ValueError(f"family {family!r}: expected one of {', '.join(_INTERFACES)}")
-    return _INTERFACES[family]
+def _schema(columns: Sequence[Column]) -> Schema:
+    return Schema([ColSpec(column.kind, column.name, required=column.required) for column in columns])

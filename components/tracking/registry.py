@@ -4,15 +4,14 @@ What is true is in the promotion ledger and in version tags; MLflow's aliases ar
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from components.servers.redaction import redact_text
 from components.tracking import seals, versions
-from components.tracking.cards import fact_tags, version_card
+from components.tracking.cards import fact_tags, model_card, version_card
 from components.tracking.client import MlflowClient
 from components.tracking.delivery import Alias, download
 from components.tracking.ledger import Entry, LedgerError, append
-from components.tracking.packaging import SERVING, log_export
+from components.tracking.packaging import Export, log_export
 from components.tracking.standing import (
     ModelRecord,
     Standing,
@@ -24,17 +23,18 @@ from components.tracking.standing import (
     set_aliases,
 )
 from components.tracking.verification import Adoption, adopt, verify
-from components.tracking.versions import KeptDecision, Version
+from components.tracking.versions import KeptDecision, Version, VersionScores
 
 __all__ = [
     "Adoption",
     "Alias",
     "ChampionMovedError",
+    "Export",
     "KeptDecision",
     "RefusedError",
+    "VersionScores",
     "WithdrawnError",
     "adopt",
-    "challenger",
     "champion",
     "decision",
     "download",
@@ -42,10 +42,8 @@ __all__ = [
     "promote",
     "reconcile",
     "record_decision",
-    "record_scores",
     "register",
     "rollback",
-    "score_table",
     "verify",
 ]
 
@@ -72,17 +70,12 @@ class RefusedError(ValueError):
 
 def register(
     name: str,
-    export: Path,
+    export: Export,
     *,
-    export_digest: str,
-    family: str,
     lineage: Mapping[str, str],
     run_id: str,
-    scores: Mapping[str, float] | None = None,
-    score_table: str | None = None,
-    metric: str | None = None,
+    scores: VersionScores | None = None,
     facts: Mapping[str, str] | None = None,
-    loader_module: str = SERVING,
 ) -> int:
     """Return the version of this export: a new one, or the one that an earlier call made.
 
@@ -90,57 +83,36 @@ def register(
 
     Args:
         name: Name of the model; created with its promotion ledger if missing.
-        export: Folder with model.safetensors and model.json.
-        export_digest: Identity of the export.
-        family: "gan", "vae" or "inpainter".
+        export: What was trained.
         lineage: Digests of data set, shards, corruption set, config and code.
         run_id: The run that trained it.
-        scores: Single values worth showing; those that are not finite are left out.
-        score_table: The whole table with its protocols, as JSON text.
-        metric: The score that decides, shown first in the version's description.
+        scores: How good it is; None attaches nothing.
         facts: What else people should read there, such as the number of images.
-        loader_module: Module that MLflow loads the export with; see `packaging.log_export`.
 
     Raises:
         AlteredModelError: The version or its package is no longer what was sealed.
     """
     versions.demand_plain("model name", name)
-    versions.demand_plain("export digest", export_digest)
+    versions.demand_plain("export digest", export.digest)
     client = MlflowClient()
-    find_or_create_model(client, name, family)
-    version = versions.first_of_digest(client, name, export_digest)
+    interface = export.interface
+    find_or_create_model(client, name, model_card(name, export.family, interface.purpose, interface.command))
+    version = versions.first_of_digest(client, name, export.digest)
     state = read_state(client, name)
     if version is None:
-        package = log_export(
-            name, export, export_digest=export_digest, family=family, run_id=run_id, loader_module=loader_module
-        )
-        package = seals.seal_export(client, state.ledger, export_digest, package)
-        versions.create_version(client, name, package, export_digest, family, lineage, run_id)
-        version = versions.first_of_digest(client, name, export_digest)
+        package = seals.seal_export(client, state.ledger, export.digest, log_export(name, export, run_id))
+        versions.create_version(client, name, package, export, lineage, run_id)
+        version = versions.first_of_digest(client, name, export.digest)
         if version is None:
-            raise RuntimeError(f"{name}: the version just made of export {export_digest} is gone again")
+            raise RuntimeError(f"{name}: the version just made of export {export.digest} is gone again")
         seals.seal_version(client, state.ledger, version)
-    elif seals.export_is_sealed(state.params, export_digest):
+    elif seals.export_is_sealed(state.params, export.digest):
         seals.seal_version(client, state.ledger, version)
     versions.set_version_tags(client, version, fact_tags(facts or {}))
-    versions.attach_scores(client, version, scores or {}, score_table, metric)
+    versions.attach_scores(client, version, scores or VersionScores())
     _describe(client, name, version.number)
     reconcile(name)
     return version.number
-
-
-def record_scores(
-    name: str, version: int, scores: Mapping[str, float], score_table: str | None = None, metric: str | None = None
-) -> None:
-    """Attach scores to a version, in place of those it had: after it was measured again under another protocol."""
-    client = MlflowClient()
-    versions.attach_scores(client, versions.read_version(client, name, version), scores, score_table, metric)
-    _describe(client, name, version)
-
-
-def score_table(name: str, version: int) -> str | None:
-    """Return the JSON text of a version's score table, its sha256 checked, or None if it has none."""
-    return versions.read_score_table(versions.read_version(MlflowClient(), name, version))
 
 
 def run_of(name: str, version: int) -> str:
@@ -252,11 +224,6 @@ def reconcile(name: str) -> Standing:
 def champion(name: str) -> int | None:
     """Return the version in service, by the ledger and not by the alias; None before the first promotion."""
     return read_state(MlflowClient(), name).standing.champion
-
-
-def challenger(name: str) -> int | None:
-    """Return the newest version while it is neither promoted nor rejected, else None."""
-    return read_state(MlflowClient(), name).standing.challenger
 
 
 def models() -> list[ModelRecord]:

@@ -11,11 +11,9 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import mlflow
-import numpy as np
 from filelock import FileLock
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from numpy.typing import NDArray
 
 from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
@@ -167,11 +165,6 @@ def log_files(run_id: str, path: Path, under: str = "") -> None:
         raise ValueError(f"{path}: expected a file or a folder to log, found nothing")
 
 
-def log_text(run_id: str, name: str, text: str) -> None:
-    """Write `text`, secrets redacted, to the run's file `name`."""
-    MlflowClient().log_text(run_id, redact_text(text), name)
-
-
 def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
     """Keep numbers by name, at `images` seen; what is not finite is left out, and so is what the run says already."""
     client, now_ms = MlflowClient(), int(time.time() * 1000)
@@ -180,11 +173,6 @@ def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
     fresh = [Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value]
     for chunk in _chunks(fresh):
         client.log_batch(run_id, metrics=chunk)
-
-
-def log_image(run_id: str, name: str, image: NDArray[np.uint8], images: int) -> None:
-    """Add an RGB image of shape (height, width, 3) to the run's image grid, at the slider's place `images` seen."""
-    MlflowClient().log_image(run_id, image, key=name, step=images, synchronous=True)
 
 
 def find_or_create_experiment(client: MlflowClient, name: str) -> str:

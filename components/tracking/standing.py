@@ -7,7 +7,6 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from components.section import Section
-from components.tracking.cards import model_card
 from components.tracking.client import MlflowClient
 from components.tracking.ledger import PROMOTIONS, History, LedgerError, create_ledger, ledger_params, replay
 from components.tracking.runs import find_or_create_experiment
@@ -142,12 +141,11 @@ def known_models(client: MlflowClient) -> list[str]:
             return sorted(names)
 
 
-def find_or_create_model(client: MlflowClient, name: str, family: str) -> None:
+def find_or_create_model(client: MlflowClient, name: str, description: str) -> None:
     """Create the registered model together with its ledger, unless it is there.
 
     The ledger is named by the very call that creates the model, so of several that try at once, one ledger counts.
     """
-    description = model_card(name, family)
     if (known := _find_model(client, name)) is not None:
         _ledger_of(known)
         if not known.description:

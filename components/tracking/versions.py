@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
@@ -18,7 +18,7 @@ from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
 from components.tracking.cards import HEADLINE, headline
 from components.tracking.client import MlflowClient, patiently
-from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Package
+from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Export, Package
 
 DUPLICATE_OF = "kintsugi.duplicate_of"
 
@@ -46,6 +46,18 @@ class KeptDecision:
     """Why, in words with numbers."""
     judged_against: int | None
     """The champion it was compared with; None if there was none."""
+
+
+@dataclass(frozen=True)
+class VersionScores:
+    """How good a version is, as it is shown with it."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Single values by name; those that are not finite are left out."""
+    table: str | None = None
+    """The whole table with its protocols, as JSON text."""
+    metric: str | None = None
+    """The score that decides, shown first in the version's description."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class Version:
 
     @property
     def family(self) -> str:
-        """Which recipe made it: "gan", "vae" or "inpainter"."""
+        """Kind of the recipe that made it."""
         return self.tags.get(_FAMILY, "")
 
     @property
@@ -162,10 +174,10 @@ def first_of_digest(client: MlflowClient, name: str, export_digest: str) -> Vers
 
 
 def create_version(
-    client: MlflowClient, name: str, package: Package, digest: str, family: str, lineage: Mapping[str, str], run_id: str
+    client: MlflowClient, name: str, package: Package, export: Export, lineage: Mapping[str, str], run_id: str
 ) -> None:
     """Create a version with its lineage and files in one step, so that none is ever seen without them."""
-    tags = {DIGEST_TAG: digest, _FAMILY: family, FILES_TAG: canonical_json(package.files).decode()}
+    tags = {DIGEST_TAG: export.digest, _FAMILY: export.family, FILES_TAG: canonical_json(package.files).decode()}
     tags |= {f"{_LINEAGE}{part}": redact(part, value) for part, value in lineage.items()}
     client.create_model_version(
         name, source=f"models:/{package.model_id}", run_id=run_id, tags=tags, model_id=package.model_id
@@ -184,24 +196,14 @@ def attach_decision(client: MlflowClient, version: Version, decision: KeptDecisi
     set_version_tags(client, version, tags)
 
 
-def attach_scores(
-    client: MlflowClient, version: Version, values: Mapping[str, float], table: str | None, metric: str | None = None
-) -> None:
-    """Attach scores to a version: single values as tags, the whole table as a file of its run with its sha256.
-
-    Args:
-        client: Talks to MLflow.
-        version: What was scored.
-        values: By name; those that are not finite are left out.
-        table: JSON text with the protocols.
-        metric: The score that decides, for the card.
-    """
-    tags = {f"{_SCORE}{name}": repr(float(value)) for name, value in values.items() if math.isfinite(value)}
-    if table is not None:
-        digest = _sha256(table)
+def attach_scores(client: MlflowClient, version: Version, scores: VersionScores) -> None:
+    """Attach scores to a version: single values as tags, the whole table as a file of its run with its sha256."""
+    tags = {f"{_SCORE}{name}": repr(float(value)) for name, value in scores.values.items() if math.isfinite(value)}
+    if scores.table is not None:
+        digest = _sha256(scores.table)
         file = f"scores/{version.name}-{digest[:20]}.json"
-        client.log_text(version.run_id, table, file)
-        tags |= {_TABLE_FILE: file, _TABLE_SHA256: digest, HEADLINE: headline(table, metric)}
+        client.log_text(version.run_id, scores.table, file)
+        tags |= {_TABLE_FILE: file, _TABLE_SHA256: digest, HEADLINE: headline(scores.table, scores.metric)}
     set_version_tags(client, version, tags)
 
 

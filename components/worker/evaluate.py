@@ -5,7 +5,7 @@ import numpy as np
 from components import distributed
 from components.data import ShardSet, decoded_pixels, read_corruption_set
 from components.data.frozen import CorruptionSet
-from components.evaluation.measure import Evidence
+from components.evaluation.evidence import Evidence
 from components.evaluation.protocol import ScoreTable
 from components.pictures.encoding import png
 from components.recipes.export import load_producer

@@ -1,7 +1,6 @@
 """Preview: the same few pictures at every look, so that progress is seen and not guessed."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from components import seeding
 from components.config import CorruptionConfig
 from components.data import ShardReader, ShardSet
 from components.pictures import figures
-from components.recipes.recipe import ClassGenerator, Generator, Images, Reconstructor, Restorer
+from components.recipes.recipe import ClassGenerator, Generator, Images, Producer, Reconstructor, Restorer
 
 _SAMPLES = 36
 _COLUMNS = 12
@@ -22,7 +21,7 @@ Pictures = Mapping[str, NDArray[np.uint8]]
 class Preview:
     """Draws what a producer makes of fixed seeds, fixed validation images and fixed masks."""
 
-    def __init__(self, producer: Any, shards: ShardSet, corruption: CorruptionConfig | None, seed: int) -> None:  # noqa: ANN401
+    def __init__(self, producer: Producer, shards: ShardSet, corruption: CorruptionConfig | None, seed: int) -> None:
         self.producer = producer
         self.seed = seed
         self.truth: Images | None = None

@@ -10,7 +10,7 @@ import torch
 
 from components import distributed, launch
 from components.artifacts.files import drafted_folder
-from components.data import Loader, ShardReader, ShardSet, decoded_pixels
+from components.data import Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels
 from components.launch.outcome import stopping_when_full
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER
@@ -171,15 +171,11 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     distributed.barrier()
     mix = job.corruption.mix if job.corruption is not None and job.model.recipe.needs_corruption else None
     reader = ShardReader(shards, "train")
+    pixels = decoded_pixels(shards, "train", job.cache, budget)
     return Loader(
-        decoded_pixels(shards, "train", job.cache, budget),
-        keys=reader.keys,
-        labels=reader.labels,
-        batch=job.model.training.batch,
-        rank=world.rank,
-        processes=world.processes,
+        Samples(pixels, reader.keys, shards.digest, reader.labels),
+        Share(job.model.training.batch, world.rank, world.processes),
         seed=job.seed,
-        dataset_digest=shards.digest,
         flip=job.model.training.flip,
         corruption=mix,
     )

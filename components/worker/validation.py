@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from components.data import ShardReader, ShardSet
 from components.evaluation.extractors import EfficientNetLite0Config, FidelityConfig
 from components.evaluation.features import Extractor
 from components.evaluation.kernel import kernel_distance
-from components.recipes.recipe import Generator, Images, Reconstructor, Restorer
+from components.recipes.recipe import Generator, Images, Producer, Reconstructor, Restorer
 from components.training.selection import ValidationConfig
 
 # At 64 px, a quarter of the time of 128, for the order of networks is what counts.
@@ -42,7 +41,7 @@ class Validation:
 
     def __init__(
         self,
-        producer: Any,  # noqa: ANN401 - one of the Producer protocols
+        producer: Producer,
         shards: ShardSet,
         corruption: CorruptionConfig | None,
         seed: int,

@@ -17,6 +17,7 @@ app = App(
     name="kintsugi",
     help="Train models that make images and models that mend them, and put the better one in service.",
     version_flags=["--version"],
+    help_format="plaintext",  # markdown would cost a third of the start, and nothing here uses it
     suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
 )
 for commands in (

@@ -1,8 +1,7 @@
 """The models that commands use: found by name in the registry, fetched and checked."""
 
-from typing import Any
-
 from components.recipes.export import load_producer
+from components.recipes.recipe import Producer
 from components.tracking import registry, runs, watching
 from components.tracking.packaging import Delivery
 from components.tracking.standing import ModelRecord
@@ -19,7 +18,7 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     Raises:
         ValueError: There is no such model, or it has no champion.
     """
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     runs.configure(workspace.home)
     record = watching.resolve(registry.models(), model)
     number = version if version is not None else record.champion
@@ -28,7 +27,7 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     return record, registry.download(record.name, number, workspace.cache / "models" / f"{record.name}-{number}")
 
 
-def producer(model: str, version: int | None) -> tuple[str, Any]:
+def producer(model: str, version: int | None) -> tuple[str, Producer]:
     """Return what a person calls the version, and the network that makes or mends pictures."""
     record, delivery = delivered(model, version)
     return f"{record.name} version {delivery.version}", load_producer(delivery.export)

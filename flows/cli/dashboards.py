@@ -24,7 +24,7 @@ def dashboards(
     """Open MLflow and Prefect on this machine's own records, on loopback only, until Ctrl-C."""
     from components.tracking import runs
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     uri = runs.configure(workspace.home)
     commands = []
     if os.environ.get("PREFECT_API_URL"):

@@ -14,7 +14,7 @@ from flows.cli.tables import say, table
 if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
     from components.stages.candidate import Candidate
     from components.stages.publish import Page
-    from flows.pipeline import Stage
+    from flows.pipeline import Outcome, Stage
 
 app = App()
 
@@ -37,10 +37,7 @@ def run(config: Config, *, set_: Overrides = ()) -> None:
 @app.command
 def shard(config: Config, *, set_: Overrides = ()) -> None:
     """Stage prepare: read the source, check its images, write shards and the frozen evaluation set."""
-    from flows import pipeline
-
-    with watched():
-        shards = pipeline.retrain(config, set_, until="prepare").data.shards
+    shards = _retrained(config, set_, "prepare").data.shards
     refused = sum(shards.rejected.values())
     say(
         f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
@@ -120,7 +117,7 @@ def compare(
     from components.report.comparison import write_comparison
     from flows.cli import pages
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     columns = [pages.column(artifacts, run) for run in runs]
     path = output or workspace.pages / f"compare-{'-'.join(runs)}.html"
@@ -129,20 +126,24 @@ def compare(
 
 def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Candidate]":
     """Return the run's models after the stage `until`."""
-    from flows import pipeline
-
-    with watched():
-        return pipeline.retrain(config, overrides, until=until).candidates
+    return _retrained(config, overrides, until).candidates
 
 
 def _published(config: Path, overrides: Overrides) -> str:
     """Do the whole run and return the address of its page."""
     from components.stages.publish import page_address
+
+    page = cast("Page", _retrained(config, overrides, "publish").page)
+    return page_address(page, Workspace.from_environment())
+
+
+def _retrained(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":
+    """Do what is missing up to a stage, and return what the run has made."""
+    Workspace.from_environment().create()  # first: Prefect, while it is imported, makes its folder but none above it
     from flows import pipeline
 
     with watched():
-        page = cast("Page", pipeline.retrain(config, overrides).page)
-    return page_address(page, Workspace.from_environment())
+        return pipeline.retrain(config, overrides, until=until)
 
 
 def _value(number: float | None) -> str:

@@ -2,25 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from typing import TYPE_CHECKING
 
 from flows.watching import LineProgress, watcher
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class BarProgress:
     """One bar per stage."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: "Progress") -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
@@ -34,6 +27,16 @@ class BarProgress:
 @contextmanager
 def watched() -> Iterator[None]:
     """Show the progress of the stages that run inside the block: bars on a terminal, lines elsewhere."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     if not console.is_terminal:
         token = watcher.set(LineProgress(lambda line: console.print(line, highlight=False, soft_wrap=True)))

@@ -105,7 +105,7 @@ def verify(
     from components.tracking import registry, runs
     from flows.watching import watcher
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     runs.configure(workspace.home)
     known = {record.name: record for record in registry.models()}

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from components.workspace import Workspace
 from flows.cli.tables import say
 
 app = App()
@@ -24,10 +25,10 @@ def deploy(
     watch: Cron = None,
 ) -> None:
     """Make the Prefect server retrain, watch and re-score by itself: pools, deployments, schedules, automations."""
+    _demand_server()
     from components.config import load
     from flows import deploying
 
-    _demand_server()
     if config is not None:
         load(config, set_)  # a mistake is better said now than at three in the morning
     given = {deploying.NIGHTLY: nightly, deploying.WEEKLY: weekly, deploying.WATCH: watch}
@@ -45,13 +46,14 @@ def worker(
     grace_s: Annotated[float, Parameter(help="Seconds that a stopped training may take for its checkpoint.")] = 60.0,
 ) -> None:
     """Carry out what is due on this host until Ctrl-C or SIGTERM. A training that is stopped so is continued later."""
+    _demand_server()
     from flows import working
 
-    _demand_server()
     raise SystemExit(working.work({"kintsugi": limit, "kintsugi-light": light}, grace_s))
 
 
 def _demand_server() -> None:
+    Workspace.from_environment().create()  # first: Prefect, while it is imported, makes its folder but none above it
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():

@@ -1,16 +1,16 @@
 """Commands that use the champions: repair, generate, serve."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from cyclopts import App, Parameter
-from numpy.typing import NDArray
-from PIL import Image
 
-from components.pictures.reading import read_mask, read_picture
 from components.workspace import Workspace
 from flows.cli.tables import say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 app = App()
 
@@ -31,6 +31,9 @@ def repair(
     version: Version = None,
 ) -> None:
     """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything."""
+    import numpy as np
+
+    from components.pictures.reading import read_mask, read_picture
     from components.recipes.recipe import Restorer
     from components.recipes.repair import repair as mend
     from flows.cli import champions
@@ -44,7 +47,7 @@ def repair(
         )
     name, producer = champions.producer(model, version)
     if not isinstance(producer, Restorer):
-        raise ValueError(f"{name} makes pictures and mends none; name an inpainter with --model")  # noqa: TRY004 - the user chose it
+        raise ValueError(f"{name} makes pictures and mends none; name one that mends with --model")  # noqa: TRY004 - the user chose it
     if mask is None and not producer.restores_known:
         raise ValueError(f"{name} only fills missing pixels; say with --mask which of {image} are missing")
     _save(mend(producer, picture, holes), output)
@@ -73,7 +76,7 @@ def generate(
         raise ValueError(f"-n {count}: expected at least 1")
     name, producer = champions.producer(model, version)
     if not isinstance(producer, Generator):
-        raise ValueError(f"{name} mends pictures and makes none; name a gan or vae with --model")  # noqa: TRY004
+        raise ValueError(f"{name} mends pictures and makes none; name one that makes pictures with --model")  # noqa: TRY004
     if of is None:
         pictures = producer.generate(count, seed)
     elif isinstance(producer, ClassGenerator):
@@ -119,7 +122,7 @@ def serve(
     from components.serving.pages import Pages
     from components.serving.server import address_of, bind, run
 
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     champions = Champions(workspace, {model: version} if model is not None and version is not None else {})
     service = create_app(settings, champions, Pages(artifacts, workspace.cache / "pages"), model)
@@ -148,7 +151,9 @@ def _make_folder(path: Path) -> None:
         raise ValueError(f"{path}: cannot be made a folder ({error.strerror})") from error
 
 
-def _save(picture: NDArray[np.uint8], path: Path) -> None:
+def _save(picture: "NDArray[np.uint8]", path: Path) -> None:
+    from PIL import Image
+
     try:
         Image.fromarray(picture).save(path)
     except (ValueError, OSError) as error:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 from infra.team.settings import BUCKET, Settings
 
-ACCOUNTS = ("worker", "reader")
-
 
 def object_store(settings: Settings, key: str) -> dict[str, str]:
     """Return what boto3 needs to reach the store with the access key `worker`, `reader` or `mlflow`."""

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ByteSize, Field, TypeAdapter
+from pydantic import ByteSize, Field
 
-from components.config.fields import field_tables
+from components.config.fields import field_tables, schema_of
 from components.section import Section
 
 
@@ -50,7 +50,7 @@ class Bakery(Section):
 def run_schema() -> dict[str, Any]:
     from components.config import RunConfig
 
-    return TypeAdapter(RunConfig).json_schema()
+    return schema_of(RunConfig)
 
 
 def configs(root: Path) -> list[Path]:
@@ -96,7 +96,7 @@ def test_field_table_is_current(root: Path) -> None:
 
 
 def test_field_table_holds_type_default_bounds_and_meaning() -> None:
-    text = field_tables(TypeAdapter(Bakery).json_schema())
+    text = field_tables(schema_of(Bakery))
     assert "| `name` | text |  | like `^[a-z]+$` | Over the door. |" in text
     assert "| `shapes` | list of [Round](#round) or [Square](#square) | `[]` |  | What is sold. |" in text
     assert "| `best` | [Round](#round) | see there |  | What is sold most. |" in text
@@ -107,7 +107,7 @@ def test_field_table_holds_type_default_bounds_and_meaning() -> None:
 
 
 def test_field_table_links_lead_to_headings_and_each_section_stands_once() -> None:
-    text = field_tables(TypeAdapter(Bakery).json_schema())
+    text = field_tables(schema_of(Bakery))
     headings = re.findall(r"^## (\w+)$", text, flags=re.MULTILINE)
     assert headings == ["Bakery", "Round", "Square"]
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= {heading.lower() for heading in headings}

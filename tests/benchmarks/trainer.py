@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from components import distributed
 from components.corruption import CorruptionMix
-from components.data import Loader
+from components.data import Loader, Samples, Share
 from components.recipes.recipe import PRODUCER, Recipe
 from components.training.checkpoint import CheckpointWriter
 from components.training.config import TrainingConfig
@@ -26,15 +26,11 @@ def loader(
 ) -> Loader:
     """Return this process's loader of images in memory."""
     return Loader(
-        images,
-        batch=batch,
-        rank=distributed.rank(),
-        processes=distributed.processes(),
+        Samples(images, [f"{number:032x}" for number in range(len(images))], "benchmark"),
+        Share(batch, distributed.rank(), distributed.processes()),
         seed=SEED,
-        dataset_digest="benchmark",
         flip=flip,
         corruption=corruption,
-        keys=[f"{number:032x}" for number in range(len(images))],
     )
 
 

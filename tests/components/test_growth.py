@@ -17,9 +17,11 @@ from components.data import (
     DatasetConfig,
     FolderSource,
     Loader,
+    Samples,
     ShapesSource,
     ShardReader,
     ShardSet,
+    Share,
     decoded_pixels,
     reader,
     write_shards,
@@ -59,7 +61,7 @@ def _dataset(pile: FolderSource) -> DatasetConfig:
 
 def _loader(shards: ShardSet, pixels) -> Loader:
     keys = ShardReader(shards, "train").keys
-    return Loader(pixels, batch=BATCH, rank=0, processes=1, seed=1, dataset_digest=shards.digest, keys=keys, flip=True)
+    return Loader(Samples(pixels, keys, shards.digest), Share(BATCH), seed=1, flip=True)
 
 
 def _passes(shards: ShardSet, pixels, passes: int) -> None:

@@ -1,13 +1,15 @@
 """A section refuses what it does not know and cannot change; equal values have one text and one digest."""
 
 import json
-from typing import Annotated, Literal
+from abc import ABC, abstractmethod
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
+from components.config.fields import schema_of
 from components.section import Section, canonical_json, digest_of, kinds
 
 
@@ -40,13 +42,60 @@ def test_a_section_cannot_be_changed():
 
 
 def test_the_docstring_of_a_field_is_its_description():
-    assert Small.model_fields["width_px"].description == "Width of the line, in pixels."
+    class Smaller(Small):
+        """A line that is kept short."""
+
+        length_px: int = 5
+        """Length of the line, in pixels."""
+        colour: str = "black"
+
+    described = {name: field.get("description") for name, field in schema_of(Smaller)["properties"].items()}
+    assert described == {
+        "kind": None,
+        "width_px": "Width of the line, in pixels.",
+        "length_px": "Length of the line, in pixels.",
+        "colour": None,
+    }
 
 
 def test_the_members_of_a_union_are_its_registry():
     assert kinds(Size) == (Small, Large)
     assert kinds(Annotated[Small, Field()]) == (Small,)
     assert TypeAdapter(Size).validate_python({"kind": "large"}) == Large()
+
+
+class Shape(Section, ABC):
+    kind: str
+
+    @property
+    @abstractmethod
+    def corners(self) -> int: ...
+
+    @abstractmethod
+    def draw(self) -> str: ...
+
+
+def test_a_section_that_a_file_can_name_and_that_lacks_a_member_is_refused_where_it_is_written():
+    class Rounded(Shape):  # no file can name it yet
+        corners: ClassVar[int] = 0
+
+    with pytest.raises(TypeError, match=r"\.Circle lacks draw, which its base asks for"):
+
+        class Circle(Rounded):
+            kind: Literal["circle"] = "circle"
+
+    with pytest.raises(TypeError, match=r"\.Square lacks corners, draw,"):
+
+        class Square(Shape):
+            kind: Literal["square"] = "square"
+
+    class Dot(Rounded):
+        kind: Literal["dot"] = "dot"
+
+        def draw(self) -> str:
+            return "."
+
+    assert Dot().draw() == "."
 
 
 @given(values)

@@ -40,12 +40,35 @@ def test_the_environment_says_where_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KINTSUGI_HOME", "other")
     assert Workspace.from_environment().home == tmp_path / "other"
+    monkeypatch.setenv("KINTSUGI_HOME", "~/own")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Workspace.from_environment().home == tmp_path / "own"
+    monkeypatch.setenv("KINTSUGI_HOME", "")
+    assert Workspace.from_environment().home == tmp_path / "workspace"
     monkeypatch.delenv("KINTSUGI_HOME")
-    here = Workspace.from_environment()
-    assert here.home == tmp_path / "workspace"
-    assert {path.name for path in here.home.iterdir()} == {
-        "store", "training", "cache", "pages", "logs", "prefect", "mlflow",
-    }  # fmt: skip
+    assert Workspace.from_environment().home == tmp_path / "workspace"
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_folders_that_are_used_are_made_and_only_when_asked_for(tmp_path):
+    made = Workspace(tmp_path / "home").create()
+    assert {path.name for path in made.home.iterdir()} == {"store", "training", "cache", "pages", "logs"}
+
+
+@pytest.mark.parametrize("stated", [None, "", "own", "~/own"])
+def test_prefect_lives_in_the_same_workspace_and_importing_the_flows_makes_no_folder(tmp_path, monkeypatch, stated):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_HOME")
+    monkeypatch.delenv("KINTSUGI_HOME")
+    if stated is not None:
+        monkeypatch.setenv("KINTSUGI_HOME", stated)
+    ask = "import os, flows; from components.workspace import Workspace as W; print(os.environ['PREFECT_HOME']); "
+    said = subprocess.run(
+        [sys.executable, "-c", ask + "print(W.from_environment().prefect)"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert set(said) == {str(tmp_path / ("own" if stated else "workspace") / "prefect")}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_trainer_is_refused_and_told_who_is_at_work(workspace, holder):

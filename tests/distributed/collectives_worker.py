@@ -107,11 +107,6 @@ def facts():
     total = distributed.all_reduce_sum(x)
     (first,) = torch.autograd.grad((rank + 1) * (total**3).sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)
-    layer = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
-    with torch.no_grad():
-        layer[0].weight.fill_(rank)
-        layer[1].running_mean.fill_(rank)
-    distributed.broadcast_parameters(layer)
     gathered = distributed.gather_rows(torch.arange(3 * rank, dtype=torch.int16).view(-1, 3))
     flags = distributed.gather_rows(torch.tensor([rank == 0, True]))
     distributed.barrier()
@@ -122,7 +117,6 @@ def facts():
         "any": [distributed.any_rank(flag=rank == 1), distributed.any_rank(flag=False)],
         "average": distributed.average_scalars({"b": x[0], "a": torch.tensor(rank, dtype=torch.float64)}),
         "sum": [total.item(), first.item(), second.item()],
-        "broadcast": [layer[0].weight.item(), layer[1].running_mean.item()],
         "rows": None if gathered is None else gathered.tolist(),
         "flags": None if flags is None else flags.tolist(),
     }

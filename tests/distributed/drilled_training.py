@@ -11,22 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+import yaml
 
 BATCH, STEPS, CHECKPOINT_STEPS = 16, 160, 5
 SEED = 5
-FAMILIES = {
-    "gan": {
-        "kind": "gan",
-        "generator": {"kind": "dcgan", "latent": 8, "width": 4, "normalisation": "batch"},
-        "discriminator": {"kind": "dcgan", "width": 4},
-    },
-    "vae": {"kind": "vae", "network": {"kind": "conv", "latent": 8, "width": 4}},
-    "inpainter": {
-        "kind": "inpainter",
-        "network": {"kind": "resnet", "width": 8, "blocks": 2},
-        "adversary": {"discriminator": {"width": 8, "layers": 2}},
-    },
-}
+MATRIX = yaml.safe_load((Path(__file__).parents[1] / "end_to_end" / "model_matrix.yaml").read_text())["models"]
+FAMILIES = {model["recipe"]["kind"]: model for model in reversed(MATRIX.values())}
+"""The first model of each family in the matrix."""
 
 
 def parent(job_file: Path, processes: int) -> None:
@@ -132,22 +123,19 @@ def write_job(folder: Path, family: str, shards: Path, steps: int) -> Path:
     from components.corruption import CorruptionMix
     from components.worker.jobs import TrainJob
 
+    model = FAMILIES[family]
     scored = {"every": 20 * BATCH, "samples": 8}
     training = {
         "images": steps * BATCH,
         "batch": BATCH,
-        "validation": None if family == "gan" else scored,  # a GAN's needs a feature network at every start
+        # The matrix scores those whose validation needs no feature network at every start.
+        "validation": scored if "validation" in model["training"] else None,
         "guard": {"look_every": 4 * BATCH},
     }
     execution = {"log_every": BATCH, "sample_every": 10**6, "checkpoint_every": CHECKPOINT_STEPS * BATCH}
-    rest = {"evaluation": {"kind": "generation"}, "promotion": {"metric": "fd_efficientnet_lite0"}}
-    if family == "inpainter":
-        rest = {"evaluation": {"kind": "restoration"}, "promotion": {"metric": "psnr_hole"}}
     job = TrainJob(
         run=family,
-        model=ModelConfig.model_validate(
-            {"recipe": FAMILIES[family], "training": training, "execution": execution, **rest}
-        ),
+        model=ModelConfig.model_validate({**model, "training": training, "execution": execution}),
         seed=SEED,
         shards=shards,
         corruption=CorruptionConfig(mix=CorruptionMix()),

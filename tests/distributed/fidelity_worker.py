@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from components import distributed
-from components.evaluation.measure import Evidence, GenerationEvaluation
+from components.evaluation.evidence import Evidence
+from components.evaluation.generation import GenerationEvaluation
 from components.evaluation.protocol import ScoreTable
 from components.launch import Reporting
 from components.models.dcgan import DcganGeneratorConfig

@@ -60,10 +60,6 @@ def test_a_sum_over_processes_has_the_gradients_of_the_sum(facts):
     assert all(fact["sum"] == [3, 81, 108] for fact in facts)
 
 
-def test_parameters_and_buffers_become_those_of_the_main_process(facts):
-    assert all(fact["broadcast"] == [0, 0] for fact in facts)
-
-
 def test_rows_are_gathered_in_rank_order_also_when_their_numbers_differ(facts):
     assert [fact["rows"] for fact in facts] == [[[0, 1, 2]], None]
     assert [fact["flags"] for fact in facts] == [[True, True, False, True], None]

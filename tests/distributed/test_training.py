@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load
 
 from components import distributed, launch
@@ -19,11 +20,14 @@ from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.launch.persist import persist
+from components.recipes import RecipeConfig
 from components.section import digest_of
 from components.training.checkpoint import newest_place
 from components.training.guard import GuardConfig
+from components.training.optimizer import AdamConfig
 from components.worker.jobs import PROGRESS, TrainJob
 from components.worker.train import train_to_the_end
+from tests import examples
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -33,6 +37,14 @@ ADAM = {"kind": "adam", "epsilon": 1e-4}
 """Adam divides by the size of the gradient: where that is rounding alone, a tiny epsilon makes whole steps of it."""
 GENERATION = {"evaluation": {"kind": "generation"}, "promotion": {"metric": "fd_efficientnet_lite0"}}
 RESTORATION = {"evaluation": {"kind": "restoration"}, "promotion": {"metric": "psnr_hole"}}
+
+
+def adapted(model: ModelConfig) -> dict[str, object]:
+    """Return a model of the matrix with such an optimizer."""
+    recipe = model.recipe.model_copy(update={"optimizer": AdamConfig.model_validate(ADAM)})
+    return {"recipe": recipe} | (RESTORATION if recipe.needs_corruption else GENERATION)
+
+
 MODELS = {
     "gan": GENERATION
     | {
@@ -107,6 +119,8 @@ MODELS = {
     "pconv": RESTORATION
     | {"recipe": {"kind": "inpainter", "optimizer": ADAM, "network": {"kind": "pconv", "width": 4, "halvings": 2}}},
 }
+KNOWN = [TypeAdapter(RecipeConfig).validate_python(model["recipe"]) for model in MODELS.values()]
+MODELS |= {name: adapted(examples.MATRIX.models[name]) for name in examples.beyond(KNOWN)}
 
 
 def job_of(name: str, shards: ShardSet, folder: Path, steps: int = STEPS, **execution) -> TrainJob:

@@ -57,7 +57,7 @@ def answers(smoke, start, photos):
         ("mask that is no picture", ["text.png", "not a picture"]),
         ("unknown output format", ["out.xyz", "cannot be written"]),
         ("unknown model", ["dragon is not registered", "smoke-inpainter, smoke-vae"]),
-        ("model of another family", ["smoke-inpainter", "name a gan or vae"]),
+        ("model of another family", ["smoke-inpainter", "name one that makes pictures"]),
         ("model without a champion", ["smoke-gan", "no champion"]),
         ("nothing to roll back to", ["smoke-vae", "no earlier champion"]),
         ("unknown run", ["dragon", "smoke-"]),

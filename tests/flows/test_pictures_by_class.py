@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
-from components.recipes.export import ModelCard, export_digest, load_producer, write_export
+from components.recipes.export import ModelCard, export_digest, load_producer, read_card, write_export
 from components.recipes.gan import GanConfig
 from components.recipes.recipe import PRODUCER
 from components.recipes.serving import decode_png
@@ -56,9 +56,12 @@ def in_service(exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
     for name, export in exports.items():
         run_id = runs.open_run("kintsugi", name, name)
         version = registry.register(
-            name, export, export_digest=export_digest(export), family="gan", lineage={}, run_id=run_id, scores={},
-            score_table="{}",
-        )  # fmt: skip
+            name,
+            registry.Export(export, export_digest(export), "gan", read_card(export).recipe.interface),
+            lineage={},
+            run_id=run_id,
+            scores=registry.VersionScores({}, "{}"),
+        )
         registry.promote(name, version, judged_against=None)
     return home
 

@@ -12,7 +12,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from components.evaluation.gaussian import Moments, Normal, frechet_distance
 from components.evaluation.intervals import random_groups
-from components.evaluation.replicates import frechet, inception_score, kernel_distance, precision_recall
+from components.evaluation.replicates import frechet, inception_score, kernel_distances, precision_recall
 from components.seeding import torch_generator
 
 NOBODY = 2
@@ -137,7 +137,7 @@ def test_leaving_a_group_out_by_moments_equals_scoring_the_others():
 def test_leaving_nobody_out_gives_torch_fidelitys_scores():
     one, other = features("one", 90, 16), features("other", 90, 16, shift=0.2)
     kernel = kid_features_to_metric(one, other, kid_subsets=2, kid_subset_size=90, verbose=False)
-    assert kernel_distance(one, other, halves(90), halves(90))[NOBODY] == pytest.approx(
+    assert kernel_distances(one, other, halves(90), halves(90))[NOBODY] == pytest.approx(
         kernel["kernel_inception_distance_mean"], rel=1e-4
     )
     manifold = prc_features_to_metric(one, other, prc_neighborhood=3, verbose=False)
@@ -156,7 +156,7 @@ def test_leaving_a_group_out_equals_scoring_the_others():
     left, right = one[kept[0]], other[kept[1]]
     whole = halves(len(left)), halves(len(right))
     assert frechet(one, other, *groups)[2] == pytest.approx(distance(left, right), rel=1e-9)
-    assert kernel_distance(one, other, *groups)[2] == pytest.approx(
-        kernel_distance(left, right, *whole)[NOBODY], rel=1e-4
+    assert kernel_distances(one, other, *groups)[2] == pytest.approx(
+        kernel_distances(left, right, *whole)[NOBODY], rel=1e-4
     )
     assert precision_recall(one, other, *groups, 3)[0][2] == precision_recall(left, right, *whole, 3)[0][NOBODY]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from components.corruption import CorruptionMix
-from components.data import Loader, sample_order
+from components.data import Loader, Samples, Share, sample_order
 from components.seeding import numpy_generator
 
 
@@ -15,7 +15,7 @@ def test_batches_equal_images_looked_up_corrupted_and_scaled_one_by_one() -> Non
     images = rng.integers(0, 256, (11, 16, 16, 3), np.uint8)
     keys = [rng.bytes(16).hex() for _ in images]
     mix, seed, batch, first = CorruptionMix(), 5, 6, 7
-    loader = Loader(images, batch=batch, rank=0, processes=1, seed=seed, dataset_digest="d", corruption=mix, keys=keys)
+    loader = Loader(Samples(images, keys, "d"), Share(batch), seed=seed, corruption=mix)
     batches = loader.batches(first)
     for number, found in enumerate(islice(batches, 4)):
         for row in range(batch):

@@ -290,7 +290,7 @@ def test_a_store_is_reached_or_a_line_says_why_not(s3: str, doctor: Doctor) -> N
 def test_no_bucket_is_made_by_a_misspelt_name(s3: str, tmp_path: Path) -> None:
     for attempt in range(2):
         with pytest.raises(StorageError, match="there is no such bucket; mend its name"):
-            open_storage("s3://mlopps/store").write_atomically("key", str(attempt).encode())
+            open_storage("s3://mlopps/store").put_if_absent("key", str(attempt).encode())
 
 
 def test_a_wrong_clock_is_said_with_how_wrong_it_is(s3: str, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:

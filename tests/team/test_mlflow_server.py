@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, export_digest, load_producer, write_export
+from components.recipes.interface import generating
 from components.recipes.recipe import PRODUCER
 from components.recipes.serving import encode_png
 from components.recipes.vae import VaeConfig
@@ -168,14 +169,10 @@ def register(folder: Path, name: str, value: int) -> int:
     (export / "model.safetensors").write_bytes(bytes([value]) * 64)
     return registry.register(
         name,
-        export,
-        export_digest=f"export-{value}",
-        family="gan",
+        registry.Export(export, f"export-{value}", "gan", generating(), SERVED),
         lineage={"shards": "abc"},
         run_id=runs.open_run("kintsugi", "training", f"{name}-{value}"),
-        scores={"fd": 1.5},
-        score_table="{}",
-        loader_module=SERVED,
+        scores=registry.VersionScores({"fd": 1.5}, "{}"),
     )
 
 
@@ -262,7 +259,9 @@ def export(folder: Path, seed: int) -> Path:
 def register_network(export: Path, name: str) -> int:
     digest = export_digest(export)
     run = runs.open_run("kintsugi", "training", digest)
-    return registry.register(name, export, export_digest=digest, family="vae", lineage={"shards": "abc"}, run_id=run)
+    return registry.register(
+        name, registry.Export(export, digest, "vae", generating()), lineage={"shards": "abc"}, run_id=run
+    )
 
 
 def pictures(port: int, body: dict[str, object]) -> list[str]:

@@ -78,7 +78,8 @@ def test_a_page_altered_in_the_store_is_left_out(s3, tmp_path, home, caplog):
     worker = Store.open(s3, tmp_path / "worker")
     good, bad = publish(worker, "good"), publish(worker, "bad")
     (key,) = [key for key in worker.remote.list(f"page/{bad.digest}/") if key.endswith("page.html")]
-    worker.remote.write_atomically(key, (bad.path / "page.html").read_bytes() + b"<script>alert(1)</script>")
+    worker.remote.delete(key)
+    worker.remote.put_if_absent(key, (bad.path / "page.html").read_bytes() + b"<script>alert(1)</script>")
     pages = Pages(Store.open(s3, tmp_path / "elsewhere"), tmp_path / "elsewhere" / "pages")
     pages._look()
     assert [one.page.name for one in pages._listed.values()] == [good.name]

@@ -31,11 +31,10 @@ def test_all_that_is_asked_of_a_store_waits_for_it(s3, seaweed, tmp_path, caplog
     storage = open_storage(s3)
     content = np.random.default_rng(0).bytes(20 << 20)
     (tmp_path / "in").write_bytes(content)
-    storage.write_atomically("there", b"there")
+    storage.put_if_absent("there", b"there")
     storage.upload_file(tmp_path / "in", "large")
     (tmp_path / "new").write_bytes(content[::-1])
     requests = {
-        "put": lambda: storage.write_atomically("put", b"put"),
         "absent": lambda: storage.put_if_absent("absent", b"absent"),
         "taken": lambda: storage.put_if_absent("there", b"other"),
         "get": lambda: storage.read_bytes("there"),
@@ -63,7 +62,6 @@ def test_all_that_is_asked_of_a_store_waits_for_it(s3, seaweed, tmp_path, caplog
     )
     assert {"there", "large"} <= set(said["list"])
     assert (tmp_path / "out").read_bytes() == content
-    assert storage.read_bytes("put") == b"put"
     assert storage.read_bytes("new") == content[::-1]
     assert (
         f"the object store at http://127.0.0.1:{seaweed.port} does not answer; waiting, at most 30 min" in caplog.text
@@ -110,11 +108,11 @@ def fill(path: Path) -> None:
 
 def test_a_full_disk_under_the_server_delays_a_write_until_there_is_room(cramped, s3, caplog):
     storage = open_storage(s3)
-    storage.write_atomically("before", b"before")
+    storage.put_if_absent("before", b"before")
     fill(cramped.disk / "filler")
     content = np.random.default_rng(1).bytes(3 << 20)
     with patient_run(), ThreadPoolExecutor(1) as pool:
-        written = pool.submit(storage.write_atomically, "large", content)
+        written = pool.submit(storage.put_if_absent, "large", content)
         time.sleep(10)
         assert not written.done()
         (cramped.disk / "filler").unlink()
@@ -130,7 +128,7 @@ def test_renewed_credentials_are_taken_up_and_expired_ones_end_in_a_line(s3, pro
     expired = head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     storage = open_storage(s3)
     proxy.faults += [lambda request, reply: expired]
-    storage.write_atomically("key", b"content")  # a new client reads profiles and token files again
+    storage.put_if_absent("key", b"content")  # a new client reads profiles and token files again
     assert storage.read_bytes("key") == b"content"
     proxy.faults += [lambda request, reply: expired] * 2
     with pytest.raises(StorageError, match=r"/key: the store answered ExpiredToken: .*; the credentials have expired"):

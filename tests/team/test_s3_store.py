@@ -54,12 +54,12 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_a_bucket_gives_back_what_it_was_given(storage):
-    storage.write_atomically("a/b", b"0123456789")
+    storage.put_if_absent("a/b", b"0123456789")
     assert storage.exists("a/b")
     assert not storage.exists("a")
     assert (storage.read_bytes("a/b"), storage.read_bytes("a/b", 3, 6)) == (b"0123456789", b"345")
     assert (storage.read_bytes("a/b", 8), storage.read_bytes("a/b", 4, 4)) == (b"89", b"")
-    storage.write_atomically("c", b"")
+    storage.put_if_absent("c", b"")
     assert storage.read_bytes("c") == b""
     assert list(storage.list()) == ["a/b", "c"]
     assert list(storage.list("a/")) == ["a/b"]
@@ -121,7 +121,8 @@ def test_without_a_manifest_nothing_is_found(here, there, storage):
 def test_altered_bytes_in_the_store_are_refused_and_leave_nothing(here, there, storage, tmp_path):
     made = here.materialise(Drawing, {"seed": 1}, draw)
     (key,) = (key for key in storage.list() if key.endswith("b.bin"))
-    storage.write_atomically(key, bytes(999) + b"\1")
+    storage.delete(key)
+    storage.put_if_absent(key, bytes(999) + b"\1")
     with pytest.raises(StorageError, match=r"sub/b\.bin: its sha256"):
         there.find(Drawing, {"seed": 1})
     assert files(tmp_path / "there") == []
@@ -137,7 +138,8 @@ def test_a_manifest_cannot_write_outside_its_artifact(here, there, storage, tmp_
     key = f"drawing/{made.digest}/{MANIFEST}"
     manifest = json.loads(storage.read_bytes(key))
     manifest["files"][name] = manifest["files"].pop("a.txt")
-    storage.write_atomically(key, json.dumps(manifest).encode())
+    storage.delete(key)
+    storage.put_if_absent(key, json.dumps(manifest).encode())
     with pytest.raises(ValueError, match="relative path"):
         there.find(Drawing, {"seed": 1})
     assert files(tmp_path / "there") == []
@@ -146,7 +148,8 @@ def test_a_manifest_cannot_write_outside_its_artifact(here, there, storage, tmp_
 def test_the_manifest_of_another_artifact_is_refused(here, there, storage):
     one, other = (here.materialise(Drawing, {"seed": seed}, draw) for seed in (1, 2))
     key = f"drawing/{one.digest}/{MANIFEST}"
-    storage.write_atomically(key, storage.read_bytes(f"drawing/{other.digest}/{MANIFEST}"))
+    storage.delete(key)
+    storage.put_if_absent(key, storage.read_bytes(f"drawing/{other.digest}/{MANIFEST}"))
     with pytest.raises(ArtifactError, match=f"holds the manifest of {other.digest}"):
         there.find(Drawing, {"seed": 1})
 
@@ -156,7 +159,8 @@ def test_lack_of_room_is_found_before_the_download(here, there, storage, tmp_pat
     key = f"drawing/{made.digest}/{MANIFEST}"
     manifest = json.loads(storage.read_bytes(key))
     manifest["files"]["a.txt"]["bytes"] = 1 << 60
-    storage.write_atomically(key, json.dumps(manifest).encode())
+    storage.delete(key)
+    storage.put_if_absent(key, json.dumps(manifest).encode())
     with pytest.raises(WorkspaceError, match=f"GiB needed to fetch {made.digest}"):
         there.find(Drawing, {"seed": 1})
     assert files(tmp_path / "there") == []
@@ -245,7 +249,7 @@ def test_a_body_that_breaks_off_is_read_again(proxy, s3, tmp_path, kept):
 
     storage = open_storage(s3)
     content = np.random.default_rng(0).bytes(100_000)
-    storage.write_atomically("key", content)
+    storage.put_if_absent("key", content)
     proxy.faults.append(cut)
     assert storage.read_bytes("key") == content
     proxy.faults.append(cut)
@@ -258,7 +262,7 @@ def test_busy_answers_are_tried_again(proxy, s3):
     slow_down = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     storage = open_storage(s3)
     proxy.faults += [lambda request, reply: slow_down] * 2
-    storage.write_atomically("key", b"content")
+    storage.put_if_absent("key", b"content")
     assert storage.read_bytes("key") == b"content"
 
 

@@ -12,7 +12,8 @@ import pytest
 from components.artifacts import MANIFEST, Store
 from components.artifacts.audit import audit
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
-from components.report.content import ModelCard, PageContent, RunFacts
+from components.recipes.interface import generating
+from components.report.content import ModelPage, PageContent, RunFacts
 from components.stages.publish import Page
 from components.tracking import registry, runs
 from flows.cli import app
@@ -65,9 +66,7 @@ def shards(s3: str, move: Callable[[str], Path]) -> ShardSet:
     (export / "model.safetensors").write_bytes(b"weights")
     version = registry.register(
         "team-vae",
-        export,
-        export_digest="e1",
-        family="vae",
+        registry.Export(export, "e1", "vae", generating()),
         lineage={"shards": made.digest},
         run_id=runs.open_run("team", "vae", "digest"),
     )
@@ -201,7 +200,7 @@ def page(store: Store, name: str, day: int) -> Page:
     finished = datetime(2026, 3, day, tzinfo=UTC)
     content = PageContent(
         run=RunFacts(name=name, finished=finished, config_digest="c", command="kintsugi run x.yaml"),
-        models=(ModelCard(name="vae"),),
+        models=(ModelPage(name="vae"),),
     )
 
     def write(draft: Path) -> dict[str, str]:

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
 from components.data.sources.item import RawItem, Source
 from components.pictures.encoding import png
 from components.section import digest_of
+from components.workspace import Workspace
 
 SetName = Literal[
     "CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10", "Flowers102", "OxfordIIITPet", "Food101",
@@ -40,8 +39,9 @@ class TorchvisionSource(Source):
     """The dataset, by the name of its class in `torchvision.datasets`."""
     labels: bool = False
     """Keep the classes, for conditional models; images that have none are left out."""
-    root: Path = Field(default=Path("workspace/torchvision"))
-    """Folder in which torchvision keeps its downloads; files already there are used without a network."""
+    root: Path | None = None
+    """Folder in which torchvision keeps its downloads; files already there are used without a network. None is
+    `cache/torchvision` in KINTSUGI_HOME."""
 
     def describe(self) -> str:
         """Return the dataset's name."""
@@ -62,10 +62,11 @@ class TorchvisionSource(Source):
         Raises:
             ValueError: The files are neither under `root` nor can they be downloaded.
         """
+        root = self.root or Workspace.from_environment().cache / "torchvision"
         for part in _PARTS[self.name]:
             value = next(iter(part.values()))
             folder = {True: "train", False: "test"}.get(value, value) if isinstance(value, bool) else value
-            images = self._part(part)
+            images = self._part(part, root)
             names = getattr(images, "classes", None)
             for number in range(len(images)):
                 image, target = images[number]
@@ -74,15 +75,15 @@ class TorchvisionSource(Source):
                     continue
                 yield RawItem(f"{folder}/{number:06d}", png(image, level=1), label=label)
 
-    def _part(self, part: Mapping[str, bool | str]) -> Any:  # noqa: ANN401 - torchvision has no types
+    def _part(self, part: Mapping[str, bool | str], root: Path) -> Any:  # noqa: ANN401 - torchvision has no types
         # Imported here: it takes more than a second, and only this source needs it.
         from torchvision import datasets
 
         try:
-            return getattr(datasets, self.name)(root=str(self.root), download=True, **part)
+            return getattr(datasets, self.name)(root=str(root), download=True, **part)
         except (OSError, RuntimeError) as error:
             raise ValueError(
-                f"source: {self.name} is not complete in {self.root} and could not be downloaded ({error}); "
+                f"source: {self.name} is not complete in {root} and could not be downloaded ({error}); "
                 "put its files there or choose a source that needs no network, such as openmoji"
             ) from error
 

@@ -3,14 +3,15 @@
 import json
 import os
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
-from flows.cli.doctor import machine
-from flows.cli.doctor.finding import Finding
 from flows.cli.tables import say, table
+
+if TYPE_CHECKING:
+    from flows.cli.doctor.finding import Finding
 
 app = App()
 
@@ -34,10 +35,10 @@ def doctor(
         raise SystemExit(1)
 
 
-def _findings(store: str | None) -> Iterator[Finding]:
-    from flows.cli.doctor import clocks, mlflow_server, prefect_server, stores
+def _findings(store: str | None) -> "Iterator[Finding]":
+    workspace = Workspace.from_environment().create()
+    from flows.cli.doctor import clocks, machine, mlflow_server, prefect_server
 
-    workspace = Workspace.from_environment()
     yield machine.pytorch()
     yield machine.devices()
     yield from machine.weights()
@@ -47,5 +48,7 @@ def _findings(store: str | None) -> Iterator[Finding]:
     yield from mlflow_server.findings(workspace.home, ahead)
     yield from prefect_server.findings(ahead)
     if store is not None:
+        from flows.cli.doctor import stores
+
         yield stores.finding(store, ahead)
     yield from clocks.findings(ahead)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from components.artifacts.answers import clock_words
+from components.servers.clock import clock_words
 from flows.cli.doctor.finding import Finding
 
 Offsets = dict[str, float]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.artifacts.answers import ahead_s
+from components.servers.clock import ahead_s
 from flows.cli.doctor.clocks import Offsets
 from flows.cli.doctor.finding import Finding
 from flows.cli.doctor.machine import installed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
-from components.artifacts.answers import ahead_s
+from components.servers.clock import ahead_s
 from flows.cli.doctor.clocks import Offsets
 from flows.cli.doctor.finding import Finding
 from flows.cli.doctor.machine import installed

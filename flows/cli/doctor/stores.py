@@ -1,6 +1,7 @@
 """The artifact store: whether it is there, takes our keys, and refuses to overwrite when asked to."""
 
-from components.artifacts.storage import BucketStorage, StorageError, open_storage, probe_conditional_writes
+from components.artifacts.bucket import BucketStorage
+from components.artifacts.storage import StorageError, open_storage, probe_conditional_writes
 from flows.cli.doctor.clocks import Offsets
 from flows.cli.doctor.finding import Finding
 

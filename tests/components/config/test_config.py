@@ -167,7 +167,7 @@ def test_numbers_are_written_as_people_write_them(text, rate, tmp_path):
         ("", "expected keys and values, found NoneType"),
         ("- a", "expected keys and values, found list"),
         ("a: [", "not YAML"),
-        ("name: a\nname: b", "found the key 'name' twice"),
+        ("name: a\nname: b", "found the key 'name' twice in \"<unicode string>\", line 2"),
         ("a: !!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )

@@ -10,10 +10,21 @@ import pytest
 import webdataset as wds
 
 from components.artifacts import Store
-from components.data import DatasetConfig, Loader, ShapesSource, ShardReader, ShardSet, SourceConfig, write_shards
-from components.data.sources import FolderSource, TorchvisionSource, ZipSource
+from components.data import (
+    DatasetConfig,
+    Loader,
+    Samples,
+    ShapesSource,
+    ShardReader,
+    ShardSet,
+    Share,
+    SourceConfig,
+    write_shards,
+)
+from components.data.sources import FolderSource, OpenMojiSource, TorchvisionSource, ZipSource
 from components.data.sources.torchvision_set import _class
 from components.section import kinds
+from tests.examples import example
 
 CLASSES = {"cat": 18, "dog": 9, "emu": 3}
 
@@ -123,10 +134,7 @@ def test_a_batch_holds_the_classes_of_its_images_for_any_number_of_processes(sha
     numbers = {image.tobytes(): label for image, label in zip(pixels, reader.labels, strict=True)}
 
     def batch(rank: int, processes: int):
-        loader = Loader(
-            pixels, batch=8, rank=rank, processes=processes, seed=1, dataset_digest="d", keys=reader.keys,
-            labels=reader.labels,
-        )  # fmt: skip
+        loader = Loader(Samples(pixels, reader.keys, "d", reader.labels), Share(8, rank, processes), seed=1)
         with closing(loader.batches(0)) as batches:
             return next(batches)
 
@@ -141,6 +149,10 @@ def test_torchvisions_classes_have_its_names_or_numbers_and_unlabelled_images_ha
 
 
 def test_only_sources_that_know_classes_can_be_asked_for_them() -> None:
-    assert {source for source in kinds(SourceConfig) if "labels" in source.model_fields} == {
-        FolderSource, ShapesSource, TorchvisionSource, ZipSource,
-    }  # fmt: skip
+    sources = {member: example(member) for member in kinds(SourceConfig)}
+    knowing = {member for member in sources if "labels" in member.model_fields}
+    assert knowing >= {FolderSource, ShapesSource, TorchvisionSource, ZipSource}
+    assert OpenMojiSource not in knowing
+    for member, source in sources.items():
+        assert not source.has_classes
+        assert source.model_copy(update={"labels": True}).has_classes == (member in knowing)

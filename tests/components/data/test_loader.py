@@ -1,6 +1,7 @@
 """Batches are the same for any number of processes and from any point on; the thread ends and its errors surface."""
 
 import threading
+from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
@@ -10,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.corruption import CorruptionMix
-from components.data import Batch, Loader
+from components.data import Batch, Loader, Samples, Share
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), np.uint8)
 KEYS = [np.random.default_rng(number).bytes(16).hex() for number in range(23)]
 
 
 def loader(rank: int = 0, processes: int = 1, batch: int = 8, **options: object) -> Loader:
-    return Loader(IMAGES, batch=batch, rank=rank, processes=processes, seed=3, dataset_digest="d", keys=KEYS, **options)
+    return Loader(Samples(IMAGES, KEYS, "d"), Share(batch, rank, processes), seed=3, **options)
 
 
 def take(source: Loader, batches: int, first_image: int = 0) -> list[Batch]:
@@ -127,22 +128,21 @@ def test_an_error_in_the_thread_is_raised_where_the_batch_is_awaited() -> None:
         def take(self, indices: np.ndarray, axis: int) -> np.ndarray:
             raise OSError("the disk is gone")
 
-    source = Loader(Broken(), batch=4, rank=0, processes=1, seed=0, dataset_digest="d", keys=KEYS)
+    source = Loader(Samples(Broken(), KEYS, "d"), Share(4), seed=0)
     with pytest.raises(OSError, match="the disk is gone"):
         next(source.batches(0))
     assert not any(thread.name.startswith("loader") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("demand", "message"),
     [
-        ({"pixels": IMAGES[:0], "keys": []}, "holds no images"),
-        ({"keys": KEYS[:-1]}, "22 keys for 23 images"),
-        ({"batch": 9, "processes": 2}, "batch 9: expected a positive multiple of the 2 processes"),
-        ({"rank": 2, "processes": 2}, "rank 2: expected 0 to 1"),
+        (lambda: Samples(IMAGES[:0], [], "d"), "holds no images"),
+        (lambda: Samples(IMAGES, KEYS[:-1], "d"), "22 keys for 23 images"),
+        (lambda: Share(9, 0, 2), "batch 9: expected a positive multiple of the 2 processes"),
+        (lambda: Share(8, 2, 2), "rank 2: expected 0 to 1"),
     ],
 )
-def test_impossible_demands_are_refused_in_words(options: dict, message: str) -> None:
-    demand = {"pixels": IMAGES, "batch": 8, "rank": 0, "processes": 1, "keys": KEYS, **options}
+def test_impossible_demands_are_refused_in_words(demand: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Loader(demand.pop("pixels"), seed=0, dataset_digest="d", **demand)
+        demand()

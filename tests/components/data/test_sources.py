@@ -13,17 +13,23 @@ from components.data.sources import (
     FolderSource,
     OpenMojiSource,
     ShapesSource,
+    Source,
     SourceConfig,
     TorchvisionSource,
     ZipSource,
 )
-from components.section import kinds
+from tests.examples import examples
 
 
-def test_every_source_can_be_named_in_yaml_by_its_kind() -> None:
-    assert {source.model_fields["kind"].default for source in kinds(SourceConfig)} == {
-        "openmoji", "folder", "zip", "torchvision", "shapes",
-    }  # fmt: skip
+@pytest.mark.parametrize("source", examples(SourceConfig))
+def test_every_source_can_be_named_in_yaml_by_its_kind(source: Source) -> None:
+    named = TypeAdapter(SourceConfig).validate_python({"kind": source.kind, **source.model_dump(exclude={"kind"})})
+    assert type(named) is type(source)
+    assert named == source
+    assert source.describe()
+
+
+def test_a_misspelt_option_of_a_source_is_refused() -> None:
     assert isinstance(TypeAdapter(SourceConfig).validate_python({"kind": "shapes", "images": 3}), ShapesSource)
     with pytest.raises(ValidationError, match="Extra inputs"):
         TypeAdapter(SourceConfig).validate_python({"kind": "shapes", "imges": 3})
@@ -145,14 +151,17 @@ def test_what_is_not_a_zip_archive_is_named(tmp_path: Path) -> None:
         ZipSource(path=tmp_path / "a.zip").fingerprint()
 
 
-def test_torchvision_reads_files_that_are_there_and_joins_their_parts(tmp_path: Path) -> None:
-    raw = tmp_path / "MNIST" / "raw"
+@pytest.mark.parametrize("is_named", [True, False])
+def test_torchvision_reads_files_that_are_there_and_joins_their_parts(
+    home: Path, tmp_path: Path, is_named: bool
+) -> None:
+    raw = (tmp_path if is_named else home / "cache" / "torchvision") / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part, images in (("train", 3), ("t10k", 2)):
         pixels = bytes(range(images)) * 28 * 28
         (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, images, 28, 28) + pixels)
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, images) + bytes(images))
-    items = list(TorchvisionSource(name="MNIST", root=tmp_path).items())
+    items = list(TorchvisionSource(name="MNIST", root=tmp_path if is_named else None).items())
     assert [item.name for item in items] == [
         "train/000000",
         "train/000001",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from components.data import ShardReader, decoded_pixels
-from components.evaluation.measure import Evidence
+from components.evaluation.evidence import Evidence
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from torch_fidelity import FeatureExtractorBase, calculate_metrics
 from components.artifacts import sha256_of
 from components.evaluation.extractors import FidelityConfig, InceptionConfig
 from components.evaluation.features import Extractor
-from components.evaluation.fidelity import Fidelity, distribution_scores
-from components.evaluation.protocol import comparable
+from components.evaluation.fidelity import Fidelity
+from components.evaluation.protocol import differences
 from components.seeding import numpy_generator
 
 CONFIG = FidelityConfig.model_validate(
@@ -122,7 +122,7 @@ def test_same_images_give_the_same_scores_and_better_images_better_ones(meter, s
     better = {s.name.removesuffix(SUFFIX): s for s in meter.scores(pictures("more fakes"))}
     assert better["fd"].high < scores["fd"].low
     assert better["kid"].high < scores["kid"].low
-    assert comparable(better["fd"], scores["fd"])
+    assert not differences(better["fd"], scores["fd"])
 
 
 def test_features_do_not_depend_on_the_batch_size(reals):
@@ -164,7 +164,7 @@ def test_images_of_another_form_are_refused(meter, images, words):
 
 def test_neighbours_are_sought_among_no_more_than_asked_for(reals):
     few = CONFIG.model_copy(update={"neighbour_samples": 16})
-    scores = {s.name.removesuffix(SUFFIX): s for s in distribution_scores(reals[:20], reals[20:50], few, "r", 0)}
+    scores = {s.name.removesuffix(SUFFIX): s for s in Fidelity(reals[20:50], few, "r", 0).scores(reals[:20])}
     assert scores["recall"].protocol.samples == scores["recall"].protocol.reference_samples == 16
     assert (scores["fd"].protocol.samples, scores["fd"].protocol.reference_samples) == (20, 30)
 
@@ -174,6 +174,6 @@ def test_inception_gives_scores_with_the_plain_names(inception_weights, monkeypa
     monkeypatch.setattr(InceptionConfig, "SHA256", sha256_of(inception_weights))
     monkeypatch.setenv("KINTSUGI_INCEPTION_WEIGHTS", str(inception_weights))
     config = FidelityConfig.model_validate({"extractor": {"kind": "inception"}, "interval_groups": 5})
-    scores = distribution_scores(pictures("fakes", 16), pictures("reals", 16), config, "r", 0)
+    scores = Fidelity(pictures("reals", 16), config, "r", 0).scores(pictures("fakes", 16))
     assert [score.name for score in scores] == ["fid", "is", "kid", "precision", "recall"]
     assert scores[0].protocol.extractor == "inception"

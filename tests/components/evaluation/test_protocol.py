@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from components.evaluation.protocol import Protocol, Score, ScoreTable, combined, comparable, differences
+from components.evaluation.protocol import Protocol, Score, ScoreTable, differences
 
 PROTOCOL = Protocol(
     metric="m", implementation="i 1", reference="r", samples=4, seed=3, settings={"splits": 2, "width": 0.5}
@@ -70,16 +70,6 @@ def test_row_with_one_name_twice_is_refused():
 )
 def test_any_other_protocol_forbids_comparison_and_is_named(change):
     other = score().model_copy(update={"protocol": PROTOCOL.model_copy(update=change)})
-    assert comparable(score(), score(value=1.5))
-    assert not comparable(score(), other)
+    assert not differences(score(), score(value=1.5))
     assert next(iter(change)) in differences(score(), other)[0]
     assert other.protocol.digest != PROTOCOL.digest
-
-
-def test_tables_of_one_subject_are_joined_row_by_row():
-    parts = [ScoreTable(subject="s", rows={"model": (score(n),), f"only {n}": (score(n),)}) for n in ("fid", "is")]
-    table = combined(parts)
-    assert list(table.values()) == ["fid", "is"]
-    assert set(table.baselines) == {"only fid", "only is"}
-    with pytest.raises(ValueError, match="found 2: s, t"):
-        combined([parts[0], ScoreTable(subject="t", rows={})])

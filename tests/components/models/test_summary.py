@@ -1,8 +1,11 @@
-"""What a network costs, against numbers worked out by hand."""
+"""What a network costs, against numbers worked out by hand and against torch's own counter."""
 
+import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from components.config import load
 from components.models.dcgan import DcganGeneratorConfig
 from components.models.norm import BatchNorm2d
 from components.models.summary import count_parameters, multiply_adds
@@ -30,3 +33,13 @@ def test_measuring_leaves_the_network_as_it_was():
 def test_a_generator_has_the_size_written_beside_the_published_one():
     # StudioGAN's "deep_conv" generator for 32 px with 128 latents has 3.81 million parameters.
     assert 3.7e6 < count_parameters(DcganGeneratorConfig().build(32)) < 3.9e6
+
+
+@pytest.mark.slow
+def test_every_network_of_the_matrix_costs_what_torch_counts(root):
+    run = load(root / "tests" / "end_to_end" / "model_matrix.yaml")
+    for name, model in run.models.items():
+        network, example = model.recipe.serving_network(run.dataset.size).eval(), model.recipe.example(run.dataset.size)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(*example)
+        assert multiply_adds(network, *example) == counter.get_total_flops() // 2 > 0, name

@@ -75,7 +75,8 @@ def test_fading_penalties_shrink_along_half_a_cosine_and_stay_at_the_end(images,
 
 @pytest.mark.parametrize("cls", LOSSES)
 def test_each_player_gains_by_moving_logits_its_own_way(cls):
-    real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    # Made images are taken for real, and real ones for made: where every loss has something to gain.
+    real, fake = torch.full((3,), -0.5, requires_grad=True), torch.full((3,), 0.5, requires_grad=True)
     up, down = torch.autograd.grad(cls().discriminator_loss(real, fake), [real, fake])
     assert (up < 0).all()
     assert (down > 0).all()

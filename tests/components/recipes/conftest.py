@@ -1,56 +1,48 @@
-"""One small recipe of every family, untrained, and pictures to feed them."""
+"""Small recipes of every family and network, untrained, and pictures to feed them."""
 
 import io
+from contextlib import closing
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from components.data import ShapesSource
-from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.corruption import CorruptionMix
+from components.data import Loader, Samples, ShapesSource, Share
 from components.models.ffc import FfcConfig
-from components.models.gated_unet import GatedUnetConfig
-from components.models.pconv import PconvConfig
-from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
-from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, write_export
-from components.recipes.gan import GanConfig
 from components.recipes.inpainter import InpainterConfig
 from components.recipes.mixture import MixtureConfig
-from components.recipes.recipe import PRODUCER
+from components.recipes.recipe import PRODUCER, RestorerRecipe
 from components.recipes.vae import VaeConfig
+from components.training.config import TrainingConfig
+from components.training.ema import EmaConfig
+from components.training.guard import Guard
+from components.training.loop import TrainContext, train
+from components.training.state import TrainingState
+from tests import examples
 
 SIZE = 16
+FEW = MixtureConfig(components=1, least_variance=0.1)
+"""What sixteen pictures are enough for."""
 RECIPES = {
-    "gan": GanConfig(
-        generator=DcganGeneratorConfig(latent=8, width=4), discriminator=DcganDiscriminatorConfig(width=4)
-    ),
-    "r3net by class": GanConfig(
-        generator=R3GeneratorConfig(latent=8, width=8, blocks=1),
-        discriminator=R3DiscriminatorConfig(width=8, blocks=1),
-        conditional=True,
-        classes={"cat": 3, "dog": 1},
-    ),
-    "sngan_res": GanConfig(
-        generator=SnganGeneratorConfig(latent=8, width=8), discriminator=SnganDiscriminatorConfig(width=8)
-    ),
-    "vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4)),
-    "vae with a mixture": VaeConfig(
-        network=ConvVaeConfig(latent=8, width=4), mixture=MixtureConfig(components=1, least_variance=0.1)
-    ),
-    "vae of maps with a mixture": VaeConfig(
-        network=ResidualVaeConfig(latent=16, map_px=4, width=8), mixture=MixtureConfig(components=1, least_variance=0.1)
-    ),
-    "resnet": InpainterConfig(network=ResnetConfig(width=8, blocks=2)),
-    "gated_unet": InpainterConfig(network=GatedUnetConfig(width=4)),
+    **examples.RECIPES,
+    "conv_vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4)),
+    "vae with a mixture": VaeConfig(network=ConvVaeConfig(latent=8, width=4), mixture=FEW),
+    "vae of maps with a mixture": VaeConfig(network=ResidualVaeConfig(latent=16, map_px=4, width=8), mixture=FEW),
     "ffc": InpainterConfig(network=FfcConfig(width=4, blocks=1)),
-    "pconv": InpainterConfig(network=PconvConfig(width=4, halvings=2)),
     "restorer": InpainterConfig(network=ResnetConfig(width=8, blocks=2), restores="everything"),
 }
+FILLERS = [
+    name
+    for name, recipe in RECIPES.items()
+    if isinstance(recipe, RestorerRecipe) and getattr(recipe, "restores", "missing") == "missing"
+]
+"""Names of those that change missing pixels only."""
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +82,23 @@ def shapes():
     """Sixteen drawn pictures, uint8 (16, 16, 16, 3)."""
     items = ShapesSource(images=16, raster_px=SIZE).items()
     return np.stack([np.asarray(Image.open(io.BytesIO(item.content)).convert("RGB")) for item in items])
+
+
+@pytest.fixture(scope="session")
+def learn(shapes):
+    """Train on sixteen shapes; return the averaged producer."""
+
+    def run(config, steps: int):
+        training = TrainingConfig(images=16 * steps, batch=16, flip=False, ema=EmaConfig(half_life_images=160))
+        recipe = config.build(16, 0)
+        recipe.networks.to(memory_format=torch.channels_last)
+        state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
+        mix = CorruptionMix(area=(0.05, 0.3)) if config.needs_corruption else None
+        keys = [f"{number:032x}" for number in range(16)]
+        loader = Loader(Samples(shapes, keys, "d"), Share(16), seed=0, corruption=mix)
+        around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
+        with closing(loader.batches(0)) as batches:
+            train(recipe.phases, state, batches, training, around)
+        return config.producer(state.averages[PRODUCER].network)
+
+    return run

@@ -9,23 +9,10 @@ import torch
 
 from components.recipes.export import CARD, WEIGHTS, export_digest, load_producer, read_card
 from components.recipes.recipe import Restorer
-
-NAMES = [
-    "gan",
-    "r3net by class",
-    "sngan_res",
-    "vae",
-    "vae with a mixture",
-    "vae of maps with a mixture",
-    "resnet",
-    "gated_unet",
-    "ffc",
-    "pconv",
-    "restorer",
-]
+from tests.components.recipes.conftest import RECIPES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RECIPES)
 def test_what_was_exported_makes_the_same_pictures(name, exports, producers, shapes):
     loaded = load_producer(exports[name], torch.device("cpu"))
     if isinstance(loaded, Restorer):
@@ -37,23 +24,23 @@ def test_what_was_exported_makes_the_same_pictures(name, exports, producers, sha
     assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_card_says_how_it_was_made(name, exports, recipes):
     card = read_card(exports[name])
     assert (card.size, card.recipe, card.images) == (16, recipes[name], 128)
 
 
 def test_the_folder_holds_weights_and_card_and_nothing_executable(exports):
-    assert sorted(path.name for path in exports["gan"].iterdir()) == [CARD, WEIGHTS]
+    assert sorted(path.name for path in exports["dcgan"].iterdir()) == [CARD, WEIGHTS]
 
 
 def test_equal_content_has_equal_digests_and_any_change_another(exports, tmp_path):
-    copy = shutil.copytree(exports["vae"], tmp_path / "copy")
-    assert export_digest(copy) == export_digest(exports["vae"]) != export_digest(exports["gan"])
+    copy = shutil.copytree(exports["conv_vae"], tmp_path / "copy")
+    assert export_digest(copy) == export_digest(exports["conv_vae"]) != export_digest(exports["dcgan"])
     content = bytearray((copy / WEIGHTS).read_bytes())
     content[-1] ^= 1
     (copy / WEIGHTS).write_bytes(content)
-    assert export_digest(copy) != export_digest(exports["vae"])
+    assert export_digest(copy) != export_digest(exports["conv_vae"])
 
 
 def changed(folder, **values) -> None:
@@ -94,8 +81,8 @@ DAMAGE = {
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_an_export_that_is_not_what_it_says_is_refused(what, exports, tmp_path):
-    folder = shutil.copytree(exports["gan"], tmp_path / "copy")
+    folder = shutil.copytree(exports["dcgan"], tmp_path / "copy")
     damage, words = DAMAGE[what]
-    damage(folder, exports["vae"])
+    damage(folder, exports["conv_vae"])
     with pytest.raises(ValueError, match=f"(?s){words}"):
         load_producer(folder)

@@ -68,9 +68,9 @@ def test_both_players_feel_the_classes(loss):
 
 
 def test_pictures_are_of_the_class_asked_for_or_of_classes_as_frequent_as_in_training(producers):
-    producer = producers["r3net by class"]
+    producer = producers["r3net_by_class"]
     assert isinstance(producer, ClassGenerator)
-    assert not isinstance(producers["gan"], ClassGenerator)
+    assert not isinstance(producers["dcgan"], ClassGenerator)
     pure = {name: producer.generate_class(name, 200, 5).astype(int) for name in producer.classes}
     mixed = producer.generate(200, 5).astype(int)
     distances = {name: np.abs(pictures - mixed).max((1, 2, 3)) for name, pictures in pure.items()}

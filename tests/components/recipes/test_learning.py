@@ -1,13 +1,9 @@
 """Each family learns a few pictures by heart, a bit: the whole chain from loss to weights points downhill."""
 
-from contextlib import closing
-
 import numpy as np
 import pytest
-import torch
 
 from components.corruption import CorruptionMix
-from components.data import Loader
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.gated_unet import GatedUnetConfig
 from components.models.patch import PatchDiscriminatorConfig
@@ -21,35 +17,10 @@ from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.recipe import PRODUCER
 from components.recipes.vae import VaeConfig
-from components.training.config import TrainingConfig
-from components.training.ema import EmaConfig
-from components.training.guard import Guard
-from components.training.loop import TrainContext, train
 from components.training.optimizer import AdamConfig
-from components.training.state import TrainingState
 
 pytestmark = pytest.mark.slow
 QUICK = AdamConfig(rate=2e-3, betas=(0.9, 0.99))
-
-
-@pytest.fixture(scope="module")
-def learn(shapes):
-    """Train on sixteen shapes; return the averaged producer."""
-
-    def run(config, steps: int):
-        training = TrainingConfig(images=16 * steps, batch=16, flip=False, ema=EmaConfig(half_life_images=160))
-        recipe = config.build(16, 0)
-        recipe.networks.to(memory_format=torch.channels_last)
-        state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
-        mix = CorruptionMix(area=(0.05, 0.3)) if config.needs_corruption else None
-        keys = [f"{number:032x}" for number in range(16)]
-        loader = Loader(shapes, batch=16, rank=0, processes=1, seed=0, dataset_digest="d", corruption=mix, keys=keys)
-        around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
-        with closing(loader.batches(0)) as batches:
-            train(recipe.phases, state, batches, training, around)
-        return config.producer(state.averages[PRODUCER].network)
-
-    return run
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:

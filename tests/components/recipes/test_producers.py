@@ -15,13 +15,20 @@ from components.recipes import RecipeConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.mixture import MixtureConfig
-from components.recipes.recipe import Generator, LatentModel, Reconstructor, Restorer
+from components.recipes.recipe import (
+    ClassGenerator,
+    Generator,
+    GeneratorRecipe,
+    LatentModel,
+    Reconstructor,
+    Restorer,
+)
 from components.recipes.vae import VaeConfig
 from components.section import kinds
+from tests.components.recipes.conftest import FILLERS, RECIPES
 
-VAES = ("vae", "vae with a mixture", "vae of maps with a mixture")
-GENERATORS = ("gan", "r3net by class", "sngan_res", *VAES)
-INPAINTERS = ("resnet", "gated_unet", "ffc", "pconv")
+VAES = [name for name, recipe in RECIPES.items() if isinstance(recipe, VaeConfig)]
+GENERATORS = [name for name, recipe in RECIPES.items() if isinstance(recipe, GeneratorRecipe)]
 
 
 @pytest.fixture
@@ -70,6 +77,23 @@ def test_no_pictures_at_all_is_refused(name, producers):
         producers[name].generate(0, 7)
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_served_interface_is_that_of_what_the_recipe_produces(name, producers, recipes):
+    producer, interface = producers[name], recipes[name].interface
+    columns = {column.name: column.required for column in interface.inputs}
+    if isinstance(producer, Restorer):
+        assert not isinstance(producer, Generator)
+        assert columns == {"image": True, "mask": True}
+    else:
+        assert columns == {"seed": True, "class": False}
+        classes = producer.classes if isinstance(producer, ClassGenerator) else ()
+        assert classes == recipes[name].class_names
+        assert set(interface.example.get("class", ())) <= set(classes)
+        assert bool(classes) == ("class" in interface.example)
+    assert set(interface.example) <= set(columns)
+    assert [column.name for column in interface.outputs] == ["image"]
+
+
 def test_only_the_vae_reconstructs(producers, shapes):
     assert {name for name, producer in producers.items() if isinstance(producer, Reconstructor)} == set(VAES)
     assert {name for name, producer in producers.items() if isinstance(producer, LatentModel)} == set(VAES)
@@ -107,7 +131,7 @@ def test_the_bound_follows_from_the_seed_and_its_divergence_needs_no_draw(name, 
     assert np.array_equal(one.rate, other.rate)
 
 
-@pytest.mark.parametrize("name", INPAINTERS)
+@pytest.mark.parametrize("name", FILLERS)
 def test_restoring_leaves_known_pixels_untouched_and_ignores_what_holes_hold(name, producers, damaged):
     corrupted, missing = damaged
     producer = producers[name]
@@ -119,7 +143,7 @@ def test_restoring_leaves_known_pixels_untouched_and_ignores_what_holes_hold(nam
     assert np.array_equal(producer.restore(other, missing), restored)
 
 
-@pytest.mark.parametrize("name", INPAINTERS)
+@pytest.mark.parametrize("name", FILLERS)
 def test_arrays_that_may_not_be_written_are_read_without_complaint(name, producers, damaged):
     corrupted, missing = damaged
     for array in damaged:

@@ -11,6 +11,7 @@ from components.models.resnet import ResnetConfig
 from components.recipes.inpainter import InpainterConfig
 from components.recipes.recipe import PRODUCER
 from components.recipes.repair import _windows, repair
+from tests.components.recipes.conftest import FILLERS
 
 RNG = np.random.default_rng(0)
 
@@ -45,7 +46,7 @@ SIZES = [(1, 1), (1, 9), (3, 2), (5, 5), (16, 16), (17, 31), (33, 64), (100, 7)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("name", ["resnet", "gated_unet", "ffc", "pconv"])
+@pytest.mark.parametrize("name", FILLERS)
 def test_any_size_is_mended_and_known_pixels_are_untouched(name, size, producers):
     image, missing = picture(*size), RNG.random(size) < 0.3
     before = image.copy()

@@ -14,7 +14,7 @@ from components.corruption.blur import GaussianBlurConfig
 from components.corruption.defects import ScratchesConfig
 from components.corruption.noise import GaussianNoiseConfig
 from components.corruption.quality import JpegConfig, ResampleConfig
-from components.data import Batch, Loader
+from components.data import Batch, Loader, Samples, Share
 from components.models.resnet import ResnetConfig
 from components.objectives.perceptual import PerceptualConfig, VggFeatures
 from components.objectives.restoration import RestorationConfig
@@ -55,16 +55,7 @@ def restorer(mix, steps):
     recipe = RECIPE.build(SIZE, 0)
     recipe.networks.to(memory_format=torch.channels_last)
     state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
-    loader = Loader(
-        pictures,
-        batch=BATCH,
-        rank=0,
-        processes=1,
-        seed=0,
-        dataset_digest="d",
-        corruption=mix,
-        keys=keys(pictures),
-    )
+    loader = Loader(Samples(pictures, keys(pictures), "d"), Share(BATCH), seed=0, corruption=mix)
     around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
     with closing(loader.batches(0)) as batches:
         train(recipe.phases, state, batches, training, around)

@@ -8,14 +8,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from components.recipes.recipe import GeneratorRecipe
 from components.recipes.serving import ServedGenerator, ServedRestorer, _load_pyfunc, decode_png, encode_png
+from tests.components.recipes.conftest import RECIPES
 
 
 def mask_of(missing: np.ndarray) -> str:
     return encode_png(np.repeat(missing[..., None], 3, axis=2).astype(np.uint8) * 255)
 
 
-@pytest.mark.parametrize("name", ["gan", "vae"])
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if isinstance(recipe, GeneratorRecipe)])
 def test_a_served_generator_draws_a_picture_per_seed(name, exports):
     model = _load_pyfunc(str(exports[name]))
     assert isinstance(model, ServedGenerator)

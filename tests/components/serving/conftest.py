@@ -92,7 +92,11 @@ def register(workspace: Workspace, tmp_path: Path) -> Callable[..., int]:
         run = runs.open_run("serving", family, digest)
         scores = {"psnr_hole": 17.5} if family == "inpainter" else {"fd_efficientnet_lite0": 418.2}
         version = registry.register(
-            name, export, export_digest=digest, family=family, lineage={"shards": "abc"}, run_id=run, scores=scores
+            name,
+            registry.Export(export, digest, family, recipe.interface),
+            lineage={"shards": "abc"},
+            run_id=run,
+            scores=registry.VersionScores(scores),
         )
         if promoted:
             registry.promote(name, version, judged_against=registry.champion(name))

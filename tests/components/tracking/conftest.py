@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from components.recipes.interface import generating
 from components.tracking import registry, runs
 
 LOADER = "tiny_serving"
@@ -89,14 +90,16 @@ def registered(store: Path, loader: Path, tmp_path: Path) -> Callable[..., int]:
         folder = tmp_path / "exports" / str(value)
         return registry.register(
             name,
-            folder if folder.exists() else write_export(folder, value),
-            export_digest=f"export-{value}",
-            family="gan",
+            registry.Export(
+                folder if folder.exists() else write_export(folder, value),
+                f"export-{value}",
+                "gan",
+                generating(),
+                LOADER,
+            ),
             lineage={"shards": "abc", "config": f"c{value}"},
             run_id=run_id,
-            scores={"fd": float(value), "broken": float("inf")},
-            score_table=json.dumps({"subject": value}),
-            loader_module=LOADER,
+            scores=registry.VersionScores({"fd": float(value), "broken": float("inf")}, json.dumps({"subject": value})),
         )
 
     return register

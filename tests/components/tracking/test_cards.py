@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from components.recipes.interface import mending
 from components.tracking import registry, runs
 from components.tracking.cards import headline
 
@@ -47,14 +48,10 @@ def test_a_version_says_what_it_is_how_good_and_what_the_gate_said(
     (export / "model.safetensors").write_bytes(b"")
     version = registry.register(
         "team-inpainter",
-        export,
-        export_digest="e1",
-        family="inpainter",
+        registry.Export(export, "e1", "inpainter", mending()),
         lineage={"shards": "abc", "note": "a long secret word"},
         run_id=runs.open_run("team", "inpainter", "digest"),
-        scores={"psnr_hole": 17.5},
-        score_table=json.dumps(TABLE),
-        metric="psnr_hole",
+        scores=registry.VersionScores({"psnr_hole": 17.5}, json.dumps(TABLE), "psnr_hole"),
         facts={"images seen": "48,000"},
     )
     kept = MlflowClient().get_model_version("team-inpainter", str(version))
@@ -69,7 +66,7 @@ def test_a_version_says_what_it_is_how_good_and_what_the_gate_said(
     (record,) = registry.models()
     assert record.card == card
     model = MlflowClient().get_registered_model("team-inpainter").description
-    assert model.startswith("An inpainter that mends images, trained, judged and promoted by kintsugi.")
+    assert model.startswith("A model of the family `inpainter` that mends images, trained, judged and promoted by")
     assert "kintsugi repair IMAGE --model team-inpainter" in model
 
 
@@ -77,4 +74,5 @@ def test_a_model_from_before_gets_its_description_at_the_next_registration(regis
     registered(1)
     MlflowClient().update_registered_model("gan", "")
     registered(2)
-    assert MlflowClient().get_registered_model("gan").description.startswith("A GAN that makes images")
+    described = MlflowClient().get_registered_model("gan").description
+    assert described.startswith("A model of the family `gan` that makes images, trained")

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Param
 
-from components.tracking.ledger import PROMOTIONS, Entry, History, LedgerError, append, create_ledger, read_ledger
+from components.tracking.ledger import (
+    PROMOTIONS,
+    Entry,
+    History,
+    LedgerError,
+    append,
+    create_ledger,
+    ledger_params,
+    replay,
+)
 from components.tracking.runs import find_or_create_experiment
 
 
@@ -20,6 +29,10 @@ def client(store: Path) -> MlflowClient:
 @pytest.fixture
 def ledger(client: MlflowClient) -> str:
     return create_ledger(client, find_or_create_experiment(client, PROMOTIONS), "gan")
+
+
+def read_ledger(client: MlflowClient, run_id: str, name: str) -> History:
+    return replay(ledger_params(client, run_id, name), run_id, name)
 
 
 def promoted(*versions: int) -> History:

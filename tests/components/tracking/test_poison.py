@@ -16,6 +16,7 @@ from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
 from components.recipes.export import export_digest
+from components.recipes.interface import generating
 from components.tracking import registry, runs
 from components.tracking.inspection import objection
 from components.tracking.ledger import LedgerError
@@ -179,7 +180,7 @@ def test_a_version_registered_by_hand_is_named_and_used_by_nobody(registered: Re
     with pytest.raises(ValueError, match="gan version 2 was not registered by kintsugi"):
         registry.rollback("gan", to=2, override=True, by="ada", reason="it is mine")
     assert registered(3) == 3
-    assert registry.challenger("gan") == 3
+    assert registry.models()[0].challenger == 3
 
 
 def test_a_champion_robbed_of_its_tags_is_named(champion: int, tmp_path: Path) -> None:
@@ -249,7 +250,8 @@ def test_the_command_adopts_what_is_whole_and_says_so(
         (tmp_path / "export" / file).write_text("{}")
     digest = export_digest(tmp_path / "export")
     run_id = runs.open_run("kintsugi", "training", "digest")
-    registry.register("gan", tmp_path / "export", export_digest=digest, family="gan", lineage={}, run_id=run_id)
+    export = registry.Export(tmp_path / "export", digest, "gan", generating())
+    registry.register("gan", export, lineage={}, run_id=run_id)
 
     def verify(*arguments: str) -> str:
         with contextlib.suppress(SystemExit):

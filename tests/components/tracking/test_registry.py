@@ -10,13 +10,18 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from components.tracking import registry, runs
+from components.recipes.interface import generating
+from components.tracking import registry, runs, versions
 from components.tracking.ledger import LedgerError
 from components.tracking.packaging import AlteredModelError
 from components.tracking.registry import ChampionMovedError, KeptDecision, WithdrawnError
 
 Register = Callable[..., int]
 LOADER = "tiny_serving"
+
+
+def score_table(name: str, version: int) -> str | None:
+    return versions.read_score_table(versions.read_version(MlflowClient(), name, version))
 
 
 def aliases() -> dict[str, int]:
@@ -55,7 +60,7 @@ def test_promotion_moves_the_aliases(registered: Register) -> None:
     registry.promote("gan", second, judged_against=1)
     assert aliases() == {"champion": 2, "previous": 1}
     assert registry.champion("gan") == 2
-    assert registry.challenger("gan") is None
+    assert registry.models()[0].challenger is None
     assert MlflowClient().get_model_version("gan", "2").tags["kintsugi.ledger_entry"] == "2"
 
 
@@ -107,9 +112,11 @@ def test_aliases_set_by_hand_are_set_right_again(registered: Register) -> None:
 
 def test_score_tables_are_kept_and_replaced(registered: Register) -> None:
     version = registered(1)
-    assert registry.score_table("gan", version) == '{"subject": 1}'
-    registry.record_scores("gan", version, {"fd": 9.0}, '{"subject": "again"}')
-    assert registry.score_table("gan", version) == '{"subject": "again"}'
+    assert score_table("gan", version) == '{"subject": 1}'
+    client = MlflowClient()
+    scores = registry.VersionScores({"fd": 9.0}, '{"subject": "again"}')
+    versions.attach_scores(client, versions.read_version(client, "gan", version), scores)
+    assert score_table("gan", version) == '{"subject": "again"}'
     assert registry.models()[0].scores == {"fd": 9.0}
 
 
@@ -118,7 +125,7 @@ def test_an_altered_score_table_is_refused(store: Path, registered: Register) ->
     (table,) = store.rglob("scores/*.json")
     table.write_text("{}")
     with pytest.raises(AlteredModelError, match=r"its score table scores/gan-\w+.json was altered"):
-        registry.score_table("gan", version)
+        score_table("gan", version)
 
 
 def test_a_downloaded_model_is_whole_and_predicts(registered: Register, tmp_path: Path) -> None:
@@ -207,15 +214,13 @@ def test_users_mistakes_are_named(registered: Register, tmp_path: Path) -> None:
         registry.download("gan", "champion", tmp_path / "served", loader_module=LOADER)
     common = {"lineage": {}, "run_id": runs.open_run("kintsugi", "x", "x")}
     with pytest.raises(ValueError, match="letters, digits, _ and - only"):
-        registry.register("a b", tmp_path, export_digest="d", family="gan", **common)
+        registry.register("a b", registry.Export(tmp_path, "d", "gan", generating()), **common)
     with pytest.raises(ValueError, match="found no files"):
-        registry.register("vae", tmp_path / "no", export_digest="d", family="vae", **common)
+        registry.register("vae", registry.Export(tmp_path / "no", "d", "vae", generating()), **common)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "model.pt").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holds model\.pt; .* never pickles"):
-        registry.register("vae", tmp_path / "bad", export_digest="d", family="vae", **common)
-    with pytest.raises(ValueError, match="family 'flow': expected one of gan, vae, inpainter"):
-        registry.register("vae", tmp_path / "exports" / "1", export_digest="d", family="flow", **common)
+        registry.register("vae", registry.Export(tmp_path / "bad", "d", "vae", generating()), **common)
 
 
 def test_a_model_without_a_ledger_is_left_alone(registered: Register) -> None:
@@ -313,7 +318,7 @@ def test_a_registration_killed_at_any_write_is_finished_by_the_next_call(registe
             registered(write, name)
         assert registered(write, name) == 1
         assert [int(kept.version) for kept in MlflowClient().search_model_versions(f"name = '{name}'")] == [1]
-        assert registry.score_table(name, 1) == f'{{"subject": {write}}}'
+        assert score_table(name, 1) == f'{{"subject": {write}}}'
         assert registry.verify(name, loader_module=LOADER) == ()
         if len(made) < write:
             break

@@ -33,7 +33,7 @@ def test_a_home_with_signs_that_mean_something_in_addresses_works(
     home = tmp_path / name
     runs.configure(home)
     run = runs.open_run("kintsugi", "training", "digest")
-    runs.log_text(run, "note.txt", "text")
+    MlflowClient().log_text(run, "text", "note.txt")
     assert MlflowClient().get_run(run).data.tags["kintsugi.digest"] == "digest"
     assert sorted(path.name for path in home.iterdir()) == ["mlartifacts", "mlflow.db", "mlflow.db.lock"]
     assert len(list(home.rglob("note.txt"))) == 1

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from components.corruption import CorruptionMix
-from components.data import Batch, Loader, ShapesSource
+from components.data import Batch, Loader, Samples, ShapesSource, Share
 from components.recipes.recipe import PRODUCER
 from components.training.checkpoint import CheckpointWriter, load_newest
 from components.training.config import TrainingConfig
@@ -106,15 +106,11 @@ def trained(pixels) -> Trained:
         if folder is not None:
             load_newest(folder, "run", state)
         loader = Loader(
-            pixels,
-            batch=BATCH,
-            rank=0,
-            processes=1,
+            Samples(pixels, [f"{number:032x}" for number in range(len(pixels))], "shapes"),
+            Share(BATCH),
             seed=SEED,
-            dataset_digest="shapes",
             flip=True,
             corruption=CorruptionMix() if config.needs_corruption else None,
-            keys=[f"{number:032x}" for number in range(len(pixels))],
         )
         stop = lambda: stop_at is not None and state.images >= stop_at  # noqa: E731
         around = TrainContext(CPU, SEED, stop, lambda values: None, 1000)

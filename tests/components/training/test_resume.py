@@ -19,6 +19,7 @@ from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.vae import VaeConfig
 from components.training.optimizer import AdamConfig, RmspropConfig, ScheduleConfig
+from tests import examples
 
 FADING = ScheduleConfig(warmup_images=16, final_fraction=0.1)
 SHIFTING = AdamConfig(betas=(0.0, 0.9), final_beta2=0.99, schedule=ScheduleConfig(final_fraction=0.25, decay_images=64))
@@ -61,6 +62,7 @@ RECIPES = {
     "ffc": InpainterConfig(network=FfcConfig(width=4, blocks=1), restores="everything"),
     "pconv": InpainterConfig(network=PconvConfig(width=4, halvings=2)),
 }
+RECIPES |= {name: examples.RECIPES[name] for name in examples.beyond(RECIPES.values())}
 STEPS, BATCH = 10, 8
 
 

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 
 from components import distributed, launch
 from components.config import CorruptionConfig, ModelConfig
 from components.corruption import CorruptionMix
+from components.recipes import RecipeConfig
 from components.recipes.export import read_card
+from components.recipes.recipe import RecipeSection
 from components.training.guard import DivergedError
 from components.worker.jobs import TrainJob
 from components.worker.train import train_to_the_end
+from tests import examples
 
 pytestmark = pytest.mark.slow
 BATCH, STEPS = 16, 12
@@ -44,6 +48,9 @@ RECIPES = {
         "optimizer": {"kind": "adam", "rate": 0.3},  # so high that the last is not the best
     },
 }
+KNOWN = [TypeAdapter(RecipeConfig).validate_python(recipe) for recipe in RECIPES.values()]
+OTHERS = examples.beyond(KNOWN, (RecipeSection,))
+RECIPES |= {name: examples.MATRIX.models[name].recipe.model_dump() for name in OTHERS}
 WINNING = {"look_every": BATCH, "gap": 3.0, "patience": 1, "rollback_rate": 1e-3}  # found at the fourth step
 
 
@@ -54,8 +61,9 @@ def job(shards, tmp_path) -> Callable[..., TrainJob]:
     def make(family: str, folder: str = "run", **training) -> TrainJob:
         training = {"images": STEPS * BATCH, "batch": BATCH, "ema": {"half_life_images": 1}} | training
         execution = {"log_every": BATCH, "sample_every": 10**6, "checkpoint_every": 2 * BATCH}
-        rest = RESTORATION if family == "inpainter" else GENERATION
-        model = {"recipe": RECIPES[family], "training": training, "execution": execution} | rest
+        recipe = TypeAdapter(RecipeConfig).validate_python(RECIPES[family])
+        rest = RESTORATION if recipe.needs_corruption else GENERATION
+        model = {"recipe": recipe, "training": training, "execution": execution} | rest
         (tmp_path / folder).mkdir(exist_ok=True)
         return TrainJob(
             run=family,
@@ -127,7 +135,7 @@ def test_a_conditional_training_that_was_stopped_ends_in_the_bytes_of_one_that_w
     assert set(read_card(stopped.folder / "export").recipe.classes) == {"one figure", "two figures", "three figures"}
 
 
-@pytest.mark.parametrize("family", ["vae", "inpainter"])
+@pytest.mark.parametrize("family", ["vae", "inpainter", *OTHERS])
 def test_scores_and_choice_are_those_of_an_uninterrupted_training(family, job):
     whole, stopped = (
         job(family, folder, validation={"every": 2 * BATCH, "samples": 8}) for folder in ("whole", "stopped")

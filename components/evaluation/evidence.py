@@ -1,0 +1,103 @@
+"""Evidence: what an evaluation provides, what it judges on, and what it finds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from components.data import FrozenImages, PixelSource, ShardReader, ShardSet
+from components.evaluation.protocol import Score
+from components.evaluation.sharing import drawn, joined
+from components.recipes.recipe import Images, Producer, RecipeSection
+from components.section import Section
+
+SHOWN_ROWS = 10
+"""Images in each row of pictures that stand beside each other."""
+
+_BLOCK = 64
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What models and baselines are judged on."""
+
+    shards: ShardSet
+    training: PixelSource
+    """Training images, for baselines that copy."""
+    frozen: FrozenImages | None
+    """Damaged test images."""
+    frozen_digest: str
+    bins: tuple[float, ...]
+    """Edges of the frozen set's area bins."""
+    seed: int
+    device: torch.device
+    cache: Path
+    """Where what is known of the test images is kept between evaluations."""
+    images: int | None = None
+    """Compare with no more than so many test images, the first by key; None takes all."""
+
+    @cached_property
+    def test(self) -> Images:
+        """The test images, uint8 (n, size, size, 3)."""
+        reader = ShardReader(self.shards, "test")
+        return reader.images(np.arange(len(reader))[: self.images])
+
+    @property
+    def test_digest(self) -> str:
+        """Name of the test images in protocols."""
+        return f"{self.shards.digest}/test" if self.images is None else f"{self.shards.digest}/test[:{self.images}]"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores by row, and pictures by name."""
+
+    rows: dict[str, tuple[Score, ...]]
+    pictures: dict[str, Picture]
+    panels: tuple[tuple[str, Images], ...] = ()
+    """Views of the same test images with their headings, each uint8 (n, size, size, 3)."""
+
+
+NOTHING = Measured({}, {})
+"""What every process but the main one has in the end: they share the work on images, it alone scores them."""
+
+
+class EvaluationSection(Section, ABC):
+    """A way to judge models of the families that it suits, and what needs no training beside them."""
+
+    kind: str
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether the frozen evaluation set is used."""
+        return False
+
+    @property
+    def compares_sets(self) -> bool:
+        """Whether scores are distances between sets of images, which depend on how many images there are."""
+        return False
+
+    @classmethod
+    @abstractmethod
+    def suits(cls, recipe: RecipeSection) -> bool:
+        """Return whether models of a recipe can be judged so."""
+
+    @abstractmethod
+    def measure(self, producer: Producer, evidence: Evidence) -> Measured:
+        """Return the scores of a trained model, of a recipe that suits; `NOTHING` but in the main process."""
+
+    @abstractmethod
+    def measure_baselines(self, evidence: Evidence) -> Measured:
+        """Return the scores of every baseline; rows may be missing but in the main process."""
+
+
+def made_together(work: Callable[[slice], Images], like: Images) -> Images | None:
+    """Return what processes make together, as many pictures as `like`, in the main process; None in the others."""
+    return joined(drawn(work, len(like), like.shape[1], _BLOCK))

@@ -1,0 +1,123 @@
+"""Mending: how far mended pictures are from the true ones, in the hole and in all."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from components.baselines import RestorationBaseline
+from components.baselines.biharmonic import Biharmonic
+from components.baselines.filling import MeanFill, NavierStokes, Telea
+from components.baselines.harmonic import Harmonic
+from components.baselines.interpolation import Interpolation
+from components.data import FrozenImages
+from components.evaluation.evidence import (
+    NOTHING,
+    SHOWN_ROWS,
+    EvaluationSection,
+    Evidence,
+    Measured,
+    made_together,
+)
+from components.evaluation.protocol import MODEL_ROW, Score
+from components.evaluation.restoration import restoration_scores
+from components.pictures import figures
+from components.recipes.recipe import Images, Missing, Producer, RecipeSection, Restorer, RestorerRecipe
+
+
+class RestorationEvaluation(EvaluationSection):
+    """Error of mended images inside the hole and in all, per bin of missing area."""
+
+    kind: Literal["restoration"] = "restoration"
+    baselines: tuple[RestorationBaseline, ...] = (
+        MeanFill(),
+        Interpolation(),
+        Harmonic(),
+        Biharmonic(),
+        Telea(),
+        NavierStokes(),
+    )
+    """What needs no training and is scored beside the model."""
+
+    @property
+    def needs_corruption(self) -> bool:
+        """Whether the frozen evaluation set is used."""
+        return True
+
+    @classmethod
+    def suits(cls, recipe: RecipeSection) -> bool:
+        """Return whether models of a recipe can be judged so."""
+        return isinstance(recipe, RestorerRecipe)
+
+    def measure(self, producer: Producer, evidence: Evidence) -> Measured:
+        """Return the scores of a trained restorer.
+
+        Raises:
+            TypeError: It mends no pictures.
+        """
+        if not isinstance(producer, Restorer):
+            raise TypeError(f"found a {type(producer).__name__}, expected a Restorer")
+        frozen = _frozen(evidence)
+        restored = _mended(producer.restore, frozen)
+        if restored is None:
+            return NOTHING
+        shown = _spread(frozen)
+        panels = (
+            ("Truth", frozen.images[shown]),
+            ("Damaged", frozen.corrupted[shown]),
+            ("Mended", restored[shown]),
+            ("Error x4", figures.difference(frozen.images[shown], restored[shown])),
+        )
+        pictures = {"restorations": figures.panels(panels)}
+        return Measured({MODEL_ROW: self._scores(restored, evidence)}, pictures, panels)
+
+    def measure_baselines(self, evidence: Evidence) -> Measured:
+        """Return the scores of every baseline."""
+        frozen = _frozen(evidence)
+        shown = _spread(frozen)
+        rows: dict[str, tuple[Score, ...]] = {}
+        views = [("damaged", frozen.corrupted[shown])]
+        for baseline in self.baselines:
+            if (restored := _mended(baseline.restore, frozen)) is not None:
+                rows[baseline.kind] = self._scores(restored, evidence)
+                views.append((baseline.kind.replace("_", " "), restored[shown]))
+        return Measured(rows, {"baselines": figures.panels([*views, ("truth", frozen.images[shown])])})
+
+    def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
+        frozen = _frozen(evidence)
+        return restoration_scores(
+            restored,
+            frozen.images,
+            frozen.missing,
+            evidence.bins,
+            evidence.frozen_digest,
+            evidence.seed,
+            _degradations(frozen),
+        )
+
+
+def _mended(restore: Callable[[Images, Missing], Images], frozen: FrozenImages) -> Images | None:
+    return made_together(lambda rows: restore(frozen.corrupted[rows], frozen.missing[rows]), frozen.images)
+
+
+def _frozen(evidence: Evidence) -> FrozenImages:
+    if evidence.frozen is None:
+        raise ValueError("restoration is measured on the frozen evaluation set, and there is none")
+    return evidence.frozen
+
+
+def _degradations(frozen: FrozenImages) -> dict[str, Bool[np.ndarray, " images"]]:
+    """Return, for each kind of degradation, which images got it."""
+    applied = [
+        {step["kind"] for step in recipe["degradations"] if not step.get("left_out")} for recipe in frozen.recipes
+    ]
+    everything: set[str] = set().union(*applied)
+    return {kind: np.array([{kind} <= one for one in applied]) for kind in sorted(everything)}
+
+
+def _spread(frozen: FrozenImages) -> Int64[np.ndarray, " rows"]:
+    """Return the rows to show: as many of each area bin, small holes first."""
+    bins = np.unique(frozen.bins)
+    each = max(1, SHOWN_ROWS // len(bins))
+    return np.concatenate([np.flatnonzero(frozen.bins == number)[:each] for number in bins])

@@ -1,0 +1,49 @@
+"""Feature networks: what each provides, and the proof that its weights are the right ones."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from components.artifacts import sha256_of
+
+
+class WeightsError(ValueError):
+    """The weights of a feature extractor are missing, altered or of another network."""
+
+
+class FeatureNetwork(nn.Module, ABC):
+    """A network that returns pooled features and class logits of 8-bit images."""
+
+    @abstractmethod
+    def forward(
+        self, images: UInt8[Tensor, "batch 3 height width"]
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
+        """Return features and logits in float32."""
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a weights file; only tensors are unpickled, never code.
+
+    Raises:
+        WeightsError: The file holds something other than a mapping of tensors.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: expected a mapping of names to tensors")
+    return state
+
+
+def verified(path: Path, sha256: str, advice: str) -> Path:
+    """Return the path of a weights file that has the sha256.
+
+    Raises:
+        WeightsError: It has another, or there is no such file; the message ends with `advice`.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weights file; {advice}")
+    if (found := sha256_of(path)) != sha256:
+        raise WeightsError(f"{path}: its sha256 is {found[:16]}…, expected {sha256[:16]}…; {advice}")
+    return path
