@@ -6,9 +6,8 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from components import launch
@@ -55,6 +54,10 @@ class Host:
             raise ValueError(f"KINTSUGI_NODE_RANK is {stated!r}, expected the number of this host: 0, 1, ...")
         return cls(int(stated), os.environ.get("KINTSUGI_RENDEZVOUS") or None)
 
+    def placement(self, execution: ExecutionConfig) -> launch.Placement:
+        """Return where this host's part of a training's processes runs."""
+        return launch.Placement(execution.processes, execution.nodes, self.rank, self.rendezvous)
+
     def check(self, nodes: int) -> None:
         """Refuse a place that does not exist among `nodes` hosts.
 
@@ -92,40 +95,32 @@ class Site:
     """Set when the run ends while this model is under way in a thread of its own; None in the main thread."""
 
 
-def run_job(
-    job: Job,
-    site: Site,
-    *,
-    stage: str,
-    processes: int = 1,
-    execution: ExecutionConfig | None = None,
-    heartbeat: Path | None = None,
-) -> None:
+def run_job(job: Job, site: Site, stage: str, placement: launch.Placement, limits: launch.Limits | None = None) -> None:
     """Hand `job` to torchrun's processes, show their progress and wait for them.
 
-    There are `processes` of them on this host or, with `execution`, those it asks for on all its hosts.
+    Args:
+        job: What they do.
+        site: Where it happens.
+        stage: What is shown meanwhile.
+        placement: How many processes there are, on which hosts.
+        limits: When they are given up; None sets no limit.
 
     Raises:
         Stopped: They stopped on purpose; the same call resumes.
         LaunchFailed: A process failed; the message is its own.
         Interrupted: The run ends for what another of its models met.
     """
-    host = Host.from_environment()
-    placement = launch.Placement(processes, at_once=site.at_once)
-    if execution:
-        placement = launch.Placement(execution.processes, execution.nodes, host.rank, host.rendezvous, site.at_once)
     folder = site.workspace.logs / stage.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     handed = folder / f"job-{digest_of(job)}.json"
     handed.write_text(job.model_dump_json(indent=1))
-    silent_s = execution.heartbeat_timeout_s if heartbeat and execution else None
     with processors(stage, placement.processes, partial(_wait, stage, site)) as variables:
         launch.launch_ranks(
             "components.worker",
             [str(handed)],
-            placement,
+            replace(placement, at_once=site.at_once),
             folder,
-            limits=launch.Limits(None, heartbeat, silent_s, site.asked),
+            limits=replace(limits or launch.Limits(), asked=site.asked),
             environment=variables,
             on_line=partial(_show, stage, site.progress),
         )
