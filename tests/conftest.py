@@ -39,10 +39,9 @@ _RECIPES = ("classes", "gan", "inpainter", "interpolation", "mixture", "vae")
 _SCORES = ("evidence", "generation", "likelihood", "mending", "network", "replicates", "similarity")
 SHAPED = (
     "corruption",
+    "data",
     "models",
     "objectives",
-    "data.batch",
-    "data.loader",
     *(f"recipes.{name}" for name in _RECIPES),
     *(f"evaluation.{name}" for name in _SCORES),
 )

@@ -5,10 +5,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 from components.artifacts.files import drafted
-from components.data.reader import ShardReader
+from components.data.reader import Pictures, ShardReader
 from components.data.shardset import ShardSet
 
 _IMAGES_PER_READ = 512
@@ -16,22 +16,22 @@ _IMAGES_PER_READ = 512
 
 @runtime_checkable
 class PixelSource(Protocol):
-    """Images by number. NumPy arrays of shape (N, H, W, 3) are one, too."""
+    """Images by number. `Pictures` are one, too."""
 
     def __len__(self) -> int:
         """Return the number of images."""
 
-    def take(self, indices: NDArray[np.int64], /, axis: int) -> NDArray[np.uint8]:
-        """Return a fresh uint8 RGB array (n, H, W, 3); `axis` is always 0."""
+    def take(self, indices: Int64[np.ndarray, " images"], /, axis: int) -> Pictures:
+        """Return a fresh array; `axis` is always 0."""
 
 
 class DecodedPixels(np.memmap):
     """All images of a split as a read-only array (N, H, W, 3) in a file that processes share."""
 
     def take(  # type: ignore[override]
-        self, indices: NDArray[np.int64] | list[int], axis: int | None = 0
-    ) -> NDArray[np.uint8]:
-        """Return images by number as a fresh array (n, H, W, 3); unlike NumPy's, the axis is 0 unless told."""
+        self, indices: Int64[np.ndarray, " images"] | list[int], axis: int | None = 0
+    ) -> Pictures:
+        """Return images by number as a fresh array; unlike NumPy's, the axis is 0 unless told."""
         return np.asarray(self).take(indices, axis=axis)
 
 
@@ -46,8 +46,8 @@ class StreamedPixels:
         """Return the number of images."""
         return len(self._reader)
 
-    def take(self, indices: NDArray[np.int64] | list[int], axis: int = 0) -> NDArray[np.uint8]:
-        """Return images by number as a fresh array (n, H, W, 3).
+    def take(self, indices: Int64[np.ndarray, " images"] | list[int], axis: int = 0) -> Pictures:
+        """Return images by number as a fresh array.
 
         Raises:
             ValueError: `axis` is not 0.

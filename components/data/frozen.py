@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Int64
 from pydantic import Field, model_validator
 
 from components.artifacts import Artifact, ArtifactError, Store
 from components.corruption import CorruptionMix
-from components.data.reader import ShardReader, decode
+from components.data.reader import Picture, Pictures, ShardReader, decode
 from components.data.shardset import ShardFacts, ShardSet
 from components.data.tars import Sample, members, write_tars
 from components.pictures.encoding import png
@@ -68,9 +68,9 @@ class FrozenSample:
     """One damaged image; `recipe` says how, with its area bin's number as `bin` and its `missing_fraction`."""
 
     key: str
-    image: NDArray[np.uint8]
-    missing: NDArray[np.bool_]
-    corrupted: NDArray[np.uint8]
+    image: Picture
+    missing: Bool[np.ndarray, "height width"]
+    corrupted: Picture
     recipe: dict[str, Any]
 
 
@@ -79,15 +79,15 @@ class FrozenImages:
     """A whole CorruptionSet in memory, sorted by key."""
 
     keys: list[str]
-    images: NDArray[np.uint8]
-    """(n, H, W, 3), the truth."""
-    missing: NDArray[np.bool_]
-    """(n, H, W), True where missing."""
-    corrupted: NDArray[np.uint8]
-    """(n, H, W, 3), what a model is shown."""
+    images: Pictures
+    """The truth."""
+    missing: Bool[np.ndarray, "images height width"]
+    """True where missing."""
+    corrupted: Pictures
+    """What a model is shown."""
     recipes: list[dict[str, Any]]
-    bins: NDArray[np.int64]
-    """(n,), number of each image's area bin, from 0."""
+    bins: Int64[np.ndarray, " images"]
+    """Number of each image's area bin, from 0."""
 
 
 def write_corruption_set(

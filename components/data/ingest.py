@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped
 from PIL import Image
 
 from components.data.check import examine
@@ -22,6 +22,8 @@ Progress = Callable[[int, int | None], None]
 
 KEY_DIGITS = 32
 SPOOLED = np.dtype([("key", f"S{KEY_DIGITS}"), ("start", "<u8"), ("image", "<u4"), ("facts", "<u4")])
+Rows = Shaped[np.ndarray, " rows"]
+"""Of `SPOOLED`: an accepted image's key, where it starts in the spool file, and the bytes of image and facts."""
 _CHUNK_ITEMS = 32
 _CHUNK_BYTES = 16 * 2**20
 _FIRST_FEW = 5
@@ -46,7 +48,7 @@ class _Accepted:
 class Ingested:
     """What reading a source gave. `rows` point into the spool file: image bytes, then facts as JSON."""
 
-    rows: NDArray[np.void]
+    rows: Rows
     refusals: list[Refusal]
     found: int
     content_digest: str
@@ -79,7 +81,7 @@ def ingest(
         ValueError: More items are refused than `rejected_limit_fraction` allows.
     """
     total = dataset.source.count()
-    blocks: list[NDArray[np.void]] = [np.empty(0, SPOOLED)]
+    blocks: list[Rows] = [np.empty(0, SPOOLED)]
     refusals: list[Refusal] = []
     digest = ContentDigest()
     found = 0

@@ -8,7 +8,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
+from jaxtyping import Int64, Shaped, UInt8
 
 from components.artifacts import ArtifactError
 from components.data.shardset import ShardSet
@@ -18,9 +18,16 @@ _IMAGES_PER_JOB = 64
 _JPEG = b"\xff\xd8"
 _RGB = cv2.IMREAD_COLOR_RGB
 
+Picture = UInt8[np.ndarray, "height width 3"]
+"""RGB."""
+Pictures = UInt8[np.ndarray, "images height width 3"]
+"""RGB."""
+_Rows = Shaped[np.ndarray, " images"]
+"""Of the index: key, shard, offset and bytes of each image."""
 
-def decode(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Return the uint8 RGB (H, W, 3) pixels of an encoded image that this pipeline wrote.
+
+def decode(content: bytes, name: str) -> Picture:
+    """Return the pixels of an encoded image that this pipeline wrote.
 
     Raises:
         ArtifactError: The bytes are no image; `name` is named.
@@ -55,7 +62,7 @@ class ShardReader:
             found = path.stat().st_size if path.is_file() else None
             if found != shard.bytes:
                 raise ArtifactError(f"{path}: {found or 'no'} bytes, the manifest says {shard.bytes}")
-        self._index: NDArray[np.void] = np.load(shards.path / f"{split}.index.npy", allow_pickle=False)
+        self._index: _Rows = np.load(shards.path / f"{split}.index.npy", allow_pickle=False)
         if len(self._index) != shards.splits[split].samples:
             raise ArtifactError(
                 f"{shards.path / split}.index.npy: {len(self._index)} images, "
@@ -72,17 +79,17 @@ class ShardReader:
         return [key.decode() for key in self._index["key"]]
 
     @cached_property
-    def labels(self) -> NDArray[np.int64] | None:
+    def labels(self) -> Int64[np.ndarray, " images"] | None:
         """The numbers of the images' classes, in the order of the images; None where there are no classes."""
         return None if self._labels is None else np.load(self._labels, allow_pickle=False).astype(np.int64)
 
-    def image(self, number: int) -> NDArray[np.uint8]:
-        """Return image `number` as uint8 RGB (H, W, 3)."""
-        pixels: NDArray[np.uint8] = self.images([number])[0]
+    def image(self, number: int) -> Picture:
+        """Return image `number`."""
+        pixels: Picture = self.images([number])[0]
         return pixels
 
-    def images(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return images by number as uint8 RGB (n, H, W, 3), decoded in threads when there are many."""
+    def images(self, indices: Sequence[int] | Int64[np.ndarray, " images"]) -> Pictures:
+        """Return images by number, decoded in threads when there are many."""
         rows = self._index[np.asarray(indices, np.int64)]
         pixels = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         jobs = range(0, len(rows), _IMAGES_PER_JOB)
@@ -95,7 +102,7 @@ class ShardReader:
             list(pool.map(lambda part: self._fill(pixels[part], rows[part]), slices))
         return pixels
 
-    def _fill(self, pixels: NDArray[np.uint8], rows: NDArray[np.void]) -> None:
+    def _fill(self, pixels: Pictures, rows: _Rows) -> None:
         for shard in np.unique(rows["shard"]):
             path = self._paths[int(shard)]
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -109,7 +116,7 @@ class ShardReader:
             finally:
                 os.close(descriptor)
 
-    def _decode(self, content: bytes, name: str) -> NDArray[np.uint8]:
+    def _decode(self, content: bytes, name: str) -> Picture:
         image = decode(content, name)
         if image.shape != (self.size, self.size, 3):
             raise ArtifactError(f"{name}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {self.size}")

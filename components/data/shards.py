@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped, UInt16
 
 from components.artifacts import Store
 from components.data.dataset import SPLITS, DatasetConfig, SplitConfig
-from components.data.ingest import KEY_DIGITS, Ingested, Progress, Refusal, ingest
+from components.data.ingest import KEY_DIGITS, Ingested, Progress, Refusal, Rows, ingest
 from components.data.reader import decode
 from components.data.shardset import ShardFacts, ShardSet, SplitFacts
 from components.data.tars import Sample, members, write_tars
@@ -95,12 +95,12 @@ def _check_source(dataset: DatasetConfig, ingested: Ingested, fingerprint: str) 
         raise ValueError(f"{dataset.source.describe()}: {ingested.found} files found, none of them a usable image")
 
 
-def _read_row(row: NDArray[np.void] | np.void, file: BinaryIO) -> tuple[bytes, bytes]:
+def _read_row(row: Shaped[np.ndarray, ""] | np.void, file: BinaryIO) -> tuple[bytes, bytes]:
     file.seek(int(row["start"]))
     return file.read(int(row["image"])), file.read(int(row["facts"]))
 
 
-def _without_duplicates(rows: NDArray[np.void], file: BinaryIO) -> NDArray[np.void]:
+def _without_duplicates(rows: Rows, file: BinaryIO) -> Shaped[np.ndarray, " kept"]:
     """Return the rows sorted by key, of equal keys the one whose facts sort first, whatever order they came in."""
     rows = rows[np.argsort(rows["key"], kind="stable")]
     starts = np.flatnonzero(np.concatenate(([True], rows["key"][1:] != rows["key"][:-1])))
@@ -112,7 +112,7 @@ def _without_duplicates(rows: NDArray[np.void], file: BinaryIO) -> NDArray[np.vo
     return rows[kept]
 
 
-def _write_splits(draft: Path, rows: NDArray[np.void], file: BinaryIO, dataset: DatasetConfig) -> dict[str, SplitFacts]:
+def _write_splits(draft: Path, rows: Rows, file: BinaryIO, dataset: DatasetConfig) -> dict[str, SplitFacts]:
     classes, labels = _classes(rows, file, dataset.source.describe()) if dataset.source.has_classes else ([], None)
     names = np.array([SPLITS.index(dataset.split.split_of(key.decode())) for key in rows["key"]], np.uint8)
     splits = {}
@@ -130,7 +130,7 @@ def _write_splits(draft: Path, rows: NDArray[np.void], file: BinaryIO, dataset: 
     return splits
 
 
-def _classes(rows: NDArray[np.void], file: BinaryIO, source: str) -> tuple[list[str], NDArray[np.uint16]]:
+def _classes(rows: Rows, file: BinaryIO, source: str) -> tuple[list[str], UInt16[np.ndarray, " rows"]]:
     """Return the names of all classes in order, and each row's number among them."""
     found = np.array([json.loads(_read_row(row, file)[1])["class"] for row in rows])
     names, labels = np.unique(found, return_inverse=True)
@@ -141,9 +141,7 @@ def _classes(rows: NDArray[np.void], file: BinaryIO, source: str) -> tuple[list[
     return names.tolist(), labels.astype(np.uint16)
 
 
-def _samples(
-    rows: NDArray[np.void], file: BinaryIO, suffix: str, labels: NDArray[np.uint16] | None
-) -> Iterator[Sample]:
+def _samples(rows: Rows, file: BinaryIO, suffix: str, labels: UInt16[np.ndarray, " rows"] | None) -> Iterator[Sample]:
     for place, row in enumerate(rows):
         image, facts = _read_row(row, file)
         label = {} if labels is None else {"cls": str(labels[place]).encode()}
@@ -165,7 +163,7 @@ def _write_index(draft: Path, split: str, shards: tuple[ShardFacts, ...]) -> int
     return len(index)
 
 
-def _examples(rows: NDArray[np.void], split: SplitConfig) -> list[np.void]:
+def _examples(rows: Rows, split: SplitConfig) -> list[np.void]:
     """Return the first images by key, which is as good as at random, from train where it has any."""
     train = []
     for row in rows:

@@ -71,12 +71,12 @@ class FfcInpainter(Inpainter):
         self, corrupted: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the whole mended image in [-1, 1]; what missing pixels of `corrupted` hold is never read."""
-        guess = pyramid_fill(corrupted, missing)
-        x = self.downs(self.enter(torch.cat([guess, missing], dim=1)))
-        near, far = self.divide(x, None)
+        guess = pyramid_fill(corrupted, missing)  # batch 3 height width
+        x = self.downs(self.enter(torch.cat([guess, missing], dim=1)))  # batch channels 2*height/stride 2*width/stride
+        near, far = self.divide(x, None)  # at height/stride: a quarter and three quarters of 2*channels
         for block in self.blocks:
             near, far = block(near, far)
-        x = self.ups(torch.cat([near, far], dim=1))
+        x = self.ups(torch.cat([near, far], dim=1))  # batch width height width
         return add_and_clamp(guess, self.last(x), training=self.training)
 
 
@@ -99,7 +99,11 @@ class FourierConv2d(nn.Module):
         self.near_norm = BatchNorm2d(out_near)
         self.far_norm = BatchNorm2d(out_far)
 
-    def forward(self, near: Tensor, far: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, near: Float[Tensor, "batch near height width"], far: Float[Tensor, "batch far height width"] | None
+    ) -> tuple[
+        Float[Tensor, "batch out_near out_height out_width"], Float[Tensor, "batch out_far out_height out_width"]
+    ]:
         """Return local and global channels; `far` is None where the layer was built without global inputs."""
         out_near, out_far = self.near_to_near(near), self.near_to_far(near)
         if self.far_to_near is not None and self.far_to_far is not None:
@@ -141,9 +145,9 @@ class FourierUnit(nn.Module):
         """Return features of the same shape and type, each of which depends on every pixel."""
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         with torch.autocast(x.device.type, enabled=False):
-            spectrum = torch.fft.rfft2(wide, norm="ortho")
-            mixed = self.mix(torch.cat([spectrum.real, spectrum.imag], dim=1))
-            real, imaginary = mixed.chunk(2, dim=1)
+            spectrum = torch.fft.rfft2(wide, norm="ortho")  # complex: batch channels height width//2+1
+            mixed = self.mix(torch.cat([spectrum.real, spectrum.imag], dim=1))  # batch 2*channels height width//2+1
+            real, imaginary = mixed.chunk(2, dim=1)  # batch channels height width//2+1 each
             back: Tensor = torch.fft.irfft2(torch.complex(real, imaginary), s=x.shape[-2:], norm="ortho")
         return back.to(x.dtype)
 
@@ -154,7 +158,9 @@ class _Block(nn.Module):
         self.first = FourierConv2d(channels, channels)
         self.second = FourierConv2d(channels, channels)
 
-    def forward(self, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, near: Float[Tensor, "batch near height width"], far: Float[Tensor, "batch far height width"]
+    ) -> tuple[Float[Tensor, "batch near height width"], Float[Tensor, "batch far height width"]]:
         near_change, far_change = self.second(*self.first(near, far))
         return near + near_change, far + far_change
 

@@ -64,9 +64,9 @@ class GatedUnet(Inpainter):
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the whole mended image in [-1, 1]; what missing pixels of `corrupted` hold is never read."""
         guess = pyramid_fill(corrupted, missing)
-        full = self.enter(torch.cat([guess, missing], dim=1))
-        half = self.to_half(full)
-        x = self.middle(self.to_quarter(half))
+        full = self.enter(torch.cat([guess, missing], dim=1))  # batch width height width
+        half = self.to_half(full)  # batch 2*width height/2 width/2
+        x = self.middle(self.to_quarter(half))  # batch 4*width height/4 width/4
         x = self.at_half(torch.cat([_double(x), half], dim=1))
         x = self.at_full(torch.cat([_double(x), full], dim=1))
         return add_and_clamp(guess, self.last(x), training=self.training)
@@ -87,5 +87,5 @@ class GatedConv2d(nn.Module):
         return F.elu(features) * torch.sigmoid(gate)
 
 
-def _double(x: Tensor) -> Tensor:
+def _double(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 2*height 2*width"]:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")

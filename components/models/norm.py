@@ -29,15 +29,17 @@ class BatchNorm2d(nn.BatchNorm2d):
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return ((wide - _per_channel(mean)) * _per_channel(scale) + _per_channel(self.bias)).to(x.dtype)
 
-    def _joined_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _joined_statistics(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> tuple[Float[Tensor, " channels"], Float[Tensor, " channels"]]:
         variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
         # E[x²] - E[x]² cancels; in double precision, on one number per channel, that costs nothing.
-        moments = torch.stack([mean.double(), variance.double() + mean.double() ** 2])
+        moments = torch.stack([mean.double(), variance.double() + mean.double() ** 2])  # 2 channels
         first, second = all_reduce_sum(moments) / processes()
         return first.to(x.dtype), (second - first**2).clamp_min(0).to(x.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor, elements: int) -> None:
+    def _follow(self, mean: Float[Tensor, " channels"], variance: Float[Tensor, " channels"], elements: int) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -48,5 +50,5 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked += 1
 
 
-def _per_channel(values: Tensor) -> Tensor:
+def _per_channel(values: Float[Tensor, " channels"]) -> Float[Tensor, "1 channels 1 1"]:
     return values.view(1, -1, 1, 1)

@@ -17,6 +17,12 @@ from components.models.norm import BatchNorm2d
 _MOST_DOUBLINGS = 3
 _FIRST_KERNELS = (7, 5, 5)
 
+_Known = tuple[Float[Tensor, "batch _channels height width"], Float[Tensor, "batch 1 height width"]]
+"""Features, and 1 where they are known, else 0."""
+_OutKnown = tuple[
+    Float[Tensor, "batch out_channels out_height out_width"], Float[Tensor, "batch 1 out_height out_width"]
+]
+
 
 class PconvConfig(InpainterSection):
     """Partial convolutions of Liu et al. 2018, https://arxiv.org/abs/1804.07723.
@@ -66,7 +72,7 @@ class PconvInpainter(Inpainter):
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the whole mended image in [-1, 1]; what missing pixels of `corrupted` hold is never read."""
         x, known = corrupted, 1 - missing
-        skips: list[tuple[Tensor, Tensor]] = []
+        skips: list[_Known] = []
         for down in self.downs:
             skips.append((x, known))
             x, known = down((x, known))
@@ -90,9 +96,9 @@ class PartialConv2d(nn.Module):
         self.convolution = nn.Conv2d(channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(self, *inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: _Known) -> _OutKnown:
         """Return features, and 1 where at least one input of the window was known, else 0."""
-        share = self._known_share(inputs)
+        share = self._known_share(inputs)  # batch 1 out_height out_width
         reached = (share > 0).to(share.dtype)
         x = self.convolution(torch.cat([features * known for features, known in inputs], dim=1))
         x = x * (reached / share.clamp_min(1e-6)).to(x.dtype)
@@ -100,7 +106,7 @@ class PartialConv2d(nn.Module):
             x = x + self.bias.view(1, -1, 1, 1) * reached
         return x, reached
 
-    def _known_share(self, inputs: tuple[tuple[Tensor, Tensor], ...]) -> Float[Tensor, "batch 1 height width"]:
+    def _known_share(self, inputs: tuple[_Known, ...]) -> Float[Tensor, "batch 1 out_height out_width"]:
         """Return which share of each window's inputs is known; a mean over pixels, for all channels share a mask."""
         channels = sum(features.shape[1] for features, _ in inputs)
         shares = [known * (features.shape[1] / channels) for features, known in inputs]
@@ -116,10 +122,10 @@ class _Stage(nn.Module):
         self.norm = BatchNorm2d(out_channels) if normalised else nn.Identity()
         self.slope = slope
 
-    def forward(self, *inputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: _Known) -> _OutKnown:
         x, known = self.partial(*inputs)
         return F.leaky_relu(self.norm(x), self.slope), known
 
 
-def _double(x: Tensor) -> Tensor:
+def _double(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 2*height 2*width"]:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -67,7 +67,7 @@ class R3Generator(nn.Module):
 
         The paper's images are not limited; here tanh limits them, which near grey is the same.
         """
-        coarsest = self.basis * self.strengths(self.code(latent, labels))[:, :, None, None]
+        coarsest = self.basis * self.strengths(self.code(latent, labels))[:, :, None, None]  # batch channels 4 4
         return torch.tanh(self.last(self.stages(coarsest)))
 
 
@@ -106,7 +106,7 @@ class R3Discriminator(nn.Module):
         self, image: Float[Tensor, "batch 3 size size"], labels: Labels | None = None
     ) -> Float[Tensor, " batch"]:
         """Return one logit per image in [-1, 1]; `labels` are the numbers of their classes, if conditional."""
-        features = self.basis(self.stages(self.first(image))).flatten(1)
+        features = self.basis(self.stages(self.first(image))).flatten(1)  # batch channels
         logits: Tensor = self.projection(self.last(features).squeeze(1), features, labels)
         return logits
 
@@ -122,8 +122,8 @@ class _Block(nn.Module):
         self.look = nn.Conv2d(wide, wide, 3, padding=1, groups=groups)
         self.narrow = nn.Conv2d(wide, channels, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        branch = F.leaky_relu(self.widen(x), LEAKY_SLOPE, inplace=True)
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        branch = F.leaky_relu(self.widen(x), LEAKY_SLOPE, inplace=True)  # batch 2*channels height width
         branch = F.leaky_relu(self.look(branch), LEAKY_SLOPE, inplace=True)
         narrowed: Tensor = self.narrow(branch)
         return x + narrowed
@@ -136,7 +136,7 @@ class _Doubling(nn.Module):
         super().__init__()
         self.mix = _mix(coarse, fine)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch coarse height width"]) -> Float[Tensor, "batch fine 2*height 2*width"]:
         return F.interpolate(self.mix(x), scale_factor=2, mode="bilinear")
 
 
@@ -147,7 +147,7 @@ class _Halving(nn.Module):
         super().__init__()
         self.mix = _mix(fine, coarse)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch fine height width"]) -> Float[Tensor, "batch coarse height//2 width//2"]:
         mixed: Tensor = self.mix(F.avg_pool2d(x, 2))
         return mixed
 

@@ -125,8 +125,10 @@ class _UpBlock(nn.Module):
         )
         self.shortcut = nn.Conv2d(coarse, fine, 1, bias=False)
 
-    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        branch = _doubled(F.relu(self.norms[0](x, labels), inplace=True))
+    def forward(
+        self, x: Float[Tensor, "batch coarse height width"], labels: Labels | None
+    ) -> Float[Tensor, "batch fine 2*height 2*width"]:
+        branch = _doubled(F.relu(self.norms[0](x, labels), inplace=True))  # batch coarse 2*height 2*width
         branch = self.convolutions[0](branch)
         branch = self.convolutions[1](F.relu(self.norms[1](branch, labels), inplace=True))
         # A 1 x 1 convolution and the repetition of pixels may change places, and this order costs a quarter.
@@ -142,24 +144,32 @@ class _DownBlock(nn.Module):
         self.shortcut = nn.Identity() if is_plain else nn.Conv2d(given, wanted, 1)
         self.halves = halves
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch given height width"]
+    ) -> Float[Tensor, "batch wanted out_height out_width"]:
         branch = self.convolutions[0](self.activated(x))
         branch = self.convolutions[1](F.relu(branch, inplace=True))
         # Means of 2 x 2 pixels and 1 x 1 convolutions may change places, too.
         total: Tensor = self._shrunk(branch) + self.shortcut(self._shrunk(x))
         return total
 
-    def activated(self, x: Tensor) -> Tensor:
+    def activated(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
         return F.relu(x)
 
-    def _shrunk(self, x: Tensor) -> Tensor:
+    def _shrunk(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels out_height out_width"]:
         return F.avg_pool2d(x, 2) if self.halves else x
 
 
 class _FirstBlock(_DownBlock):
     """The first block sees pixels, which are not to be cut off at zero."""
 
-    def activated(self, x: Tensor) -> Tensor:
+    def activated(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
         return x
 
 
@@ -167,5 +177,5 @@ def _convolution(given: int, wanted: int) -> nn.Conv2d:
     return nn.Conv2d(given, wanted, 3, padding=1)
 
 
-def _doubled(x: Tensor) -> Tensor:
+def _doubled(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 2*height 2*width"]:
     return F.interpolate(x, scale_factor=2, mode="nearest")

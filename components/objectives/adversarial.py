@@ -13,16 +13,19 @@ from components.objectives.penalty import Discriminator, slope_beside_one, slope
 from components.ramp import half_cosine
 from components.section import Section
 
+Logits = Float[Tensor, "*shape"]
+"""One per image, or a map per image."""
+
 
 class DiscriminatorTerms(NamedTuple):
     """What one pass of the discriminator over real and made images gives."""
 
-    loss: Tensor
-    """Scalar to minimise, penalty included."""
-    penalty: Tensor
-    """Scalar: the weighted penalties alone."""
-    real_logits: Tensor
-    fake_logits: Tensor
+    loss: Float[Tensor, ""]
+    """To minimise, penalty included."""
+    penalty: Float[Tensor, ""]
+    """The weighted penalties alone."""
+    real_logits: Logits
+    fake_logits: Logits
 
 
 class FadeConfig(Section):
@@ -75,11 +78,11 @@ class Adversarial(Section, ABC):
         return self.model_copy(update=penalties)
 
     @abstractmethod
-    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Float[Tensor, ""]:
+    def discriminator_loss(self, real_logits: Logits, fake_logits: Logits) -> Float[Tensor, ""]:
         """Return the mean loss, without penalties, of a discriminator that gave these logits, of any equal shapes."""
 
     @abstractmethod
-    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Float[Tensor, ""]:
+    def generator_loss(self, fake_logits: Logits, real_logits: Logits | None = None) -> Float[Tensor, ""]:
         """Return the mean loss of a generator whose images got `fake_logits`.
 
         Args:
@@ -122,19 +125,25 @@ class Adversarial(Section, ABC):
 
         R1 and R2 are taken from the logits of that same pass, which saves one or two passes of `penalty`.
         """
-        images = torch.cat([real, fake]).detach()
+        images = torch.cat([real, fake]).detach()  # 2*batch 3 height width
         if self.r1 or self.r2:
             images.requires_grad_()
-        logits = discriminator(images).float()
+        logits = discriminator(images).float()  # 2*batch ...
         real_logits, fake_logits = logits.chunk(2)
         penalty = self._penalty_between(discriminator, real, fake, mix)
         if self.r1 or self.r2:
-            real_slopes, fake_slopes = slope_of(logits, images).square().sum(1).chunk(2)
+            real_slopes, fake_slopes = slope_of(logits, images).square().sum(1).chunk(2)  # batch each
             penalty = penalty + self.r1 / 2 * real_slopes.mean() + self.r2 / 2 * fake_slopes.mean()
         loss = self.discriminator_loss(real_logits, fake_logits) + penalty
         return DiscriminatorTerms(loss, penalty, real_logits, fake_logits)
 
-    def _penalty_between(self, discriminator: Discriminator, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    def _penalty_between(
+        self,
+        discriminator: Discriminator,
+        real: Float[Tensor, "batch 3 height width"],
+        fake: Float[Tensor, "batch 3 height width"],
+        mix: Float[Tensor, " batch"],
+    ) -> Float[Tensor, ""]:
         if not self.gradient_penalty:
             return torch.zeros((), device=real.device)
         return self.gradient_penalty * slope_beside_one(discriminator, real, fake, mix)
@@ -144,14 +153,14 @@ class PointwiseAdversarial(Adversarial):
     """A loss that judges each logit by itself, so that a map of logits can mix real and made places."""
 
     @abstractmethod
-    def real_terms(self, logits: Tensor) -> Tensor:
+    def real_terms(self, logits: Logits) -> Logits:
         """Return the discriminator's loss of each logit that should say real."""
 
     @abstractmethod
-    def fake_terms(self, logits: Tensor) -> Tensor:
+    def fake_terms(self, logits: Logits) -> Logits:
         """Return the discriminator's loss of each logit that should say made."""
 
-    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Float[Tensor, ""]:
+    def discriminator_loss(self, real_logits: Logits, fake_logits: Logits) -> Float[Tensor, ""]:
         """Return the mean of `real_terms` plus the mean of `fake_terms`."""
         return self.real_terms(real_logits).mean() + self.fake_terms(fake_logits).mean()
 
@@ -159,11 +168,11 @@ class PointwiseAdversarial(Adversarial):
 class _CrossEntropy(PointwiseAdversarial):
     """Binary cross-entropy on logits x: -log sigmoid(x) = softplus(-x) and -log(1 - sigmoid(x)) = softplus(x)."""
 
-    def real_terms(self, logits: Tensor) -> Tensor:
+    def real_terms(self, logits: Logits) -> Logits:
         """Return -log D."""
         return F.softplus(-logits)
 
-    def fake_terms(self, logits: Tensor) -> Tensor:
+    def fake_terms(self, logits: Logits) -> Logits:
         """Return -log(1 - D)."""
         return F.softplus(logits)
 
@@ -173,7 +182,7 @@ class Minimax(_CrossEntropy):
 
     kind: Literal["minimax"] = "minimax"
 
-    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
+    def generator_loss(self, fake_logits: Logits, real_logits: Logits | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
         """Return the mean of log(1 - D), which is negative and flat where the discriminator is sure."""
         return -F.softplus(fake_logits).mean()
 
@@ -183,7 +192,7 @@ class NonSaturating(_CrossEntropy):
 
     kind: Literal["non_saturating"] = "non_saturating"
 
-    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
+    def generator_loss(self, fake_logits: Logits, real_logits: Logits | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
         """Return the mean of -log D."""
         return F.softplus(-fake_logits).mean()
 
@@ -193,15 +202,15 @@ class Hinge(PointwiseAdversarial):
 
     kind: Literal["hinge"] = "hinge"
 
-    def real_terms(self, logits: Tensor) -> Tensor:
+    def real_terms(self, logits: Logits) -> Logits:
         """Return max(0, 1 - x)."""
         return F.relu(1 - logits)
 
-    def fake_terms(self, logits: Tensor) -> Tensor:
+    def fake_terms(self, logits: Logits) -> Logits:
         """Return max(0, 1 + x)."""
         return F.relu(1 + logits)
 
-    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
+    def generator_loss(self, fake_logits: Logits, real_logits: Logits | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
         """Return the negative mean logit."""
         return -fake_logits.mean()
 
@@ -213,15 +222,15 @@ class Wasserstein(PointwiseAdversarial):
     gradient_penalty: float = Field(default=10.0, ge=0)
     """λ of the squared difference to 1 of the slope between real and made images; 10 in Gulrajani et al. 2017."""
 
-    def real_terms(self, logits: Tensor) -> Tensor:
+    def real_terms(self, logits: Logits) -> Logits:
         """Return -x."""
         return -logits
 
-    def fake_terms(self, logits: Tensor) -> Tensor:
+    def fake_terms(self, logits: Logits) -> Logits:
         """Return x."""
         return logits
 
-    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
+    def generator_loss(self, fake_logits: Logits, real_logits: Logits | None = None) -> Float[Tensor, ""]:  # noqa: ARG002
         """Return the negative mean logit."""
         return -fake_logits.mean()
 
@@ -240,11 +249,11 @@ class Relativistic(Adversarial):
 
     needs_real_for_generator: ClassVar[bool] = True
 
-    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Float[Tensor, ""]:
+    def discriminator_loss(self, real_logits: Logits, fake_logits: Logits) -> Float[Tensor, ""]:
         """Return the mean of softplus(-(real - made)) over pairs."""
         return F.softplus(fake_logits - real_logits).mean()
 
-    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Float[Tensor, ""]:
+    def generator_loss(self, fake_logits: Logits, real_logits: Logits | None = None) -> Float[Tensor, ""]:
         """Return the mean of softplus(-(made - real)) over pairs.
 
         Raises:

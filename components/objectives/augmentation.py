@@ -41,21 +41,25 @@ class AugmentationConfig(Section):
         return _shifted(images, numbers[:, 3:], self.translation) if self.translation else images
 
 
-def _recoloured(images: Tensor, numbers: Float[Tensor, "batch 3"]) -> Tensor:
-    brightness, saturation, contrast = numbers.to(images.dtype).view(-1, 3, 1, 1, 1).unbind(1)
+def _recoloured(
+    images: Float[Tensor, "batch 3 height width"], numbers: Float[Tensor, "batch 3"]
+) -> Float[Tensor, "batch 3 height width"]:
+    brightness, saturation, contrast = numbers.to(images.dtype).view(-1, 3, 1, 1, 1).unbind(1)  # batch 1 1 1 each
     images = images + (brightness - 0.5)
-    grey = images.mean(1, keepdim=True)
+    grey = images.mean(1, keepdim=True)  # batch 1 height width
     images = grey + (images - grey) * (2 * saturation)
-    level = images.mean((1, 2, 3), keepdim=True)
+    level = images.mean((1, 2, 3), keepdim=True)  # batch 1 1 1
     return level + (images - level) * (contrast + 0.5)
 
 
-def _shifted(images: Tensor, numbers: Float[Tensor, "batch 2"], most: float) -> Tensor:
+def _shifted(
+    images: Float[Tensor, "batch 3 height width"], numbers: Float[Tensor, "batch 2"], most: float
+) -> Float[Tensor, "batch 3 height width"]:
     height, width = images.shape[-2:]
     reach = int(most * max(height, width))
-    steps = torch.floor(numbers * (2 * reach + 1)).long()
+    steps = torch.floor(numbers * (2 * reach + 1)).long()  # batch 2, from 0 to 2*reach
     padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
-    rows = steps[:, :1] + torch.arange(height, device=images.device)
-    columns = steps[:, 1:] + torch.arange(width, device=images.device)
+    rows = steps[:, :1] + torch.arange(height, device=images.device)  # batch height
+    columns = steps[:, 1:] + torch.arange(width, device=images.device)  # batch width
     which = torch.arange(len(images), device=images.device).view(-1, 1, 1)
     return padded.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Discriminator = Callable[[Tensor], Tensor]
+Discriminator = Callable[[Float[Tensor, "batch channels height width"]], Float[Tensor, "batch ..."]]
 """Images to logits, one per image or a map per image; images of a batch must not influence each other's."""
 
 
@@ -43,7 +43,9 @@ def slope_beside_one(
     return (length - 1).square().mean()
 
 
-def slope_of(logits: Tensor, images: Tensor) -> Float[Tensor, "batch pixels"]:
+def slope_of(
+    logits: Float[Tensor, "batch ..."], images: Float[Tensor, "batch channels height width"]
+) -> Float[Tensor, "batch values"]:
     """Return each image's gradient of its own logits, in float32, itself differentiable.
 
     Args:
@@ -54,6 +56,8 @@ def slope_of(logits: Tensor, images: Tensor) -> Float[Tensor, "batch pixels"]:
     return torch.flatten(gradient.float(), start_dim=1)
 
 
-def _gradient(discriminator: Discriminator, images: Tensor) -> Tensor:
+def _gradient(
+    discriminator: Discriminator, images: Float[Tensor, "batch channels height width"]
+) -> Float[Tensor, "batch values"]:
     leaves = images.detach().requires_grad_()
     return slope_of(discriminator(leaves), leaves)

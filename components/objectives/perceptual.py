@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -20,6 +20,8 @@ _CONVOLUTIONS = (
     ((5, 64, 128), (7, 128, 128)),
     ((10, 128, 256), (12, 256, 256), (14, 256, 256)),
 )
+Features = Float[Tensor, "batch _channels _rows _columns"]
+Weights = dict[str, Shaped[Tensor, "..."]]
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 
@@ -75,12 +77,12 @@ class VggFeatures(nn.Module):
             }
         )
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, ...]:
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> tuple[Features, ...]:
         """Return the features after each pooling, 64, 128 and 256 channels, of images in [-1, 1] of 8 px or more."""
         x = ((image + 1) / 2 - _per_channel(_MEAN, image)) / _per_channel(_DEVIATION, image)
         return tuple(self._stages(x))
 
-    def _stages(self, x: Tensor) -> Iterator[Tensor]:
+    def _stages(self, x: Float[Tensor, "batch 3 height width"]) -> Iterator[Features]:
         for stage in _CONVOLUTIONS:
             for place, _, _ in stage:
                 x = torch.relu(self.features[str(place)](x))
@@ -103,7 +105,7 @@ class PerceptualLoss:
         restored: Float[Tensor, "batch 3 height width"],
         delivered: Float[Tensor, "batch 3 height width"],
         target: Float[Tensor, "batch 3 height width"],
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """Return "loss", weighted, to add to another, and detached "perceptual" and "style"."""
         self.network.to(restored.device)
         with torch.no_grad():
@@ -120,20 +122,20 @@ class PerceptualLoss:
 
 def gram(features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels channels"]:
     """Return the products of all pairs of channels, summed over pixels, divided by channels · height · width."""
-    flat = features.float().flatten(2)
+    flat = features.float().flatten(2)  # batch channels height*width
     return flat @ flat.transpose(1, 2) / features[0].numel()
 
 
-def _apart(both: Tensor, goal: Tensor) -> Tensor:
+def _apart(both: Float[Tensor, "two_batches *shape"], goal: Float[Tensor, "batch *shape"]) -> Float[Tensor, ""]:
     """Return the mean absolute difference to `goal` of the first half of `both` plus that of the second."""
     return 2 * F.l1_loss(both.float(), goal.float().repeat(2, *[1] * (goal.dim() - 1)))
 
 
-def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
+def _per_channel(values: tuple[float, ...], like: Float[Tensor, "..."]) -> Float[Tensor, "1 channels 1 1"]:
     return torch.tensor(values, device=like.device, dtype=like.dtype).view(1, -1, 1, 1)
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _tensors(path: Path) -> Weights:
     if path.suffix == ".safetensors":
         return load_file(path)
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -142,5 +144,5 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _needed(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+def _needed(tensors: Weights, network: nn.Module) -> Weights:
     return {name: tensors[name] for name in network.state_dict()}

@@ -40,7 +40,7 @@ class RestorationConfig(Section):
         restored: Float[Tensor, "batch 3 height width"],
         target: Float[Tensor, "batch 3 height width"],
         missing: Float[Tensor, "batch 1 height width"],
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """Return named scalars: "loss" to minimise, and detached "hole_l1" and "valid_l1" per pixel of the batch.
 
         Args:
@@ -68,7 +68,7 @@ def log_squared_error(
     Errors below 1 % of the range of [-1, 1] are hardly told apart, so that no image already right rules the batch.
     """
     channels = error.shape[1]
-    share = missing.mean(dim=(1, 2, 3))
+    share = missing.mean(dim=(1, 2, 3))  # batch
     squared = (error * missing).square().sum(dim=1).mean(dim=(1, 2)) / channels / share.clamp_min(1e-9)
     return torch.where(share > 0, torch.log(squared + _LEAST_ERROR), 0.0).mean()
 
@@ -108,7 +108,7 @@ def mask_aware_loss(
     discriminator asked to call known pixels made learns nothing true. A patch is mended where any pixel of its cell,
     the part of the image that maps to its place, is missing.
     """
-    mended = patches_with(missing, fake_logits)
+    mended = patches_with(missing, fake_logits)  # batch 1 rows columns
     on_fake = mended * game.fake_terms(fake_logits) + (1 - mended) * game.real_terms(fake_logits)
     return game.real_terms(real_logits).mean() + on_fake.mean()
 
@@ -141,7 +141,9 @@ def total_variation(
     return across.mean() + down.mean()
 
 
-def feature_distance(fake_features: Sequence[Tensor], real_features: Sequence[Tensor]) -> Float[Tensor, ""]:
+def feature_distance(
+    fake_features: Sequence[Float[Tensor, "batch ..."]], real_features: Sequence[Float[Tensor, "batch ..."]]
+) -> Float[Tensor, ""]:
     """Return the mean over layers of the mean squared difference of a discriminator's features.
 
     Feature matching of Wang et al. 2018, section 3.2, https://arxiv.org/abs/1711.11585, squared as in LaMa. No

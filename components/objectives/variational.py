@@ -38,7 +38,7 @@ class VariationalConfig(Section):
         mean: Float[Tensor, "batch latent"],
         log_variance: Float[Tensor, "batch latent"],
         images: int,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """Return named scalars: "loss" to minimise, in nats per image, and detached ones to report.
 
         "distortion" is the reconstruction's nats per image, "rate_bits" the code's bits per image, "bound_bits" the
@@ -53,7 +53,7 @@ class VariationalConfig(Section):
             images: Images seen so far, for the warm-up.
         """
         distortion = gaussian_nats(reconstruction, target, self.likelihood)
-        per_number = divergence(mean, log_variance)
+        per_number = divergence(mean, log_variance)  # batch latent
         charged = self._charged(per_number.mean(0)).sum()
         rate = per_number.sum(1).mean().detach()
         return {
