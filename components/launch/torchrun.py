@@ -1,4 +1,4 @@
-"""Start torchrun, stream its log, bring back the failing rank's own words, and leave no process behind.
+"""Start ranks by torchrun, stream their log, bring back the failing rank's own words, and leave no process behind.
 
 The flow's process calls `launch_ranks`; the processes it starts ("ranks") enter `Reporting()` and call `heartbeat()`.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from components.launch.alone import ALONE
 from components.launch.outcome import Interrupted, LaunchFailed, outcome
 from components.workspace import threads_per_process
 
@@ -103,7 +104,7 @@ def launch_ranks(
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Run `python -m module` in torchrun's ranks on this host and return when all have ended well.
+    """Run `python -m module` in the ranks of this host and return when all have ended well.
 
     Whatever ends the call, an error of a rank, a limit, a signal that raises in the caller, every process of the
     group is gone when it returns: SIGTERM first, SIGKILL after 20 s. If the caller itself is killed, the group ends
@@ -128,8 +129,11 @@ def launch_ranks(
     options = placement.arguments()
     folder.mkdir(parents=True)
     command = [sys.executable, "-u", "-m", "components.launch.agent", str(os.getpid()), str(folder / "failures.json")]
-    command += [*options, "--max-restarts=0", "--redirects=3", "--tee=3", f"--log-dir={folder}"]
-    command += ["--log-line-prefix-template=[rank ${rank}] ", "-m", module, *arguments]
+    if placement.ranks == 1:
+        command += [ALONE, str(folder), module, *arguments]
+    else:
+        command += [*options, "--max-restarts=0", "--redirects=3", "--tee=3", f"--log-dir={folder}"]
+        command += ["--log-line-prefix-template=[rank ${rank}] ", "-m", module, *arguments]
     variables = _environment(environment or {}, placement.processes * placement.at_once) | {_LAUNCH: folder.name}
     if limits.heartbeat is not None:
         variables[_HEARTBEAT] = str(limits.heartbeat.absolute())
