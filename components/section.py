@@ -19,13 +19,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - pydantic's signature
+    def __pydantic_init_subclass__(cls, **_options: Any) -> None:  # noqa: ANN401 - pydantic's signature
         """Refuse a class that leaves out what its contract asks for, when its module is imported and not when used.
 
         Raises:
             TypeError: It can be named in a file, and a member is still abstract.
         """
-        super().__pydantic_init_subclass__(**options)
+        super().__pydantic_init_subclass__(**_options)
         missing = sorted(getattr(cls, "__abstractmethods__", ()))
         kind = cls.model_fields.get("kind")
         if missing and kind is not None and get_origin(kind.annotation) is Literal:

@@ -1,17 +1,15 @@
-"""Workspace: where things live on this machine, whether there is room for more, and who may train where."""
+"""Workspace: where things live on this machine, whether there is room for more, and who trains what."""
 
 import os
 import shutil
 import socket
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 _GIB = 1 << 30
-_NVIDIA = Path("/proc/driver/nvidia/version")
 
 
 class WorkspaceError(RuntimeError):
@@ -117,34 +115,6 @@ def exclusive(file: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
-@contextmanager
-def processors(purpose: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold this host's processors for `purpose`, so that a night and a person's command do not share a graphics card.
-
-    Whoever comes second waits; the kernel lets go for who is killed. All accounts and workspaces of the host take part.
-    KINTSUGI_PROCESSORS says whether work is done `alone` or `shared`; left out, alone where there are NVIDIA cards.
-
-    Args:
-        purpose: What is to be done, for those who wait.
-        waiting: Called every ten seconds with who is in the way.
-
-    Raises:
-        WorkspaceError: KINTSUGI_PROCESSORS says something else.
-    """
-    stated = os.environ.get("KINTSUGI_PROCESSORS") or ("alone" if _NVIDIA.exists() else "shared")
-    if stated not in {"alone", "shared"}:
-        raise WorkspaceError(f"KINTSUGI_PROCESSORS is {stated!r}, expected alone or shared")
-    with ExitStack() as held:
-        while stated == "alone":
-            try:
-                held.enter_context(exclusive(_host_locks() / "processors.lock", purpose, wait_s=10))
-            except WorkspaceError as error:
-                waiting(str(error))
-            else:
-                break
-        yield
-
-
 def threads_per_process(local_processes: int = 1) -> int:
     """Return how many threads each of `local_processes` on this host may use: at least one.
 
@@ -153,15 +123,6 @@ def threads_per_process(local_processes: int = 1) -> int:
     available = getattr(os, "sched_getaffinity", None)  # Linux only
     cores = len(available(0)) if available else os.cpu_count() or 1
     return max(1, cores // local_processes)
-
-
-def _host_locks() -> Path:
-    """Return a folder that all accounts of this host write to."""
-    folder = Path(tempfile.gettempdir()) / "kintsugi-locks"
-    with suppress(FileExistsError):
-        folder.mkdir()
-        folder.chmod(0o777)
-    return folder
 
 
 def require_free(folder: Path, needed_bytes: int, purpose: str) -> None:

@@ -1,9 +1,11 @@
 """Opening: from a configuration to the place where its run happens, and from its data to the night it is."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from prefect.runtime import flow_run
 
@@ -12,8 +14,10 @@ from components.artifacts.records import Records
 from components.config import RunConfig
 from components.data import ShardSet
 from components.launch import LaunchFailed
+from components.section import digest_of
 from components.servers.patience import patient_run
-from components.stages.candidate import Candidate
+from components.stages.candidate import Candidate, Data
+from components.stages.inputs import checkpoint_inputs
 from components.stages.nights import night_of, tracked_night
 from components.stages.site import Site
 from components.tracking import runs
@@ -22,6 +26,7 @@ from components.tracking.packaging import AlteredModelError
 from components.tracking.registry import ChampionMovedError
 from components.workspace import Workspace
 from flows import naming
+from flows.side_by_side import models_at_once, side_by_side
 from flows.watching import watcher
 
 _OF_ONE_MODEL = (LaunchFailed, LedgerError, AlteredModelError, ChampionMovedError)
@@ -67,20 +72,38 @@ class Opened:
     def _records(self, identity: str) -> Records:
         return self.site.store.records(f"nights/{identity}")
 
-    def each(self, do: Callable[[Candidate], Candidate]) -> list[Candidate]:
-        """Return every model after `do`. One that fails does not keep the others waiting: it comes with the reason.
+    def each(self, data: Data, do: Callable[[Candidate, Site], Candidate]) -> list[Candidate]:
+        """Return every model after `do`, several of them side by side where the host's processors allow it.
+
+        One that fails does not keep the others waiting: it comes back as it was, with the reason.
 
         Raises:
             LaunchFailed: No model is left.
         """
-        models = [self._tried(do, Candidate(name, config)) for name, config in self.run.models.items()]
+        at_once, asked = models_at_once(self.run), threading.Event()
+        site = replace(self.site, at_once=at_once, asked=asked if at_once > 1 else None)
+        lanes = self._lanes(data)
+        jobs = [partial(self._tried, do, lane, site) for lane in lanes]
+        done = side_by_side(jobs, at_once, asked) if at_once > 1 else [job() for job in jobs]
+        models = {one.name: one for lane in done for one in lane}
         if len(self.failed) == len(models):
             raise self.failure()
-        return models
+        return [models[name] for name in self.run.models]
 
-    def _tried(self, do: Callable[[Candidate], Candidate], candidate: Candidate) -> Candidate:
+    def _lanes(self, data: Data) -> list[list[Candidate]]:
+        """Return the models apart, but those that are one training together, for that is done once."""
+        lanes: dict[str, list[Candidate]] = {}
+        for name, config in self.run.models.items():
+            training = digest_of(checkpoint_inputs(config, data.corruption, data.seed, data.shards))
+            lanes.setdefault(training, []).append(Candidate(name, config))
+        return list(lanes.values())
+
+    def _tried(self, do: Callable[[Candidate, Site], Candidate], lane: list[Candidate], site: Site) -> list[Candidate]:
+        return [self._tried_one(do, candidate, site) for candidate in lane]
+
+    def _tried_one(self, do: Callable[[Candidate, Site], Candidate], candidate: Candidate, site: Site) -> Candidate:
         try:
-            return do(candidate)
+            return do(candidate, site)
         except _OF_ONE_MODEL as error:
             _log.error("%s failed: %s", candidate.name, error)
             self.failed[candidate.name] = error
@@ -88,7 +111,7 @@ class Opened:
 
     def failure(self) -> LaunchFailed:
         """Return one error that names every model that failed, and says where to look at the others."""
-        words = "\n".join(f"{name}: {error}" for name, error in self.failed.items())
+        words = "\n".join(f"{name}: {self.failed[name]}" for name in self.run.models if name in self.failed)
         if self.page is not None:
             words += f"\nThe other models went on; page: {self.page}"
         stacks = [error.traceback for error in self.failed.values() if isinstance(error, LaunchFailed)]

@@ -24,10 +24,11 @@ from components.stages.nights import record
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
 from components.stages.publish import Page, page_address, publish
+from components.stages.site import Site
 from components.stages.train import train
 from components.tracking.client import TrackingError
 from flows import showing, turn
-from flows.opening import Opened, opened
+from flows.opening import opened
 
 Stage = Literal["prepare", "train", "evaluate", "promote", "publish"]
 
@@ -93,7 +94,7 @@ def retrain(
         if until == "prepare":
             return outcome
 
-        outcome.candidates = here.each(lambda model: _brought_on(model, outcome.data, here, until))
+        outcome.candidates = here.each(outcome.data, lambda model, site: _brought_on(model, outcome.data, site, until))
         if until != "publish":
             return outcome
 
@@ -106,15 +107,15 @@ def retrain(
         return outcome
 
 
-def _brought_on(model: Candidate, data: Data, here: Opened, until: Stage) -> Candidate:
+def _brought_on(model: Candidate, data: Data, site: Site, until: Stage) -> Candidate:
     """Return one model after its stages, the last of which is `until`, or `promote` where the run goes on to a page."""
-    model = train_model(model, data, here.site)
+    model = train_model(model, data, site)
     if until == "train":
         return model
-    model = evaluate_model(model, data, here.site)
-    showing.show_scores(here.run.name, model)
+    model = evaluate_model(model, data, site)
+    showing.show_scores(site.experiment, model)
     if until == "evaluate":
         return model
-    model = promote_model(model, data, here.site)
+    model = promote_model(model, data, site)
     showing.show_promotion(model)
     return model

@@ -35,7 +35,20 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-SHAPED = ("baselines", "corruption", "data", "models", "objectives", "pictures", "training", "worker.validation")
+_RECIPES = ("classes", "gan", "inpainter", "interpolation", "mixture", "vae")
+_SCORES = ("evidence", "generation", "likelihood", "mending", "network", "replicates", "similarity")
+SHAPED = (
+    "baselines",
+    "corruption",
+    "data",
+    "models",
+    "objectives",
+    "pictures",
+    "training",
+    "worker.validation",
+    *(f"recipes.{name}" for name in _RECIPES),
+    *(f"evaluation.{name}" for name in _SCORES),
+)
 
 # Where tensors flow, tests check what the annotations promise, shapes included; a whole number may stand for a float.
 _check = beartype(conf=BeartypeConf(is_pep484_tower=True))
@@ -62,7 +75,7 @@ settings.load_profile("kintsugi")
 
 COSTLY = {  # files that stand on one finished run, which takes minutes to make
     "smoke": {f"tests/end_to_end/test_{name}.py" for name in ("mistakes", "servers", "smoke")},
-    "retrained": {f"tests/flows/test_{name}.py" for name in ("champions", "flows_alone", "retrain")},
+    "retrained": {f"tests/flows/test_{name}.py" for name in ("champions", "flows_alone", "retrain", "side_by_side")},
 }
 LONG = ("server", "smoke", "flow", "distributed", "slow")
 

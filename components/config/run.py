@@ -84,6 +84,10 @@ class RunConfig(Section):
     evaluation_set: EvaluationSetChoice = "pinned"
     """Held-out images that decide: `pinned`, the same each night, from the run's first data version or the last
     `kintsugi yardstick CONFIG --renew`; `{pinned: 2}`, that version of them; `fresh`, those of the night's own data."""
+    models_at_once: int | None = Field(default=None, ge=1)
+    """Models to work on side by side, each with its share of the cores and with graphics cards of its own; changes
+    nothing that they become, beyond rounding. None: as many as the host's cards allow, and one after the other
+    without cards."""
     models: dict[str, ModelConfig] = Field(min_length=1)
     """The models to train, by name."""
 

@@ -12,8 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from components.evaluation.extractors import FidelityConfig, pair_advice
@@ -22,7 +21,7 @@ from components.evaluation.gaussian import Normal, frechet_distance
 from components.evaluation.intervals import jackknife_halfwidth, random_groups
 from components.evaluation.protocol import Protocol, Score
 from components.evaluation.reference import measured_reference
-from components.evaluation.replicates import frechet, inception_score, kernel_distances, precision_recall
+from components.evaluation.replicates import Groups, frechet, inception_score, kernel_distances, precision_recall
 from components.seeding import numpy_generator
 
 try:
@@ -135,7 +134,7 @@ class Fidelity:
             protocol = self._protocol(f"{name} by nearest neighbours", one, other, {"neighbours": nearest})
             yield self._score(name, found[name], values, protocol, better="higher", floor=0.0, ceiling=1.0)
 
-    def _groups(self, fakes: Tensor, reals: Tensor) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    def _groups(self, fakes: Tensor, reals: Tensor) -> tuple[Groups, Groups]:
         fewest = min(len(fakes), len(reals))
         groups = min(self.fidelity.interval_groups, fewest // 2)
         return (
@@ -173,7 +172,7 @@ class Fidelity:
         self,
         metric: str,
         value: float,
-        replicates: NDArray[np.float64],
+        replicates: Float64[np.ndarray, " groups"],
         protocol: Protocol,
         *,
         better: Literal["lower", "higher"] = "lower",

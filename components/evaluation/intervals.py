@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy  # its parts are imported when they are first used
-from numpy.typing import NDArray
+from jaxtyping import Float64, Int64
 
 from components.seeding import numpy_generator
 
@@ -10,7 +10,9 @@ RESAMPLES = 1000
 _TAIL = 0.025
 
 
-def bootstrap_means(values: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def bootstrap_means(
+    values: Float64[np.ndarray, "images scores"], seed: int
+) -> tuple[Float64[np.ndarray, " scores"], Float64[np.ndarray, " scores"]]:
     """Return the 95 % interval of each column's mean by resampling rows with replacement.
 
     The percentile bootstrap of Efron 1979, https://doi.org/10.1214/aos/1176344552, with 1000 resamples. All columns
@@ -33,7 +35,7 @@ def bootstrap_means(values: NDArray[np.float64], seed: int) -> tuple[NDArray[np.
     return np.minimum(low, mean), np.maximum(high, mean)
 
 
-def jackknife_halfwidth(replicates: NDArray[np.float64]) -> float:
+def jackknife_halfwidth(replicates: Float64[np.ndarray, " groups"]) -> float:
     """Return half the width of the 95 % interval of a score from its values with one group of images left out each.
 
     The delete-a-group jackknife (Shao and Tu 1995, The Jackknife and Bootstrap, section 2.3) with Student's quantile.
@@ -49,7 +51,7 @@ def jackknife_halfwidth(replicates: NDArray[np.float64]) -> float:
     return float(scipy.special.stdtrit(groups - 1, 1 - _TAIL) * np.sqrt(variance))
 
 
-def random_groups(samples: int, groups: int, seed: int, name: str) -> list[NDArray[np.int64]]:
+def random_groups(samples: int, groups: int, seed: int, name: str) -> list[Int64[np.ndarray, " group"]]:
     """Return a seeded partition of 0..samples-1 into `groups` parts whose sizes differ by at most one."""
     order = numpy_generator(seed, "groups", name, samples).permutation(samples)
     return np.array_split(order, groups)

@@ -7,6 +7,7 @@ enough to order networks, where the Fréchet distance is dominated by its bias.
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,10 +41,10 @@ def discrepancy(one: Similarity, other: Similarity, across: float) -> float:
     return _within(one) + _within(other) - 2 * (across / (one.images * other.images))
 
 
-def kernel_distance(made: NDArray[np.float64], real: NDArray[np.float64]) -> float:
+def kernel_distance(made: Float64[np.ndarray, "made features"], real: Float64[np.ndarray, "real features"]) -> float:
     """Return the unbiased squared discrepancy of two sets of features (images, features)."""
 
-    def similarity(features: NDArray[np.float64]) -> Similarity:
+    def similarity(features: Float64[np.ndarray, "images features"]) -> Similarity:
         pairs = cubic_kernel(features @ features.T, features.shape[1])
         return Similarity(float(pairs.sum()), float(np.trace(pairs)), len(features))
 

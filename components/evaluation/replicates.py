@@ -8,25 +8,27 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from components.evaluation.gaussian import Features, Moments, Normal, frechet_distance
 from components.evaluation.kernel import Similarity, cubic_kernel, discrepancy
 
-Groups = Sequence[NDArray[np.int64]]
+Fakes = Float[Tensor, "fakes features"]
+Reals = Float[Tensor, "reals features"]
+Groups = Sequence[Int64[np.ndarray, " _"]]
+PerGroup = Float64[np.ndarray, " groups"]
 
 
-def frechet(fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups) -> NDArray[np.float64]:
+def frechet(fakes: Fakes, reals: Reals, fake_groups: Groups, real_groups: Groups) -> PerGroup:
     """Return Fréchet distances of normal distributions fitted to what is left of both sets."""
     pairs = zip(_normals_left(fakes, fake_groups), _normals_left(reals, real_groups), strict=True)
     return np.array([frechet_distance(one, other) for one, other in pairs])
 
 
 def inception_score(
-    logits: Float[Tensor, "images classes"], groups: Groups, splits: int, order: NDArray[np.int64]
-) -> NDArray[np.float64]:
+    logits: Float[Tensor, "images classes"], groups: Groups, splits: int, order: Int64[np.ndarray, " images"]
+) -> PerGroup:
     """Return exp(mean KL(p(y|x), p(y))) averaged over `splits` runs of the images in `order`.
 
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498.
@@ -36,7 +38,7 @@ def inception_score(
     return np.array([_inception_score(log_p[left], splits) for left in _left(len(logits), groups)])
 
 
-def kernel_distances(fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups) -> NDArray[np.float64]:
+def kernel_distances(fakes: Fakes, reals: Reals, fake_groups: Groups, real_groups: Groups) -> PerGroup:
     """Return the kernel distances, as `components.evaluation.kernel` defines them, of what is left of both sets.
 
     Over all images left at once, where torch-fidelity averages over random subsets: the same expectation, no noise of
@@ -54,8 +56,8 @@ def kernel_distances(fakes: Features, reals: Features, fake_groups: Groups, real
 
 
 def precision_recall(
-    fakes: Features, reals: Features, fake_groups: Groups, real_groups: Groups, neighbours: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    fakes: Fakes, reals: Reals, fake_groups: Groups, real_groups: Groups, neighbours: int
+) -> tuple[PerGroup, PerGroup]:
     """Return the fractions of fakes in the reals' manifold and of reals in the fakes' manifold.
 
     A manifold is the union of balls that reach to each image's `neighbours`-th nearest neighbour, Kynkäänniemi et al.
@@ -102,8 +104,11 @@ def _inception_score(log_p: Float[Tensor, "images classes"], splits: int) -> flo
 
 
 def _kernel_sums(
-    one: Features, other: Features, one_groups: Groups, other_groups: Groups
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    one: Float[Tensor, "one features"],
+    other: Float[Tensor, "other features"],
+    one_groups: Groups,
+    other_groups: Groups,
+) -> tuple[Float64[np.ndarray, "groups others"], PerGroup]:
     """Return the kernel summed over each pair of groups, and over each group's pairs of an image with itself."""
     sums = np.zeros((len(one_groups), len(other_groups)))
     diagonal = np.zeros(len(one_groups))
@@ -115,9 +120,9 @@ def _kernel_sums(
     return sums, diagonal
 
 
-def _without(sums: NDArray[np.float64], group: int) -> float:
+def _without(sums: Float64[np.ndarray, "groups others"], group: int) -> float:
     return float(np.delete(np.delete(sums, group, axis=0), group, axis=1).sum())
 
 
-def _without_diagonal(sums: NDArray[np.float64], group: int) -> float:
+def _without_diagonal(sums: PerGroup, group: int) -> float:
     return float(np.delete(sums, group).sum())

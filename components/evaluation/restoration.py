@@ -134,7 +134,7 @@ def _full(pictures: Pictures, truth: Pictures) -> Values:
     return _values(squared / pixels, absolute / pixels, similarity)
 
 
-def _errors(one: Pictures, other: Pictures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _errors(one: Pictures, other: Pictures) -> tuple[Float64[np.ndarray, " images"], Float64[np.ndarray, " images"]]:
     """Return each picture's squared and absolute errors, averaged over channels and summed over pixels, in [0, 1]."""
     squared, absolute = np.empty(len(one)), np.empty(len(one))
     for i, (a, b) in enumerate(zip(one, other, strict=True)):
@@ -144,7 +144,9 @@ def _errors(one: Pictures, other: Pictures) -> tuple[NDArray[np.float64], NDArra
     return squared, absolute
 
 
-def _values(mse: NDArray[np.float64], l1: NDArray[np.float64], similarity: NDArray[np.float64]) -> Values:
+def _values(
+    mse: Float64[np.ndarray, " images"], l1: Float64[np.ndarray, " images"], similarity: Float64[np.ndarray, " images"]
+) -> Values:
     psnr = -10 * np.log10(np.maximum(mse, MSE_FLOOR))
     return {"psnr": psnr, "ssim": similarity, "mse": mse, "rmse": np.sqrt(mse), "l1": l1}
 
@@ -180,7 +182,7 @@ def _scores(
 
 def _score(
     name: str,
-    column: NDArray[np.float64],
+    column: Float64[np.ndarray, " images"],
     interval: tuple[float, float],
     better: Literal["lower", "higher"],
     protocol: Protocol,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from components import distributed
 from components.recipes.recipe import Images, blocks_of
@@ -27,7 +26,7 @@ def drawn(generate: Callable[[slice], Images], count: int, size: int, block: int
     return np.concatenate([np.empty((0, size, size, 3), np.uint8), *parts])
 
 
-def joined(part: NDArray[np.uint8]) -> Images | None:
+def joined(part: Images) -> Images | None:
     """Return all processes' pictures in the main process, None in the others."""
     whole = distributed.gather_rows(torch.from_numpy(part))
     return None if whole is None else whole.numpy()

@@ -40,7 +40,9 @@ def inner_mean(similarity: Float64[np.ndarray, "images height width"]) -> Float6
     return means
 
 
-def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _blur(
+    values: Float64[np.ndarray, "images height width 3"],
+) -> Float64[np.ndarray, "images height width 3"]:
     blurred: NDArray[np.float64] = scipy.ndimage.gaussian_filter(
         values, (0, _SIGMA, _SIGMA, 0), radius=(0, _RADIUS, _RADIUS, 0)
     )

@@ -1,4 +1,5 @@
 from .outcome import EXIT_STOPPED as EXIT_STOPPED
+from .outcome import Interrupted as Interrupted
 from .outcome import LaunchFailed as LaunchFailed
 from .outcome import Reporting as Reporting
 from .outcome import Stopped as Stopped

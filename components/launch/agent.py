@@ -1,7 +1,7 @@
-"""Agent: runs torchrun and ends it when the launcher dies; notes which ranks failed, with which exit codes.
+"""Agent: runs the ranks of this host and ends them when the launcher dies; notes which failed, with which exit codes.
 
-Use: python -m components.launch.agent PARENT FAILURES.json TORCHRUN_ARGUMENTS. The launcher's death is
-seen by the end of stdin, or by another parent.
+Use: python -m components.launch.agent PARENT FAILURES.json TORCHRUN_ARGUMENTS; for a single rank `alone FOLDER MODULE
+ARGUMENTS` in place of the last. The launcher's death is seen by the end of stdin, or by another parent.
 """
 
 import json
@@ -11,28 +11,46 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.run import main as torchrun
+from components.launch.alone import ALONE, run_alone
 
 _GRACE_S = 30.0
 
+_Failures = list[tuple[int, int, int, float]]
+"""Of each failed process its rank, its number on this host, its exit code and when it ended, in seconds since 1970."""
+
 
 def main() -> None:
-    """Run torchrun with the arguments after the first two."""
-    parent, failures, *arguments = sys.argv[1:]
+    """Run the ranks that the arguments after the first two ask for."""
+    parent, report, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    try:
-        torchrun(arguments)
-    except ChildFailedError as error:
-        rows = [[rank, one.local_rank, one.exitcode, one.timestamp] for rank, one in error.failures.items()]
-        Path(failures).write_text(json.dumps(rows))
+    failures = _alone(arguments[1:]) if arguments[0] == ALONE else _torchrun(arguments)
+    if failures:
+        Path(report).write_text(json.dumps(failures))
         sys.exit(1)
 
 
+def _alone(arguments: Sequence[str]) -> _Failures:
+    folder, module, *own = arguments
+    code = run_alone(module, own, Path(folder))
+    return [(0, 0, code, time.time())] if code else []
+
+
+def _torchrun(arguments: Sequence[str]) -> _Failures:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main as torchrun
+
+    try:
+        torchrun(arguments)
+    except ChildFailedError as error:
+        return [(rank, one.local_rank, one.exitcode, one.timestamp) for rank, one in error.failures.items()]
+    return []
+
+
 def _end_with(parent: int) -> None:
-    """Wait until the launcher is gone, then end torchrun, which ends its ranks."""
+    """Wait until the launcher is gone, then end this process, which ends its ranks."""
     while os.getppid() == parent and not select.select([0], [], [], 1)[0]:
         pass
     os.kill(os.getpid(), signal.SIGTERM)

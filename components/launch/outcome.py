@@ -46,6 +46,10 @@ class Stopped(RuntimeError):  # noqa: N818 - nothing is wrong
         """After how long a scheduler may resume it: what stopped it should have passed."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A launch was ended because its run ends, for what another of its threads met: a signal, or an error."""
+
+
 def disk_is_full(error: Exception) -> bool:
     """Return whether `error`, of Python, of shutil or of safetensors, says that nothing more can be written."""
     return any(os.strerror(code) in str(error) for code in _FULL)

@@ -1,4 +1,4 @@
-"""Start torchrun, stream its log, bring back the failing rank's own words, and leave no process behind.
+"""Start ranks by torchrun, stream their log, bring back the failing rank's own words, and leave no process behind.
 
 The flow's process calls `launch_ranks`; the processes it starts ("ranks") enter `Reporting()` and call `heartbeat()`.
 """
@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from components.launch.outcome import LaunchFailed, outcome
+from components.launch.alone import ALONE
+from components.launch.outcome import Interrupted, LaunchFailed, outcome
 from components.workspace import threads_per_process
 
 _GRACE_S = 20.0  # over torchrun's own 15 s for its ranks, under the 30 s that Prefect gives a cancelled flow
@@ -47,6 +49,8 @@ class Placement:
     """Number of this host, 0 <= node_rank < nodes."""
     rendezvous: str | None = None
     """"host:port" of host 0, reachable from all; needed with more than one host."""
+    at_once: int = 1
+    """Launches that share this host's cores."""
 
     @property
     def first_rank(self) -> int:
@@ -86,6 +90,8 @@ class Limits:
     """File that `heartbeat()` touches in the ranks."""
     heartbeat_timeout_s: float | None = None
     """Longest time between two touches; before the first one it is at least 300 s."""
+    asked: threading.Event | None = None
+    """Set by another thread to end the launch, for signals reach the main thread alone."""
 
 
 def launch_ranks(
@@ -98,7 +104,7 @@ def launch_ranks(
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Run `python -m module` in torchrun's ranks on this host and return when all have ended well.
+    """Run `python -m module` in the ranks of this host and return when all have ended well.
 
     Whatever ends the call, an error of a rank, a limit, a signal that raises in the caller, every process of the
     group is gone when it returns: SIGTERM first, SIGKILL after 20 s. If the caller itself is killed, the group ends
@@ -116,18 +122,23 @@ def launch_ranks(
     Raises:
         Stopped: The ranks stopped on purpose and can be resumed.
         LaunchFailed: A rank failed, a limit was passed, or no progress was seen.
+        Interrupted: It was asked to end.
         ValueError: The arguments contradict each other.
     """
     folder = logs.absolute() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     options = placement.arguments()
     folder.mkdir(parents=True)
     command = [sys.executable, "-u", "-m", "components.launch.agent", str(os.getpid()), str(folder / "failures.json")]
-    command += [*options, "--max-restarts=0", "--redirects=3", "--tee=3", f"--log-dir={folder}"]
-    command += ["--log-line-prefix-template=[rank ${rank}] ", "-m", module, *arguments]
-    variables = _environment(environment or {}, placement.processes) | {_LAUNCH: folder.name}
+    if placement.ranks == 1:
+        command += [ALONE, str(folder), module, *arguments]
+    else:
+        command += [*options, "--max-restarts=0", "--redirects=3", "--tee=3", f"--log-dir={folder}"]
+        command += ["--log-line-prefix-template=[rank ${rank}] ", "-m", module, *arguments]
+    variables = _environment(environment or {}, placement.processes * placement.at_once) | {_LAUNCH: folder.name}
     if limits.heartbeat is not None:
         variables[_HEARTBEAT] = str(limits.heartbeat.absolute())
     watch = _Watch(limits)
+    watch.check()
     agent = _Agent(command, variables, folder, on_line)
     grace_s = _GRACE_S
     try:
@@ -159,8 +170,10 @@ class _Watch:
         self._stamp = self._touched()
 
     def check(self) -> None:
-        """Raise LaunchFailed when a limit is passed."""
+        """Raise LaunchFailed when a limit is passed, Interrupted when the launch is asked to end."""
         now, limits = time.monotonic(), self.limits
+        if limits.asked is not None and limits.asked.is_set():
+            raise Interrupted("asked to end")
         if limits.timeout_s is not None and now - self._started > limits.timeout_s:
             raise LaunchFailed(f"not finished within its time limit of {limits.timeout_s:g} s")
         if limits.heartbeat_timeout_s is None:

@@ -4,16 +4,15 @@ import math
 from itertools import pairwise
 from typing import Literal
 
-from jaxtyping import Float
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from components.models.dcgan import pyramid
-from components.models.initial import LINEAR_GAIN, SILU_GAIN, initialise
+from components.models.initial import LINEAR_GAIN, initialise
 from components.models.network import doublings
+from components.models.residual import normal_activation, residual_blocks
 from components.models.vae import Vae, VaeSection
 
-_GROUPS = 8
 _COARSEST_PX = 4
 
 
@@ -77,12 +76,12 @@ class ResidualVaeConfig(VaeSection):
         first, last = nn.Conv2d(3, finest, 3, padding=1), nn.Conv2d(finest, 3, 3, padding=1)
         encoder: list[nn.Module] = [first]
         for fine, coarse in pairwise([finest, *widths]):
-            encoder += [*_blocks(fine, coarse, self.blocks), nn.AvgPool2d(2)]
-        encoder += [*_blocks(coarsest, coarsest, self.blocks), *_activation(coarsest)]
+            encoder += [*residual_blocks(fine, coarse, self.blocks), nn.AvgPool2d(2)]
+        encoder += [*residual_blocks(coarsest, coarsest, self.blocks), *normal_activation(coarsest)]
         posterior, expand = self._bottleneck(coarsest)
-        decoder = _blocks(coarsest, coarsest, self.blocks)
+        decoder: list[nn.Module] = [*residual_blocks(coarsest, coarsest, self.blocks)]
         for coarse, fine in pairwise([*widths[::-1], finest]):
-            decoder += [nn.Upsample(scale_factor=2.0), *_blocks(coarse, fine, self.blocks)]
+            decoder += [nn.Upsample(scale_factor=2.0), *residual_blocks(coarse, fine, self.blocks)]
         for part in (first, posterior, expand, last):
             initialise(part, LINEAR_GAIN)
         return Vae(
@@ -90,7 +89,7 @@ class ResidualVaeConfig(VaeSection):
             encoder=nn.Sequential(*encoder),
             posterior=posterior,
             expand=expand,
-            decoder=nn.Sequential(*decoder, *_activation(finest)),
+            decoder=nn.Sequential(*decoder, *normal_activation(finest)),
             last=last,
         )
 
@@ -107,32 +106,3 @@ class ResidualVaeConfig(VaeSection):
             nn.Sequential(nn.Conv2d(channels, 2 * maps, 1), nn.Flatten()),
             nn.Sequential(nn.Unflatten(1, self.latent_shape), nn.Conv2d(maps, channels, 1)),
         )
-
-
-class ResidualBlock(nn.Module):
-    """Twice normalisation, SiLU and convolution, added to the input, which a 1 x 1 convolution brings to size.
-
-    What is added is zero at first: Zhang et al. 2019, https://arxiv.org/abs/1901.09321.
-    """
-
-    def __init__(self, given: int, made: int) -> None:
-        super().__init__()
-        self.branch = nn.Sequential(*_activation(given), nn.Conv2d(given, made, 3, padding=1), *_activation(made))
-        self.correction = nn.Conv2d(made, made, 3, padding=1)
-        self.shortcut = nn.Identity() if given == made else nn.Conv2d(given, made, 1)
-        initialise(self.branch, SILU_GAIN)
-        initialise(self.shortcut, LINEAR_GAIN)
-        initialise(self.correction, 0.0)
-
-    def forward(self, x: Float[Tensor, "batch given height width"]) -> Float[Tensor, "batch made height width"]:
-        """Return the input, corrected."""
-        corrected: Tensor = self.shortcut(x) + self.correction(self.branch(x))
-        return corrected
-
-
-def _blocks(given: int, made: int, count: int) -> list[nn.Module]:
-    return [ResidualBlock(given, made), *(ResidualBlock(made, made) for _ in range(count - 1))]
-
-
-def _activation(channels: int) -> list[nn.Module]:
-    return [nn.GroupNorm(_GROUPS, channels), nn.SiLU()]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, UInt8
 
 from components.recipes.recipe import Restorer
 
@@ -14,10 +14,11 @@ _BLENDED_OVERLAP_PX = 128
 _UNTRUSTED_PX = 48
 """Width of a tile's rim that sees the tile's edge: more than most networks' reach, so that it is not used."""
 
+Picture = UInt8[np.ndarray, "height width 3"]
+Hole = Bool[np.ndarray, "height width"]
 
-def repair(
-    restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_], reach_px: float = 6.0
-) -> NDArray[np.uint8]:
+
+def repair(restorer: Restorer, image: Picture, missing: Hole, reach_px: float = 6.0) -> Picture:
     """Return `image` with missing pixels filled in; all others are untouched, or restored where the model does that.
 
     A network fills holes of the width it has seen. Wider ones are mended on a smaller copy first, whose result is what
@@ -40,9 +41,7 @@ def repair(
     return np.where(missing[..., None], _filled(restorer, image, missing, reach_px), known)
 
 
-def _filled(
-    restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_], reach_px: float
-) -> NDArray[np.uint8]:
+def _filled(restorer: Restorer, image: Picture, missing: Hole, reach_px: float) -> Picture:
     """Return `image` with missing pixels filled in, from the coarsest scale that its widest hole needs to its own."""
     if not missing.any():
         return image
@@ -53,9 +52,7 @@ def _filled(
     return _mended(restorer, start, missing & (depth <= reach_px))
 
 
-def _from_half_size(
-    restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_], reach_px: float
-) -> NDArray[np.uint8]:
+def _from_half_size(restorer: Restorer, image: Picture, missing: Hole, reach_px: float) -> Picture:
     """Return the fill of a copy of half the size, enlarged. A small pixel is missing if no known one is under it."""
     height, width = missing.shape
     small = (max(1, (width + 1) // 2), max(1, (height + 1) // 2))
@@ -67,7 +64,7 @@ def _from_half_size(
     return np.asarray(cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def _mended(restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _mended(restorer: Restorer, image: Picture, missing: Hole) -> Picture:
     """Return the network's fill, tile by tile; overlapping tiles begin from what the earlier ones filled in."""
     result, still = image.copy(), missing.copy()
     for window in _windows(missing.shape):
@@ -81,7 +78,7 @@ def _mended(restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bo
     return result
 
 
-def _restored(restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _restored(restorer: Restorer, image: Picture, missing: Hole) -> Picture:
     """Return the network's whole picture. Tiles fade into one another where each sees well beyond the seam."""
     total = np.zeros(image.shape, np.float32)
     weights = np.zeros((*missing.shape, 1), np.float32)
@@ -94,13 +91,13 @@ def _restored(restorer: Restorer, image: NDArray[np.uint8], missing: NDArray[np.
     return np.rint(total / weights).astype(np.uint8)
 
 
-def _fading(window: tuple[slice, slice], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _fading(window: tuple[slice, slice], shape: tuple[int, ...]) -> Float[np.ndarray, "height width"]:
     """Return a tile's share in each of its pixels: 1, but for a ramp to 0 on the way to edges inside the picture."""
     down, across = (_ramp(part, length) for part, length in zip(window, shape, strict=True))
     return np.asarray(np.maximum(down[:, None] * across[None, :], 1e-6), np.float32)
 
 
-def _ramp(part: slice, length: int) -> NDArray[np.float32]:
+def _ramp(part: slice, length: int) -> Float[np.ndarray, " part"]:
     place = np.arange(part.start, part.stop)
     ends = [place - part.start] if part.start > 0 else []
     ends += [part.stop - 1 - place] if part.stop < length else []
@@ -122,13 +119,13 @@ def _core(window: tuple[slice, slice]) -> tuple[slice, slice]:
 
 
 def _padded(
-    image: NDArray[np.uint8], missing: NDArray[np.bool_], stride: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    image: Picture, missing: Hole, stride: int
+) -> tuple[UInt8[np.ndarray, "padded_height padded_width 3"], Bool[np.ndarray, "padded_height padded_width"]]:
     """Return both reflected at the far ends to a multiple of `stride`."""
     below, right = -image.shape[0] % stride, -image.shape[1] % stride
     frame = ((0, below), (0, right))
     return np.pad(image, (*frame, (0, 0)), mode="symmetric"), np.pad(missing, frame, mode="symmetric")
 
 
-def _size(image: NDArray[np.uint8]) -> str:
+def _size(image: Picture) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"

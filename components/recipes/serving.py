@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.pictures.encoding import png
 from components.pictures.reading import WEB_FORMATS, read_picture
 from components.recipes.export import load_producer
 from components.recipes.recipe import ClassGenerator, Generator, Restorer
-from components.recipes.repair import repair
+from components.recipes.repair import Picture, repair
 
 
 def _load_pyfunc(path: str) -> "ServedGenerator | ServedRestorer":
@@ -36,7 +35,7 @@ class ServedGenerator:
         rows = zip(frame["seed"], classes, strict=True)
         return [{"image": encode_png(self._picture(int(seed), name))} for seed, name in rows]
 
-    def _picture(self, seed: int, name: object) -> NDArray[np.uint8]:
+    def _picture(self, seed: int, name: object) -> Picture:
         if not isinstance(name, str):
             return np.asarray(self.producer.generate(1, seed)[0])
         if not isinstance(self.producer, ClassGenerator):
@@ -59,16 +58,16 @@ class ServedRestorer:
         rows = zip(frame["image"], frame["mask"], strict=True)
         return [{"image": encode_png(self._mended(decode_png(image), decode_png(mask)))} for image, mask in rows]
 
-    def _mended(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _mended(self, image: Picture, mask: Picture) -> Picture:
         return repair(self.producer, image, mask.max(axis=2) > 127)
 
 
-def encode_png(image: NDArray[np.uint8]) -> str:
+def encode_png(image: Picture) -> str:
     """Return a picture (height, width, 3) as the base64 text of a PNG file."""
     return base64.b64encode(png(image)).decode()
 
 
-def decode_png(text: str) -> NDArray[np.uint8]:
+def decode_png(text: str) -> Picture:
     """Return the RGB picture (height, width, 3) in the base64 text of an image file.
 
     Raises:

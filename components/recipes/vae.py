@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components import seeding
@@ -126,7 +125,7 @@ def _coded(vae: Vae, pictures: PixelSource, seed: int, purpose: str) -> Iterator
 
 
 @torch.inference_mode()
-def _codes(vae: Vae, training: PixelSource, seed: int) -> Float[NDArray[np.float64], "images latent"]:
+def _codes(vae: Vae, training: PixelSource, seed: int) -> Float[np.ndarray, "images latent"]:
     """Return one draw from each training image's posterior."""
     return np.concatenate([block.code.cpu().double().numpy() for block in _coded(vae, training, seed, "posterior")])
 

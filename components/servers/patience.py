@@ -3,9 +3,11 @@
 import logging
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 PATIENCE = "KINTSUGI_PATIENCE_S"
@@ -19,6 +21,8 @@ _TOLD_EVERY_S = 60.0
 
 _log = logging.getLogger(__name__)
 _limit_s: float | None = None
+_at_most_s: ContextVar[float] = ContextVar("at_most_s", default=math.inf)
+_asked: ContextVar[threading.Event | None] = ContextVar("asked", default=None)
 
 Answer = TypeVar("Answer")
 
@@ -39,30 +43,47 @@ def waited_in_vain(error: BaseException | None) -> bool:
 
 
 def patience_s() -> float:
-    """Return for how many seconds this process waits for a server that is away.
+    """Return for how many seconds this process, or the part of it that waits, waits for a server that is away.
 
     Raises:
         ValueError: KINTSUGI_PATIENCE_S is not a number of seconds.
     """
-    return _stated(_OF_A_COMMAND_S) if _limit_s is None else _limit_s
+    return min(_stated(_OF_A_COMMAND_S) if _limit_s is None else _limit_s, _at_most_s.get())
 
 
 @contextmanager
 def patient_run() -> Iterator[None]:
-    """Wait as long as a pipeline run does inside the block: KINTSUGI_PATIENCE_S, or half an hour.
+    """Wait as long as a pipeline run does inside the block, in all threads: KINTSUGI_PATIENCE_S, or half an hour.
 
     Raises:
         ValueError: KINTSUGI_PATIENCE_S is not a number of seconds.
     """
-    with _limited(_stated(_OF_A_RUN_S)):
+    global _limit_s
+    before, _limit_s = _limit_s, _stated(_OF_A_RUN_S)
+    try:
         yield
+    finally:
+        _limit_s = before
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     """Wait no longer than `seconds` inside the block, where someone waits for this process to end."""
-    with _limited(min(patience_s(), seconds)):
+    token = _at_most_s.set(min(_at_most_s.get(), seconds))
+    try:
         yield
+    finally:
+        _at_most_s.reset(token)
+
+
+@contextmanager
+def until(asked: threading.Event) -> Iterator[None]:
+    """Wait no longer inside the block once `asked` is set, for signals wake the main thread alone."""
+    token = _asked.set(asked)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
 
 
 def outlast(server: str, request: Callable[[], Answer]) -> Answer:
@@ -88,7 +109,8 @@ def outlast(server: str, request: Callable[[], Answer]) -> Answer:
                 so_far = f"{_in_words(waited_s)} so far, " if told else ""
                 _log.warning("%s does not answer; waiting, %sat most %s", server, so_far, _in_words(limit_s))
                 told = int(waited_s // _TOLD_EVERY_S) + 1
-            time.sleep(min(pause_s, limit_s - waited_s))
+            if _pause(min(pause_s, limit_s - waited_s)):
+                raise PatienceEndedError(f"{server} does not answer ({error}), and this run ends") from error
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         else:
             if told:
@@ -96,14 +118,12 @@ def outlast(server: str, request: Callable[[], Answer]) -> Answer:
             return answer
 
 
-@contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    global _limit_s
-    before, _limit_s = _limit_s, seconds
-    try:
-        yield
-    finally:
-        _limit_s = before
+def _pause(seconds: float) -> bool:
+    """Return after so many seconds, or as soon as waiting is over; whether it is."""
+    if (asked := _asked.get()) is None:
+        time.sleep(seconds)
+        return False
+    return asked.wait(seconds)
 
 
 def _stated(otherwise_s: float) -> float:

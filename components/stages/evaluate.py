@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config import ModelConfig
+from components.launch import Placement
 from components.recipes.export import export_digest
 from components.stages.candidate import BASELINES, TABLE, Candidate, Data, Evaluated, EvaluationSet, Scores, after
 from components.stages.inputs import scores_inputs
@@ -92,7 +93,7 @@ def measure(stage: str, what: Measurement, site: Site) -> Scores:
             folder=draft,
         )
         site.progress(stage, 0, None)
-        run_job(job, site, stage=stage, processes=model.execution.processes)
+        run_job(job, site, stage, Placement(model.execution.processes))
         site.progress(stage, 1, 1)
         return {"subject": subject}
 

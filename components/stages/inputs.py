@@ -67,13 +67,18 @@ def page_inputs(run: RunConfig, command: str, data: Data, candidates: Sequence[C
     """
     return {
         "code": _PAGE_CODE,
-        "run": run,
+        "run": content_of(run),
         "shards": data.shards.digest,
         "judged_on": [data.yardstick.name, *(one.digest for one in (data.yardstick, data.fresh) if one)],
         "models": {one.name: _told_of(one) for one in candidates if one.failure is None},
         "failed": {one.name: one.failure for one in candidates if one.failure is not None},
         "command": command,
     }
+
+
+def content_of(run: RunConfig) -> dict[str, Any]:
+    """Return what is asked for, but for the number of models that are worked on side by side."""
+    return run.model_dump(mode="json", exclude={"models_at_once"})
 
 
 def command_of(config: Path, overrides: Sequence[str]) -> str:

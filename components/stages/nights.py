@@ -77,4 +77,4 @@ def run_digest(run: RunConfig) -> str:
 
 def _determining(run: RunConfig) -> dict[str, Any]:
     models = {name: model.model_dump(mode="json", exclude={"execution"}) for name, model in run.models.items()}
-    return {**run.model_dump(mode="json", exclude={"store", "models"}), "models": models}
+    return {**run.model_dump(mode="json", exclude={"store", "models", "models_at_once"}), "models": models}

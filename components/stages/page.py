@@ -28,6 +28,7 @@ from components.report.content import (
 from components.section import digest_of
 from components.servers.redaction import redact_text
 from components.stages.candidate import Candidate, Data, after
+from components.stages.inputs import content_of
 from components.stages.model_page import model_page
 from components.stages.site import Site
 from components.tracking import runs
@@ -44,7 +45,7 @@ def page_content(run: RunConfig, command: str, data: Data, candidates: Sequence[
         run=RunFacts(
             name=run.name,
             finished=datetime.now(UTC),
-            config_digest=digest_of(run),
+            config_digest=digest_of(content_of(run)),
             command=command,
             environment=environment,
             config=yaml.safe_dump(run.model_dump(mode="json", exclude_none=True), sort_keys=False),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from components.artifacts import ArtifactError
@@ -57,26 +58,15 @@ def rescore(candidate: Candidate, data: Data, site: Site) -> Rescored:
     """
     name, model, today = candidate.name, candidate.config, data.today
     registered = registered_name(site.experiment, name)
-    version = registry.champion(registered)
-    if version is None:
-        raise ValueError(f"{registered} has no version in service yet")
-    folder = site.workspace.cache / "models" / f"{registered}-{version}"
-    export = registry.download(registered, version, folder).export
-    size = read_card(export).size
-    if size != today.shards.size:
-        raise ValueError(f"{registered} {version} makes images of {size} px, the data has {today.shards.size}")
+    version, export = _in_service(registered, today.shards.size, site)
     what = Measurement(model, export, data.yardstick, data.seed)
     then = measure(f"{name} champion", what, site)
     what = replace(what, judged_on=today, images=_as_many(model, data))
     now = measure(f"{name} champion today", what, site)
     one, other = (_score(scores.table, model.promotion.metric, registered, version) for scores in (then, now))
     drift = drift_of(one, other)
-    log_values(
-        registry.run_of(registered, version),
-        "rescore",
-        now.table.values(),
-        int(datetime.now(UTC).timestamp()) // _DAY_S,
-    )
+    day = int(datetime.now(UTC).timestamp()) // _DAY_S
+    log_values(registry.run_of(registered, version), "rescore", now.table.values(), day)
     return Rescored(
         model=registered,
         version=version,
@@ -88,6 +78,19 @@ def rescore(candidate: Candidate, data: Data, site: Site) -> Rescored:
         images=other.protocol.reference_samples or other.protocol.samples,
         scores=now,
     )
+
+
+def _in_service(registered: str, wanted_px: int, site: Site) -> tuple[int, Path]:
+    """Return the version in service and its export."""
+    version = registry.champion(registered)
+    if version is None:
+        raise ValueError(f"{registered} has no version in service yet")
+    folder = site.workspace.cache / "models" / f"{registered}-{version}"
+    export = registry.download(registered, version, folder).export
+    size = read_card(export).size
+    if size != wanted_px:
+        raise ValueError(f"{registered} {version} makes images of {size} px, the data has {wanted_px}")
+    return version, export
 
 
 def _as_many(model: ModelConfig, data: Data) -> int | None:

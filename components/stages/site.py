@@ -3,15 +3,16 @@
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 from components import launch
 from components.artifacts import Store
+from components.launch.processors import processors
 from components.section import digest_of
 from components.servers.patience import PatienceEndedError, at_most, waited_in_vain
 from components.stages.night import Night
@@ -19,7 +20,7 @@ from components.tracking import runs
 from components.tracking.client import TrackingError
 from components.training.config import ExecutionConfig
 from components.worker.jobs import PROGRESS, Job
-from components.workspace import Workspace, processors
+from components.workspace import Workspace
 
 _BRIEFLY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -53,6 +54,10 @@ class Host:
             raise ValueError(f"KINTSUGI_NODE_RANK is {stated!r}, expected the number of this host: 0, 1, ...")
         return cls(int(stated), os.environ.get("KINTSUGI_RENDEZVOUS") or None)
 
+    def placement(self, execution: ExecutionConfig) -> launch.Placement:
+        """Return where this host's part of a training's processes runs."""
+        return launch.Placement(execution.processes, execution.nodes, self.rank, self.rendezvous)
+
     def check(self, nodes: int) -> None:
         """Refuse a place that does not exist among `nodes` hosts.
 
@@ -84,42 +89,48 @@ class Site:
     """The night's run in the tracker; None before it is known which data it is of."""
     night: Night | None = None
     """Which night it is; None likewise."""
+    at_once: int = 1
+    """Models that the run works on side by side, which share this host's cores."""
+    asked: threading.Event | None = None
+    """Set when the run ends while this model is under way in a thread of its own; None in the main thread."""
 
 
-def run_job(
-    job: Job,
-    site: Site,
-    *,
-    stage: str,
-    processes: int = 1,
-    execution: ExecutionConfig | None = None,
-    heartbeat: Path | None = None,
-) -> None:
+def run_job(job: Job, site: Site, stage: str, placement: launch.Placement, limits: launch.Limits | None = None) -> None:
     """Hand `job` to torchrun's processes, show their progress and wait for them.
 
-    There are `processes` of them on this host or, with `execution`, those it asks for on all its hosts.
+    Args:
+        job: What they do.
+        site: Where it happens.
+        stage: What is shown meanwhile.
+        placement: How many processes there are, on which hosts.
+        limits: When they are given up; None sets no limit.
 
     Raises:
         Stopped: They stopped on purpose; the same call resumes.
         LaunchFailed: A process failed; the message is its own.
+        Interrupted: The run ends for what another of its models met.
     """
-    host = Host.from_environment()
-    placement = launch.Placement(processes)
-    if execution:
-        placement = launch.Placement(execution.processes, execution.nodes, host.rank, host.rendezvous)
     folder = site.workspace.logs / stage.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     handed = folder / f"job-{digest_of(job)}.json"
     handed.write_text(job.model_dump_json(indent=1))
-    with processors(stage, lambda words: site.progress(stage, 0, None, f"waiting; {words}")):
+    with processors(stage, placement.processes, partial(_wait, stage, site)) as variables:
         launch.launch_ranks(
             "components.worker",
             [str(handed)],
-            placement,
+            replace(placement, at_once=site.at_once),
             folder,
-            limits=launch.Limits(None, heartbeat, execution.heartbeat_timeout_s if heartbeat and execution else None),
+            limits=replace(limits or launch.Limits(), asked=site.asked),
+            environment=variables,
             on_line=partial(_show, stage, site.progress),
         )
+
+
+def _wait(stage: str, site: Site, words: str) -> None:
+    """Show who is in the way; once the run ends, wait no longer."""
+    if site.asked is not None and site.asked.is_set():
+        raise launch.Interrupted("asked to end")
+    site.progress(stage, 0, None, f"waiting; {words}")
 
 
 @contextmanager

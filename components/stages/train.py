@@ -75,7 +75,7 @@ def _log_how(run_id: str, model: ModelConfig, data: Data) -> None:
 
 def _follow_host_zero(name: str, job: TrainJob, inputs: Mapping[str, Any], site: Site) -> Checkpoint:
     """Run this host's processes, and return what host 0 makes of the training."""
-    run_job(job, site, stage=f"train {name}", execution=job.model.execution)
+    run_job(job, site, f"train {name}", Host.from_environment().placement(job.model.execution))
     deadline = time.monotonic() + _PUBLISHED_WITHIN_S
     while (finished := site.store.find(Checkpoint, inputs)) is None:
         if time.monotonic() > deadline:
@@ -104,10 +104,11 @@ def _run_training(name: str, job: TrainJob, run_id: str, site: Site, draft: Path
 
 def _launch(name: str, job: TrainJob, run_id: str, site: Site) -> None:
     execution = job.model.execution
-    with_heartbeat = partial(run_job, job, site, stage=f"train {name}", execution=execution)
+    placement = Host.from_environment().placement(execution)
+    limits = launch.Limits(heartbeat=job.folder / "heartbeat", heartbeat_timeout_s=execution.heartbeat_timeout_s)
     try:
         persist(
-            lambda: with_heartbeat(heartbeat=job.folder / "heartbeat"),
+            lambda: run_job(job, site, f"train {name}", placement, limits),
             lambda: newest_place(job.folder / "checkpoints"),
             relaunches=execution.relaunches if execution.nodes == 1 else 0,
         )

@@ -3,12 +3,11 @@
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 
 import pytest
 
-from components.workspace import Workspace, WorkspaceError, processors, require_free
+from components.workspace import Workspace, WorkspaceError, require_free
 
 HOLDER = """
 import sys
@@ -103,33 +102,3 @@ def test_lack_of_room_is_found_before_work_begins(tmp_path):
     require_free(tmp_path, 1000, "to try")
     with pytest.raises(WorkspaceError, match=r"GiB free, [\d.]+ GiB needed to decode 70,000 images"):
         require_free(tmp_path, shutil.disk_usage(tmp_path).total * 2, "to decode 70,000 images")
-
-
-def test_two_who_must_be_alone_take_turns_and_the_second_is_told_who_is_at_work(tmp_path, monkeypatch):
-    monkeypatch.setenv("KINTSUGI_PROCESSORS", "alone")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from components.workspace import processors\n"
-            "with processors('train gan', print): print('held', flush=True); sys.stdin.read()",
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout.readline() == "held\n"
-    told = []
-
-    def waiting(words: str) -> None:
-        told.append(words)
-        holder.kill()  # the kernel lets go of what a killed process held
-
-    with processors("repair", waiting):
-        assert holder.wait() != 0
-    assert f"process {holder.pid} on" in told[0]
-    monkeypatch.setenv("KINTSUGI_PROCESSORS", "both")
-    with pytest.raises(WorkspaceError, match="alone or shared"), processors("repair", print):
-        pass

@@ -9,6 +9,7 @@ from pathlib import Path
 from components.launch import Reporting, Stopped, heartbeat
 
 RANK = int(os.environ["RANK"])
+LAST = int(os.environ["WORLD_SIZE"]) - 1
 
 
 def add_ranks(folder: Path) -> None:
@@ -31,7 +32,7 @@ def say(folder: Path) -> None:
 
 
 def fail(folder: Path) -> None:
-    if RANK == 1:
+    if RANK == LAST:
         raise ValueError("the 7th shard has no images")
     time.sleep(60)
 
@@ -84,7 +85,7 @@ def tied(folder: Path) -> None:
 def hang(folder: Path) -> None:
     (folder / f"pid-{RANK}").write_text(str(os.getpid()))
     heartbeat()
-    if RANK == 1:
+    if RANK == LAST:
         os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(600)
 

@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from components.launch import LaunchFailed, Limits, Placement, Stopped, launch_ranks
+from components.launch import Interrupted, LaunchFailed, Limits, Placement, Stopped, launch_ranks
 
 pytestmark = pytest.mark.distributed
 HERE = Path(__file__).parent
@@ -23,15 +24,13 @@ import sys
 from pathlib import Path
 from components.launch import Placement, launch_ranks
 folder = Path(sys.argv[2])
-launch_ranks("launched_rank", sys.argv[1:], Placement(2), folder / "logs")
+launch_ranks("launched_rank", sys.argv[1:3], Placement(int(sys.argv[3])), folder / "logs")
 """
+COUNTS = pytest.mark.parametrize("count", [1, 2])  # one alone, and two by torchrun
 
 
-TWO = Placement(processes=2)
-
-
-def launch(what: str, folder: Path, placement: Placement = TWO, **options) -> None:
-    launch_ranks("launched_rank", [what, str(folder)], placement, folder / "logs", environment=PLACE, **options)
+def launch(what: str, folder: Path, count: int = 2, **options) -> None:
+    launch_ranks("launched_rank", [what, str(folder)], Placement(count), folder / "logs", environment=PLACE, **options)
 
 
 def until(condition: Callable[[], bool], limit_s: float) -> None:
@@ -41,9 +40,9 @@ def until(condition: Callable[[], bool], limit_s: float) -> None:
         time.sleep(0.1)
 
 
-def ranks(folder: Path) -> list[psutil.Process]:
-    """Wait for both ranks to be at work."""
-    files = [folder / "pid-0", folder / "pid-1"]
+def ranks(folder: Path, count: int) -> list[psutil.Process]:
+    """Wait for all ranks to be at work."""
+    files = [folder / f"pid-{rank}" for rank in range(count)]
     until(lambda: all(file.is_file() and file.read_text() for file in files), 60)
     return [psutil.Process(int(file.read_text())) for file in files]
 
@@ -54,13 +53,14 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 @pytest.fixture
 def caller(tmp_path):
-    """Start a process that launches two ranks; it and its ranks do not outlive the test."""
+    """Start a process that launches ranks; it and its ranks do not outlive the test."""
     started: list[psutil.Process] = []
 
-    def start(what: str) -> tuple[psutil.Process, list[psutil.Process]]:
-        process = subprocess.Popen([sys.executable, "-c", CALLER, what, str(tmp_path)], env={**os.environ, **PLACE})
+    def start(what: str, count: int) -> tuple[psutil.Process, list[psutil.Process]]:
+        command = [sys.executable, "-c", CALLER, what, str(tmp_path), str(count)]
+        process = subprocess.Popen(command, env={**os.environ, **PLACE})
         started.append(psutil.Process(process.pid))
-        started.extend(below := ranks(tmp_path))
+        started.extend(below := ranks(tmp_path, count))
         return started[0], below
 
     yield start
@@ -75,28 +75,37 @@ def test_two_ranks_work_together_and_their_results_come_back(tmp_path):
     assert [(tmp_path / f"sum-{rank}").read_text() for rank in range(2)] == ["3 of 2", "3 of 2"]
 
 
-def test_lines_of_all_ranks_are_streamed_and_kept_and_the_flows_run_context_is_not_inherited(tmp_path, monkeypatch):
+@COUNTS
+def test_lines_of_all_ranks_are_streamed_and_kept_and_the_flows_run_context_is_not_inherited(
+    tmp_path, monkeypatch, count
+):
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "a")
     monkeypatch.setenv("MLFLOW_RUN_ID", "b")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setitem(PLACE, "CHOSEN", "here")
     lines: list[str] = []
-    launch("say", tmp_path, on_line=lines.append)
-    assert sorted(lines) == [f"[rank {rank}] {text} {rank}" for rank in range(2) for text in ("error", "out")]
-    assert sorted(file.read_text() for file in (tmp_path / "logs").rglob("stdout.log")) == ["out 0\n", "out 1\n"]
-    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    launch("say", tmp_path, count, on_line=lines.append)
+    assert sorted(lines) == [f"[rank {rank}] {text} {rank}" for rank in range(count) for text in ("error", "out")]
+    for stream in ("out", "error"):
+        kept = sorted(file.read_text() for file in (tmp_path / "logs").rglob(f"std{stream[:3]}.log"))
+        assert kept == [f"{stream} {rank}\n" for rank in range(count)]
+    threads = max(1, len(os.sched_getaffinity(0)) // count)
     assert (tmp_path / "environment-0").read_text() == f"- - {threads} here"
 
 
-def test_the_failing_ranks_own_message_is_raised(tmp_path):
-    with pytest.raises(LaunchFailed, match="rank 1 of 2 failed: ValueError: the 7th shard has no images") as failure:
-        launch("fail", tmp_path)
+@COUNTS
+def test_the_failing_ranks_own_message_is_raised(tmp_path, count):
+    words = f"rank {count - 1} of {count} failed: ValueError: the 7th shard has no images"
+    with pytest.raises(LaunchFailed, match=words) as failure:
+        launch("fail", tmp_path, count)
     assert 'raise ValueError("the 7th' in failure.value.traceback
 
 
-def test_a_rank_that_died_without_a_word_is_named_before_those_that_lost_it(tmp_path):
-    with pytest.raises(LaunchFailed, match=r"(?s)rank 0 of 2 failed: ended by SIGKILL.*about to go"):
-        launch("vanish", tmp_path)
+@COUNTS
+def test_a_rank_that_died_without_a_word_is_named_before_those_that_lost_it(tmp_path, count):
+    with pytest.raises(LaunchFailed, match=rf"(?s)rank 0 of {count} failed: ended by SIGKILL.*about to go") as failure:
+        launch("vanish", tmp_path, count)
+    assert failure.value.lost
 
 
 def test_an_unknown_module_fails_with_the_interpreters_words(tmp_path):
@@ -104,36 +113,62 @@ def test_an_unknown_module_fails_with_the_interpreters_words(tmp_path):
         launch_ranks("no_such_module", [], Placement(1), tmp_path)
 
 
+@COUNTS
 @pytest.mark.parametrize(("what", "words"), [("stop", "time budget spent at image 6400"), ("leave", "at image 12")])
-def test_ranks_that_stop_on_purpose_are_resumable_and_not_failed(tmp_path, what, words):
+def test_ranks_that_stop_on_purpose_are_resumable_and_not_failed(tmp_path, what, words, count):
     with pytest.raises(Stopped, match=words):
-        launch(what, tmp_path)
+        launch(what, tmp_path, count)
 
 
-def test_a_time_limit_ends_the_group_after_it_could_save(tmp_path):
+def test_a_launch_in_a_thread_ends_when_it_is_asked_to_and_its_ranks_could_save(tmp_path):
+    asked = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        launched = threads.submit(launch, "wait", tmp_path, limits=Limits(asked=asked))
+        below = ranks(tmp_path, 2)
+        asked.set()
+        with pytest.raises(Interrupted):
+            launched.result(timeout=30)
+    assert gone(below)
+    assert all((tmp_path / f"stopped-{rank}").is_file() for rank in range(2))
+    with pytest.raises(Interrupted):
+        launch("wait", tmp_path / "again", limits=Limits(asked=asked))
+    assert not list((tmp_path / "again" / "logs").rglob("agent.log"))
+
+
+def test_launches_side_by_side_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    placement, logs = Placement(processes=1, at_once=2), tmp_path / "logs"
+    launch_ranks("launched_rank", ["say", str(tmp_path)], placement, logs, environment=PLACE)
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert (tmp_path / "environment-0").read_text().split()[2] == str(threads)
+
+
+@COUNTS
+def test_a_time_limit_ends_the_group_after_it_could_save(tmp_path, count):
     with pytest.raises(LaunchFailed, match="time limit of 8 s"):
-        launch("wait", tmp_path, limits=Limits(timeout_s=8))
-    assert (tmp_path / "stopped-0").is_file()
-    assert (tmp_path / "stopped-1").is_file()
-    assert gone_by_id(tmp_path)
+        launch("wait", tmp_path, count, limits=Limits(timeout_s=8))
+    assert sorted(path.name for path in tmp_path.glob("stopped-*")) == [f"stopped-{rank}" for rank in range(count)]
+    assert gone_by_id(tmp_path, count)
 
 
-def gone_by_id(folder: Path) -> bool:
-    return not any(psutil.pid_exists(int((folder / f"pid-{rank}").read_text())) for rank in range(2))
+def gone_by_id(folder: Path, count: int) -> bool:
+    return not any(psutil.pid_exists(int((folder / f"pid-{rank}").read_text())) for rank in range(count))
 
 
-def test_a_hung_rank_is_found_by_its_missing_heartbeat(tmp_path):
+@COUNTS
+def test_a_hung_rank_is_found_by_its_missing_heartbeat(tmp_path, count):
     with pytest.raises(LaunchFailed, match="no progress for 2 s") as raised:
-        launch("hang", tmp_path, limits=Limits(heartbeat=tmp_path / "heartbeat", heartbeat_timeout_s=2))
+        launch("hang", tmp_path, count, limits=Limits(heartbeat=tmp_path / "heartbeat", heartbeat_timeout_s=2))
     assert raised.value.lost  # so that a stage starts another
-    assert gone_by_id(tmp_path)
+    assert gone_by_id(tmp_path, count)
 
 
-def test_an_error_in_the_caller_ends_ranks_that_ignore_sigterm(tmp_path, monkeypatch):
+@COUNTS
+def test_an_error_in_the_caller_ends_ranks_that_ignore_sigterm(tmp_path, monkeypatch, count):
     monkeypatch.setattr("components.launch.torchrun._GRACE_S", 1.0)
 
     def interrupt() -> None:
-        ranks(tmp_path)
+        ranks(tmp_path, count)
         signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -141,45 +176,50 @@ def test_an_error_in_the_caller_ends_ranks_that_ignore_sigterm(tmp_path, monkeyp
     try:
         thread.start()
         with pytest.raises(KeyboardInterrupt):
-            launch("ignore", tmp_path)
+            launch("ignore", tmp_path, count)
         thread.join()
     finally:
         signal.signal(signal.SIGINT, before)
-    assert gone_by_id(tmp_path)
+    assert gone_by_id(tmp_path, count)
 
 
-def test_killing_the_agent_leaves_no_rank(caller):
-    process, below = caller("tied")
+@COUNTS
+def test_killing_the_agent_leaves_no_rank(caller, count):
+    process, below = caller("tied", count)
     below[0].parent().kill()
     until(lambda: gone([*below, process]), 10)
 
 
-def test_killing_the_agent_leaves_no_rank_even_if_ranks_do_not_watch_it(caller):
-    process, below = caller("ignore")
+@COUNTS
+def test_killing_the_agent_leaves_no_rank_even_if_ranks_do_not_watch_it(caller, count):
+    process, below = caller("ignore", count)
     below[0].parent().kill()
     until(lambda: gone([*below, process]), 10)
 
 
-def test_killing_the_launcher_ends_the_ranks_which_can_still_save(caller, tmp_path):
-    process, below = caller("wait")
+@COUNTS
+def test_killing_the_launcher_ends_the_ranks_which_can_still_save(caller, tmp_path, count):
+    process, below = caller("wait", count)
     process.kill()
     until(lambda: gone(below), 10)
     assert (tmp_path / "stopped-0").is_file()
 
 
-def test_killing_launcher_and_agent_at_once_leaves_no_rank(caller):
-    process, below = caller("tied")
+@COUNTS
+def test_killing_launcher_and_agent_at_once_leaves_no_rank(caller, count):
+    process, below = caller("tied", count)
     agent = below[0].parent()
     process.kill()
     agent.kill()
     until(lambda: gone(below), 10)
 
 
-def test_sigterm_to_the_caller_ends_the_group(caller, tmp_path):
-    process, below = caller("wait")
+@COUNTS
+def test_sigterm_to_the_caller_ends_the_group(caller, tmp_path, count):
+    process, below = caller("wait", count)
     process.terminate()
     until(lambda: gone([*below, process]), 20)
-    assert (tmp_path / "stopped-1").is_file()
+    assert (tmp_path / f"stopped-{count - 1}").is_file()
 
 
 def test_two_hosts_make_one_group_with_fixed_ranks(tmp_path):
@@ -202,5 +242,5 @@ def test_two_hosts_make_one_group_with_fixed_ranks(tmp_path):
 @pytest.mark.parametrize("wrong", [Placement(2, nodes=2), Placement(2, 2, 2, "a:1")])
 def test_contradicting_hosts_are_refused_before_anything_starts(tmp_path, wrong):
     with pytest.raises(ValueError, match="host"):
-        launch("say", tmp_path, wrong)
+        launch_ranks("launched_rank", ["say", str(tmp_path)], wrong, tmp_path / "logs", environment=PLACE)
     assert not (tmp_path / "logs").exists()

@@ -201,6 +201,7 @@ def test_the_runs_name_leaves_out_where_it_is_stored_and_how_it_is_carried_out(f
 
     plain = run_digest(load(file))
     same = ["store=elsewhere", "models.gan.execution.processes=4", "models.gan.execution.time_budget_s=60"]
+    same.append("models_at_once=2")
     assert {run_digest(load(file, [override])) for override in same} == {plain}
     other = ["seed=1", "models.gan.training.batch=32", "dataset.size=32", "models.gan.recipe.loss.kind=hinge", "name=b"]
     assert len({run_digest(load(file, [override])) for override in other} | {plain}) == len(other) + 1

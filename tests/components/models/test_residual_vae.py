@@ -5,7 +5,8 @@ import torch
 from pydantic import ValidationError
 
 from components import seeding
-from components.models.residual_vae import ResidualBlock, ResidualVaeConfig
+from components.models.residual import ResidualBlock
+from components.models.residual_vae import ResidualVaeConfig
 from components.models.summary import count_parameters, multiply_adds
 
 VECTOR = ResidualVaeConfig(width=8, latent=8)
@@ -59,6 +60,22 @@ def test_a_block_starts_as_the_identity_and_all_of_it_learns():
         block(x).square().sum().backward()
         optimizer.step()
     assert all(parameter.grad.abs().sum() > 0 for parameter in block.parameters())
+
+
+def test_what_a_block_is_told_moves_it_from_the_second_step_on_and_each_image_by_itself():
+    with seeding.initialising(0, "block"):
+        block = ResidualBlock(8, 16, condition=4)
+    x, told = pictures(2)[:, :1].expand(2, 8, 32, 32), torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]])
+    assert torch.equal(block(x, told), block(x, 2 * told))
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    for _ in range(3):  # the correction wakes first, then the modulation
+        optimizer.zero_grad()
+        (block(x, told) - 1).square().mean().backward()
+        optimizer.step()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in block.parameters())
+    both = block(x, told)
+    assert not torch.allclose(both, block(x, told.flip(0)))
+    torch.testing.assert_close(both[:1], block(x[:1], told[:1]))
 
 
 @pytest.mark.parametrize("config", [VECTOR, MAP])

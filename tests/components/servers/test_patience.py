@@ -1,7 +1,9 @@
 """A server that comes back is waited for; one that stays away ends in a line that says what to do."""
 
 import logging
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,6 +15,7 @@ from components.servers.patience import (
     outlast,
     patience_s,
     patient_run,
+    until,
 )
 
 
@@ -75,3 +78,34 @@ def test_what_is_not_a_time_is_refused(monkeypatch: pytest.MonkeyPatch, stated: 
     monkeypatch.setenv(PATIENCE, stated)
     with pytest.raises(ValueError, match=f"KINTSUGI_PATIENCE_S is '{stated}', expected a number of seconds"):
         patience_s()
+
+
+def test_a_part_that_waits_less_does_not_hurry_other_threads() -> None:
+    both = threading.Barrier(2)
+
+    def hurried() -> float:
+        with at_most(3):
+            both.wait(10)
+            both.wait(10)
+            return patience_s()
+
+    def patient() -> float:
+        both.wait(10)
+        found = patience_s()
+        both.wait(10)
+        return found
+
+    with patient_run(), ThreadPoolExecutor(2) as threads:
+        assert [one.result() for one in (threads.submit(hurried), threads.submit(patient))] == [3, 1800]
+        assert patience_s() == 1800
+
+
+def test_nobody_waits_once_the_run_ends() -> None:
+    asked = threading.Event()
+    threading.Timer(0.5, asked.set).start()
+    began = time.monotonic()
+    with patient_run(), until(asked), pytest.raises(PatienceEndedError, match="MLflow does not answer"):
+        outlast("MLflow", away_for(60))
+    assert time.monotonic() - began < 5
+    with until(asked):
+        assert outlast("MLflow", away_for(0)) == "answer"
