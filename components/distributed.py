@@ -55,14 +55,14 @@ def process_group(timeout_s: float = 600.0) -> Iterator[World]:
     world = World(rank=rank_here, processes=count, local_rank=local_rank, device=device)
     torch.set_flush_denormal(True)  # in this thread and those it starts from now on
     try:
-        with _joined(timeout_s, device) if count > 1 else nullcontext():
+        with _joined_group(timeout_s, device) if count > 1 else nullcontext():
             yield world
     finally:
         torch.set_flush_denormal(False)
 
 
 @contextmanager
-def _joined(timeout_s: float, device: torch.device) -> Iterator[None]:
+def _joined_group(timeout_s: float, device: torch.device) -> Iterator[None]:
     on_gpu = device.type == "cuda"
     dist.init_process_group(
         "nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout_s), device_id=device if on_gpu else None
@@ -168,7 +168,7 @@ def replicate(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def synchronised(replica: nn.Module, *, on: bool) -> Iterator[None]:
+def gradient_sync(replica: nn.Module, *, on: bool) -> Iterator[None]:
     """Average gradients over processes in this block's backward passes, or, with `on` false, only add them up here."""
     with nullcontext() if on or not isinstance(replica, DistributedDataParallel) else replica.no_sync():
         yield

@@ -28,7 +28,7 @@ from prefect.states import Completed, Scheduled
 
 from components.launch.outcome import Stopped
 from components.launch.parent import when_orphaned
-from components.servers.patience import waited_in_vain
+from components.servers.patience import is_outage
 from flows import naming
 from flows.clock import server_time
 
@@ -74,7 +74,7 @@ def taken() -> Iterator[None]:
         yield
     except (RuntimeError, OSError) as error:
         again_in_s = error.again_in_s if isinstance(error, Stopped) else _WAIT_FOR_SERVERS_S
-        if not isinstance(error, Stopped) and not waited_in_vain(error):
+        if not isinstance(error, Stopped) and not is_outage(error):
             raise
         with get_client(sync_client=True) as client:
             raise _again(client, run, RESUMABLE, str(error), again_in_s) from error

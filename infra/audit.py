@@ -41,7 +41,7 @@ def wanted_by(pyproject: str) -> set[str]:
     return named - {canonical(project["name"])}
 
 
-def installed() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return name and version of every distribution of this interpreter."""
     return {canonical(one.metadata["Name"]): one.version for one in metadata.distributions()}
 
@@ -138,7 +138,7 @@ def main() -> int:
     constraints = root / "infra" / "constraints.txt"
     pins, project = pins_of(constraints.read_text()), (root / "pyproject.toml").read_text()
     own = canonical(tomllib.loads(project)["project"]["name"])
-    present = {name: version for name, version in installed().items() if name != own}
+    present = {name: version for name, version in installed_versions().items() if name != own}
     options.out.mkdir(parents=True, exist_ok=True)
 
     wrong = pins_wrong(wanted_by(project), pins, present, exact=(platform.system(), platform.machine()) == SEEN_ON)

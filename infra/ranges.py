@@ -29,7 +29,7 @@ def modules(root: Path) -> list[str]:
     return [".".join(parts).removesuffix(".__init__") for parts in names]
 
 
-def imported(names: Sequence[str]) -> list[str]:
+def import_all(names: Sequence[str]) -> list[str]:
     """Import each module into this process; return a line for each that fails."""
     failed = []
     for name in names:
@@ -74,7 +74,7 @@ def import_here(folder: Path) -> int:
     if folder.resolve() not in numpy.resolve().parents:
         raise SystemExit(f"numpy came from {numpy}, not from {folder}")
     names = modules(ROOT)
-    failed = imported(names)
+    failed = import_all(names)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "jaxtyping", "pydantic", "torch"))
     sys.stdout.write(f"ranges, {folder.name}: {len(names) - len(failed)} of {len(names)} modules import ({versions})\n")
     sys.stdout.writelines(f"  {line}\n" for line in failed)

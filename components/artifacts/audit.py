@@ -27,7 +27,7 @@ def audit(store: Store, folder: str, digest: str, *, deep: bool, progress: Progr
     """
     try:
         manifest = store.manifest(folder, digest)
-        yield from _misnamed(manifest, folder, digest)
+        yield from _name_problems(manifest, folder, digest)
         if isinstance(store, SharedStore):
             yield from _in_bucket(store, f"{folder}/{digest}", manifest, deep=deep, progress=progress)
             yield from _local_copy(store, folder, digest, manifest)
@@ -45,7 +45,7 @@ def audit_all(store: Store, *, deep: bool, progress: Progress) -> Iterator[tuple
                 yield f"{folder}/{digest}", problem
 
 
-def _misnamed(manifest: dict[str, Any], folder: str, digest: str) -> Iterator[str]:
+def _name_problems(manifest: dict[str, Any], folder: str, digest: str) -> Iterator[str]:
     if manifest["kind"].lower() != folder:
         yield f"{folder}/{digest}: its manifest is that of a {manifest['kind']}"
     if digest_of([manifest["kind"], manifest["inputs"]]) != digest:

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from components.artifacts import answers
-from components.artifacts.files import Stat, StorageError, check_sha256, checked_key, drafted, sha256_of
+from components.artifacts.files import Stat, StorageError, check_sha256, checked_key, draft_file, sha256_of
 from components.servers.clock import ahead_s
 from components.servers.patience import PatienceEndedError, ServerAwayError, outlast
 from components.servers.redaction import redact_text
@@ -139,7 +139,7 @@ class BucketStorage:
         there = self._head(key)
         if there is None:
             raise FileNotFoundError(f"{self._name(key)}: there is no such object")
-        with drafted(path) as draft:
+        with draft_file(path) as draft:
             self._ask(key, lambda: self._client.download_file(*self._at(key).values(), str(draft), Config=_TRANSFER))
             if draft.stat().st_size != there["ContentLength"]:
                 raise StorageError(
@@ -193,7 +193,7 @@ class BucketStorage:
         """
         server = f"the object store at {redact_text(self._client.meta.endpoint_url)}"
         try:
-            return outlast(server, lambda: self._told_apart(request))
+            return outlast(server, lambda: self._ask_once(request))
         except PatienceEndedError as error:
             raise StorageError(f"{self._name(key)}: {error}") from error
         except answers.ERRORS as error:
@@ -201,7 +201,7 @@ class BucketStorage:
                 raise FileNotFoundError(f"{self._name(key)}: there is no such object") from error
             raise StorageError(f"{self._name(key)}: {answers.in_words(error)}") from error
 
-    def _told_apart(self, request: Callable[[], Answer]) -> Answer:
+    def _ask_once(self, request: Callable[[], Answer]) -> Answer:
         try:
             try:
                 self._demand_bucket()

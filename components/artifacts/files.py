@@ -35,12 +35,12 @@ def sha256_of(path: Path) -> str:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part, even after a power cut."""
-    with drafted(path) as draft:
+    with draft_file(path) as draft:
         draft.write_bytes(content)
 
 
 @contextmanager
-def drafted(path: Path) -> Iterator[Path]:
+def draft_file(path: Path) -> Iterator[Path]:
     """Give a draft beside `path` to fill; it takes the place of `path` at the end, or vanishes after an error."""
     draft = draft_of(path)
     try:
@@ -53,7 +53,7 @@ def drafted(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def drafted_folder(path: Path) -> Iterator[Path]:
+def draft_folder(path: Path) -> Iterator[Path]:
     """Give an empty draft folder beside `path` to fill, likewise. What was at `path` goes."""
     draft = draft_of(path)
     draft.mkdir()
@@ -99,7 +99,7 @@ def sync_folder(path: Path) -> None:
 
 def copy_checked(source: Path, target: Path, sha256: str | None) -> None:
     """Copy a file; the copy appears when its sha256 is the expected one, or the source's own if None is expected."""
-    with drafted(target) as draft:
+    with draft_file(target) as draft:
         shutil.copyfile(source, draft)
         check_sha256(draft, sha256 or sha256_of(source), str(source))
 

@@ -7,7 +7,7 @@ import numpy as np
 from filelock import FileLock
 from jaxtyping import Int64
 
-from components.artifacts.files import drafted
+from components.artifacts.files import draft_file
 from components.data.reader import Pictures, ShardReader
 from components.data.shardset import ShardSet
 
@@ -88,6 +88,6 @@ def _is_whole(path: Path, size: int) -> bool:
 
 
 def _decode_all(reader: ShardReader, path: Path, shape: tuple[int, ...]) -> None:
-    with drafted(path) as draft, draft.open("xb") as file:
+    with draft_file(path) as draft, draft.open("xb") as file:
         for start in range(0, shape[0], _IMAGES_PER_READ):
             file.write(reader.images(np.arange(start, min(start + _IMAGES_PER_READ, shape[0]))).data)

@@ -109,7 +109,7 @@ def write_corruption_set(
         )
 
     def write(draft: Path) -> Mapping[str, Any]:
-        tars = write_tars(_damaged(shards, frozen, mix, seed), draft, "test", _SHARD_BYTES)
+        tars = write_tars(_damaged_samples(shards, frozen, mix, seed), draft, "test", _SHARD_BYTES)
         bins = len(_ranges(frozen, mix))
         return {
             "samples": frozen.images,
@@ -178,7 +178,7 @@ def _ranges(frozen: FrozenSetConfig, mix: CorruptionMix) -> list[tuple[float, fl
     return [*pairwise(frozen.bins)] if mix.masks else [None]
 
 
-def _damaged(shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int) -> Iterator[Sample]:
+def _damaged_samples(shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int) -> Iterator[Sample]:
     reader = ShardReader(shards, "test")
     drawn = sorted(range(len(reader)), key=lambda number: stream_key(seed, "frozen", reader.keys[number]))
     edges = _ranges(frozen, mix)

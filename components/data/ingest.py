@@ -89,7 +89,7 @@ def ingest(
     with warnings.catch_warnings(), spool.open("xb") as file, ThreadPoolExecutor(threads) as pool:
         # Pillow warns of odd files on top of what is reported here.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for results in _prepared(dataset, digest, pool, threads):
+        for results in _results_in_order(dataset, digest, pool, threads):
             accepted = [result for result in results if isinstance(result, _Accepted)]
             refusals += [result for result in results if isinstance(result, Refusal)]
             found += len(results)
@@ -107,7 +107,7 @@ def ingest(
     return Ingested(np.concatenate(blocks), refusals, found, digest.hexdigest())
 
 
-def _prepared(
+def _results_in_order(
     dataset: DatasetConfig, digest: ContentDigest, pool: ThreadPoolExecutor, workers: int
 ) -> Iterator[list[_Accepted | Refusal]]:
     """Yield results chunk by chunk in the source's order, with a bounded number of chunks under way."""

@@ -42,7 +42,7 @@ def write_shards(
         ValueError: The source is not there, holds no usable image, changes while it is read, or more of its files
             are refused than `rejected_limit_fraction` allows.
     """
-    dataset, inputs = _settled(dataset)
+    dataset, inputs = _resolve(dataset)
 
     def write(draft: Path) -> Mapping[str, Any]:
         spool = draft / "spool"
@@ -76,11 +76,11 @@ def plan_shards(dataset: DatasetConfig, store: Store) -> tuple[ShardSet | None, 
     Raises:
         ValueError: The source is not there.
     """
-    dataset, inputs = _settled(dataset)
+    dataset, inputs = _resolve(dataset)
     return store.find(ShardSet, inputs), dataset.source.count()
 
 
-def _settled(dataset: DatasetConfig) -> tuple[DatasetConfig, dict[str, Any]]:
+def _resolve(dataset: DatasetConfig) -> tuple[DatasetConfig, dict[str, Any]]:
     """Return the dataset with its source fitted to its size, and all that determines the shards."""
     source = dataset.source.for_size(dataset.size)
     options = dataset.model_dump(mode="json", exclude={"source"})

@@ -134,14 +134,14 @@ def _failures(folder: Path, first_rank: int) -> Iterator[_Failure]:
     )
     for rank, local, code, at in rows:
         if local in reports:
-            yield _reported(reports[local], rank, code)
+            yield _reported_failure(reports[local], rank, code)
         else:
             # torchrun notices up to 0.1 s late and rounds to seconds; a rank that died without a word comes before
             # the others' "connection closed".
             yield _Failure(rank, code or 1, at - 1, _silent_death(folder, local, code or 1), "")
 
 
-def _reported(path: Path, rank: int, code: int | None) -> _Failure:
+def _reported_failure(path: Path, rank: int, code: int | None) -> _Failure:
     message: dict[str, Any] | str = json.loads(path.read_bytes())["message"]
     if isinstance(message, str):
         return _Failure(rank, code or 1, path.stat().st_mtime, message, "")

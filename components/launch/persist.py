@@ -24,7 +24,7 @@ def persist(attempt: Callable[[], None], reached: Callable[[], int | None], rela
     """
     reached_before = -1  # nowhere yet, not even before the first checkpoint
     for launches in count(1):
-        lost = _lost(attempt)
+        lost = _try_once(attempt)
         if lost is None:
             return
         if relaunches == 0:
@@ -40,7 +40,7 @@ def persist(attempt: Callable[[], None], reached: Callable[[], int | None], rela
         _log.warning("%s; launching again from %s images", lost, f"{place:,}")
 
 
-def _lost(attempt: Callable[[], None]) -> LaunchFailed | None:
+def _try_once(attempt: Callable[[], None]) -> LaunchFailed | None:
     """Make one attempt and return why a process was lost, None if none was; other failures are raised."""
     try:
         attempt()

@@ -167,7 +167,7 @@ class _Watch:
     _beats: int = 0
 
     def __post_init__(self) -> None:
-        self._stamp = self._touched()
+        self._stamp = self._last_heartbeat()
 
     def check(self) -> None:
         """Raise LaunchFailed when a limit is passed, Interrupted when the launch is asked to end."""
@@ -178,14 +178,14 @@ class _Watch:
             raise LaunchFailed(f"not finished within its time limit of {limits.timeout_s:g} s")
         if limits.heartbeat_timeout_s is None:
             return
-        if (stamp := self._touched()) != self._stamp:
+        if (stamp := self._last_heartbeat()) != self._stamp:
             self._stamp, self._last, self._beats = stamp, now, self._beats + 1
         limit_s = limits.heartbeat_timeout_s if self._beats else max(_START_S, limits.heartbeat_timeout_s)
         if now - self._last > limit_s:
             words = f"no progress for {limit_s:g} s: {limits.heartbeat} was not touched, a rank may hang"
             raise _Hung(words, lost=True)
 
-    def _touched(self) -> int:
+    def _last_heartbeat(self) -> int:
         with suppress(FileNotFoundError):
             return self.limits.heartbeat.stat().st_mtime_ns if self.limits.heartbeat else 0
         return 0

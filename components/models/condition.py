@@ -27,7 +27,7 @@ class ClassCode(nn.Module):
 
     def forward(self, latent: Float[Tensor, "batch latent"], labels: Labels | None) -> Float[Tensor, "batch wider"]:
         """Return noise and code side by side."""
-        return latent if self.embedding is None else torch.cat([latent, self.embedding(demanded(labels))], 1)
+        return latent if self.embedding is None else torch.cat([latent, self.embedding(require_labels(labels))], 1)
 
 
 class Projection(nn.Module):
@@ -45,7 +45,7 @@ class Projection(nn.Module):
         """Return `logits` plus the inner product of each image's features with what is learnt of its class."""
         if self.embedding is None:
             return logits
-        directions: Tensor = self.embedding(demanded(labels))
+        directions: Tensor = self.embedding(require_labels(labels))
         return logits + (directions * features).sum(1)
 
 
@@ -70,12 +70,12 @@ class ClassNorm2d(nn.Module):
         normal: Tensor = self.norm(x)
         if self.embedding is None:
             return normal
-        learnt: Tensor = self.embedding(demanded(labels))
+        learnt: Tensor = self.embedding(require_labels(labels))
         scale, shift = learnt.to(normal.dtype)[:, :, None, None].chunk(2, dim=1)
         return normal * (1 + scale) + shift
 
 
-def demanded(labels: Labels | None) -> Labels:
+def require_labels(labels: Labels | None) -> Labels:
     """Return the classes.
 
     Raises:

@@ -48,10 +48,10 @@ class FfcInpainter(Inpainter):
         super().__init__()
         self.stride = config.stride
         widths = [config.width * 2**stage for stage in range(config.halvings + 1)]
-        self.enter = _normalised(nn.Conv2d(4, widths[0], 7, padding=3, bias=False))
+        self.enter = _with_norm(nn.Conv2d(4, widths[0], 7, padding=3, bias=False))
         self.downs = nn.Sequential(
             *(
-                _normalised(nn.Conv2d(fine, 2 * fine, 3, stride=2, padding=1, bias=False))
+                _with_norm(nn.Conv2d(fine, 2 * fine, 3, stride=2, padding=1, bias=False))
                 for fine in widths[: config.halvings - 1]
             )
         )
@@ -59,7 +59,7 @@ class FfcInpainter(Inpainter):
         self.blocks = nn.ModuleList(_Block(widths[-1]) for _ in range(config.blocks))
         self.ups = nn.Sequential(
             *(
-                _normalised(nn.ConvTranspose2d(2 * fine, fine, 3, stride=2, padding=1, output_padding=1, bias=False))
+                _with_norm(nn.ConvTranspose2d(2 * fine, fine, 3, stride=2, padding=1, output_padding=1, bias=False))
                 for fine in widths[-2::-1]
             )
         )
@@ -118,7 +118,7 @@ class SpectralTransform(nn.Module):
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
         half = max(1, out_channels // 2)
-        self.narrow = _normalised(nn.Conv2d(channels, half, 1, bias=False))
+        self.narrow = _with_norm(nn.Conv2d(channels, half, 1, bias=False))
         self.unit = FourierUnit(half)
         self.widen = nn.Conv2d(half, out_channels, 1, bias=False)
 
@@ -139,7 +139,7 @@ class FourierUnit(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mix = _normalised(nn.Conv2d(2 * channels, 2 * channels, 1, bias=False))
+        self.mix = _with_norm(nn.Conv2d(2 * channels, 2 * channels, 1, bias=False))
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Return features of the same shape and type, each of which depends on every pixel."""
@@ -169,5 +169,5 @@ def _convolution(channels: int, out_channels: int, stride: int) -> nn.Conv2d:
     return nn.Conv2d(channels, out_channels, 3, stride=stride, padding=1, bias=False)
 
 
-def _normalised(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+def _with_norm(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
     return nn.Sequential(convolution, BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True))

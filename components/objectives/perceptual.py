@@ -58,7 +58,7 @@ class PerceptualConfig(Section):
             raise ValueError(f"{self.weights}: its sha256 is {found[:16]}…, expected {self.sha256[:16]}…")
         network = VggFeatures()
         try:
-            network.load_state_dict(_needed(_tensors(self.weights), network))
+            network.load_state_dict(_weights_for(_tensors(self.weights), network))
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
             raise ValueError(f"{self.weights}: expected the weights of torchvision's vgg16 ({error})") from error
         return network.requires_grad_(requires_grad=False).eval()
@@ -144,5 +144,5 @@ def _tensors(path: Path) -> Weights:
     return state
 
 
-def _needed(tensors: Weights, network: nn.Module) -> Weights:
+def _weights_for(tensors: Weights, network: nn.Module) -> Weights:
     return {name: tensors[name] for name in network.state_dict()}

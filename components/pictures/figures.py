@@ -38,7 +38,7 @@ def grid(
     Raises:
         ValueError: `images` are no pictures, or there are none.
     """
-    big = _enlarged(_checked(images), scale)
+    big = _enlarged(_require_pictures(images), scale)
     count, height, width, _ = big.shape
     across = min(count, columns or math.ceil(math.sqrt(count)))
     down = math.ceil(count / across)
@@ -89,7 +89,7 @@ def contact_sheet(images: Sequence[UInt8[np.ndarray, "side side 3"]], columns: i
     return np.asarray(sheet)
 
 
-def compressed(image: Picture, budget_bytes: int = 250_000) -> bytes:
+def encode_within(image: Picture, budget_bytes: int = 250_000) -> bytes:
     """Return an image as a PNG file or, where that is over the budget, as a WebP file of falling quality (90 to 60).
 
     Photographs in a large grid make PNG files of megabytes; a page that holds ten of them would be slow to open. What
@@ -105,7 +105,7 @@ def compressed(image: Picture, budget_bytes: int = 250_000) -> bytes:
     return content
 
 
-def _checked(images: Shaped[np.ndarray, "..."]) -> Pictures:
+def _require_pictures(images: Shaped[np.ndarray, "..."]) -> Pictures:
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or 0 in images.shape:
         raise ValueError(f"expected uint8 images (n, height, width, 3), found {images.dtype} {images.shape}")
     return images
@@ -127,11 +127,11 @@ def _labels(names: Sequence[str], width_px: int) -> UInt8[np.ndarray, "rows {wid
     font = ImageFont.load_default(_TEXT_PX)
     share = width_px / len(names)
     for place, name in enumerate(names):
-        pen.text((share * (place + 0.5), 3), _cut(name, font, share - 4), fill=_INK, font=font, anchor="ma")
+        pen.text((share * (place + 0.5), 3), _shortened(name, font, share - 4), fill=_INK, font=font, anchor="ma")
     return np.asarray(band)
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: float) -> str:
+def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: float) -> str:
     """Return `text`, shortened with an ellipsis until it is no wider than `width_px`."""
     if font.getlength(text) <= width_px:
         return text

@@ -42,7 +42,7 @@ def read_picture(
         TooManyPixelsError: It has more than `MOST_PIXELS`, by its header.
         ValueError: It is not a whole picture in one of the formats.
     """
-    return np.asarray(_opened(content, name, formats).convert("RGB"))
+    return np.asarray(_open(content, name, formats).convert("RGB"))
 
 
 def read_mask(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> Bool[np.ndarray, "height width"]:
@@ -50,7 +50,7 @@ def read_mask(content: bytes, name: str, formats: tuple[str, ...] | None = None)
 
     The arguments and errors are those of `read_picture`.
     """
-    return np.asarray(_opened(content, name, formats).convert("L")) > 127
+    return np.asarray(_open(content, name, formats).convert("L")) > 127
 
 
 def upright(image: Image.Image) -> bool:
@@ -67,7 +67,7 @@ def upright(image: Image.Image) -> bool:
     return orientation in _ON_ITS_SIDE
 
 
-def _opened(content: bytes, name: str, formats: tuple[str, ...] | None) -> Image.Image:
+def _open(content: bytes, name: str, formats: tuple[str, ...] | None) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
             _demand_few_pixels(image, name)

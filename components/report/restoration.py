@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.pictures.figures import Pictures, compressed
+from components.pictures.figures import Pictures, encode_within
 from components.report.content import PanelRow, Panels, Picture
 
 
@@ -21,7 +21,7 @@ def panels_of(sides: Sequence[tuple[str, Pictures]], labels: Sequence[str], capt
         PanelRow(
             label=label,
             pictures=tuple(
-                Picture(content=compressed(images[place], 60_000), alt=f"{name}, {label}") for name, images in sides
+                Picture(content=encode_within(images[place], 60_000), alt=f"{name}, {label}") for name, images in sides
             ),
         )
         for place, label in enumerate(labels)

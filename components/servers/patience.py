@@ -35,7 +35,7 @@ class PatienceEndedError(RuntimeError):
     """A server was away for longer than this process waits; once it answers, the same command goes on."""
 
 
-def waited_in_vain(error: BaseException | None) -> bool:
+def is_outage(error: BaseException | None) -> bool:
     """Return whether an error came of a server that stayed away: nothing is lost, and the work may go on later."""
     while error is not None and not isinstance(error, PatienceEndedError):
         error = error.__cause__
@@ -48,7 +48,7 @@ def patience_s() -> float:
     Raises:
         ValueError: KINTSUGI_PATIENCE_S is not a number of seconds.
     """
-    return min(_stated(_OF_A_COMMAND_S) if _limit_s is None else _limit_s, _at_most_s.get())
+    return min(_seconds_from_environment(_OF_A_COMMAND_S) if _limit_s is None else _limit_s, _at_most_s.get())
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def patient_run() -> Iterator[None]:
         ValueError: KINTSUGI_PATIENCE_S is not a number of seconds.
     """
     global _limit_s
-    before, _limit_s = _limit_s, _stated(_OF_A_RUN_S)
+    before, _limit_s = _limit_s, _seconds_from_environment(_OF_A_RUN_S)
     try:
         yield
     finally:
@@ -126,7 +126,7 @@ def _pause(seconds: float) -> bool:
     return asked.wait(seconds)
 
 
-def _stated(otherwise_s: float) -> float:
+def _seconds_from_environment(otherwise_s: float) -> float:
     text = os.environ.get(PATIENCE) or str(otherwise_s)
     try:
         seconds = float(text)

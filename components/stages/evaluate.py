@@ -110,7 +110,7 @@ def _log(run_id: str, candidate: Candidate, data: Data) -> None:
     links = {"scores": evaluated.scores.digest}
     if evaluated.fresh is not None:
         links["fresh_scores"] = evaluated.fresh.digest
-    if all(runs.linked(run_id, name) == digest for name, digest in links.items()):
+    if all(runs.link_of(run_id, name) == digest for name, digest in links.items()):
         return
     log_values(run_id, "score", evaluated.table.values(), images)
     runs.log_files(run_id, evaluated.scores.path, "evaluation")

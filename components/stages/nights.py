@@ -47,7 +47,7 @@ def tracked_night(night: Night, run: RunConfig, site: Site, tags: Mapping[str, s
 def record(candidates: Sequence[Candidate], page: Page, site: Site) -> None:
     """Put what a night came to into its run: each model's scores and verdict, and the page; once for a page."""
     run_id, night = site.parent_run, site.night
-    if run_id is None or night is None or runs.linked(run_id, "page") == page.digest:
+    if run_id is None or night is None or runs.link_of(run_id, "page") == page.digest:
         return
     for one in candidates:
         scores = after("evaluate", one.evaluated).table.values()

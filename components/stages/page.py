@@ -97,7 +97,7 @@ def _corruption(corruptions: CorruptionSet) -> CorruptionCard:
             for low, high, count in zip(edges, edges[1:], corruptions.counts, strict=False)
         ),
         kinds=dict(kinds),
-        examples=Picture(content=figures.compressed(sheet), alt="Examples of damaged images"),
+        examples=Picture(content=figures.encode_within(sheet), alt="Examples of damaged images"),
     )
 
 

@@ -14,7 +14,7 @@ from components import launch
 from components.artifacts import Store
 from components.launch.processors import processors
 from components.section import digest_of
-from components.servers.patience import PatienceEndedError, at_most, waited_in_vain
+from components.servers.patience import PatienceEndedError, at_most, is_outage
 from components.stages.night import Night
 from components.tracking import runs
 from components.tracking.client import TrackingError
@@ -165,7 +165,7 @@ def ending(run_id: str) -> Iterator[None]:
         _report(run_id, "KILLED")
         raise
     except Exception as error:
-        if not waited_in_vain(error):
+        if not is_outage(error):
             _report(run_id, "FAILED")
             raise
         with at_most(_BRIEFLY_S):

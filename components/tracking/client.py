@@ -51,7 +51,7 @@ def patiently(request: Callable[[], Answer]) -> Answer:
         NotLetInError: It asks for other credentials.
         MlflowException: It answered otherwise.
     """
-    return outlast(f"MLflow at {redact_text(mlflow.get_tracking_uri())}", lambda: _told_apart(request))
+    return outlast(f"MLflow at {redact_text(mlflow.get_tracking_uri())}", lambda: _ask_once(request))
 
 
 def is_away(error: Exception) -> bool:
@@ -67,7 +67,7 @@ def is_away(error: Exception) -> bool:
     )
 
 
-def _told_apart(request: Callable[[], Answer]) -> Answer:
+def _ask_once(request: Callable[[], Answer]) -> Answer:
     try:
         return request()
     except (MlflowException, RequestException) as error:

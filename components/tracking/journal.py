@@ -48,7 +48,7 @@ class Journal:
 
     def unsent(self) -> Iterator[tuple[Entry, int]]:
         """Yield what was not sent yet, in order, each with what `mark_sent` takes once it and all before it are."""
-        yield from self._read(self._sent())
+        yield from self._read(self._bytes_sent())
 
     def mark_sent(self, place: int) -> None:
         """Remember that all up to `place` was sent."""
@@ -73,7 +73,7 @@ class Journal:
                 if isinstance(entry, dict):
                     yield entry, place
 
-    def _sent(self) -> int:
+    def _bytes_sent(self) -> int:
         """Return how many bytes were sent. If that is not known, all is sent again, which changes nothing."""
         try:
             place = int(self._place.read_text())

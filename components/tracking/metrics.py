@@ -112,7 +112,7 @@ class MlflowTracker:
         finite = {}
         for name, value in values.items():
             if math.isfinite(value):
-                finite[allowed(name)] = float(value)
+                finite[allowed_name(name)] = float(value)
             else:
                 self._count_not_finite(name, value, images)
         self._outbox.add_points(finite, images)
@@ -123,7 +123,7 @@ class MlflowTracker:
         Raises:
             OSError: The disk is full.
         """
-        self._outbox.add_picture(allowed(name), file, images)
+        self._outbox.add_picture(allowed_name(name), file, images)
 
     def sync(self) -> None:
         """Make durable what was taken."""
@@ -180,6 +180,6 @@ class MlflowTracker:
         return True
 
 
-def allowed(name: str) -> str:
+def allowed_name(name: str) -> str:
     """Return `name` with an underscore in place of each character that MLflow does not allow in names."""
     return _NOT_IN_NAMES.sub("_", name)

@@ -19,8 +19,8 @@ from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
 from components.tracking.client import MlflowClient, TrackingError
 from components.tracking.environment import environment_tags
-from components.tracking.metrics import allowed
-from components.tracking.sqlite import OUR_DEFAULT, default_database, sqlite_file, sqlite_uri, stated_uri
+from components.tracking.metrics import allowed_name
+from components.tracking.sqlite import OUR_DEFAULT, default_database, sqlite_file, sqlite_uri, uri_from_environment
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def configure(home: Path) -> str:
     HOME/mlartifacts. Processes started from here inherit the choice. A name and a password in an http address move to
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for MLflow's messages repeat the address.
     """
-    stated = _without_userinfo(stated_uri())
+    stated = _without_userinfo(uri_from_environment())
     if not stated:
         stated = sqlite_uri(default_database(home))
         os.environ[OUR_DEFAULT] = stated
@@ -120,7 +120,7 @@ def describe(run_id: str, markdown: str) -> None:
     _set_tags(MlflowClient(), run_id, {"mlflow.note.content": markdown})
 
 
-def linked(run_id: str, name: str) -> str | None:
+def link_of(run_id: str, name: str) -> str | None:
     """Return the value of the tag `kintsugi.NAME` that `link_run` set, or None."""
     value: str | None = MlflowClient().get_run(run_id).data.tags.get(f"kintsugi.{name}")
     return value
@@ -169,7 +169,7 @@ def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
     """Keep numbers by name, at `images` seen; what is not finite is left out, and so is what the run says already."""
     client, now_ms = MlflowClient(), int(time.time() * 1000)
     known = client.get_run(run_id).data.metrics
-    named = {allowed(name): value for name, value in values.items() if math.isfinite(value)}
+    named = {allowed_name(name): value for name, value in values.items() if math.isfinite(value)}
     fresh = [Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value]
     for chunk in _chunks(fresh):
         client.log_batch(run_id, metrics=chunk)

@@ -58,7 +58,7 @@ def seal_export(client: MlflowClient, ledger: str, export_digest: str, package: 
     seal = ExportSeal(files=_digest(package.files), model=package.model_id)
     if write_once(client, ledger, f"{_EXPORT}{export_digest}", _text(seal)):
         return package
-    kept = _parsed(ExportSeal, client.get_run(ledger).data.params[f"{_EXPORT}{export_digest}"], export_digest)
+    kept = _parse_seal(ExportSeal, client.get_run(ledger).data.params[f"{_EXPORT}{export_digest}"], export_digest)
     try:
         files = json.loads(client.get_logged_model(kept.model).tags[FILES_TAG])
     except (MlflowException, KeyError) as error:
@@ -118,7 +118,7 @@ def differences(state: State, version: Version) -> Iterator[str]:
     promoted = {entry.export for entry in state.history.entries if entry.version == version.number}
     for export in promoted - {version.export_digest}:
         yield f"its tags name the export {version.export_digest}, the ledger promoted {export}"
-    sealed = _parsed(VersionSeal, params[f"{_VERSION}{version.number}"], f"version {version.number}")
+    sealed = _parse_seal(VersionSeal, params[f"{_VERSION}{version.number}"], f"version {version.number}")
     if sealed.export != version.export_digest:
         yield f"its tags name the export {version.export_digest}, the ledger sealed it as {sealed.export}"
         return
@@ -128,14 +128,14 @@ def differences(state: State, version: Version) -> Iterator[str]:
     if text is None:
         yield f"the ledger has no seal of its export {sealed.export}"
         return
-    package = _parsed(ExportSeal, text, sealed.export)
+    package = _parse_seal(ExportSeal, text, sealed.export)
     if package.model != version.model_id:
         yield f"it points to the stored model {version.model_id}, the ledger sealed {package.model}"
     if package.files != _digest(version.files):
         yield "the digests of its files are not those that the ledger sealed"
 
 
-def _parsed(kind: type[_Seal], text: str, what: str) -> _Seal:
+def _parse_seal(kind: type[_Seal], text: str, what: str) -> _Seal:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:

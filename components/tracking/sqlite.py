@@ -16,7 +16,7 @@ def default_database(home: Path) -> Path:
     return home.resolve() / "mlflow.db"
 
 
-def stated_uri() -> str:
+def uri_from_environment() -> str:
     """Return the address that a person has put into MLFLOW_TRACKING_URI; empty if none has."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     return "" if uri == os.environ.get(OUR_DEFAULT) else uri
@@ -24,7 +24,7 @@ def stated_uri() -> str:
 
 def is_untouched(home: Path) -> bool:
     """Return whether nothing was ever kept here: no place is named, and the workspace has no database yet."""
-    return not stated_uri() and not default_database(home).exists()
+    return not uri_from_environment() and not default_database(home).exists()
 
 
 def sqlite_uri(database: Path) -> str:

@@ -72,10 +72,10 @@ def deliver(outbox: Outbox, run: RunWriter) -> int:
     """
     refused = 0
     for points, place in outbox.points(_POINTS_PER_REQUEST):
-        refused += 0 if _taken(lambda points=points: run.points(points)) else len(points)  # type: ignore[misc]
+        refused += 0 if _is_taken(lambda points=points: run.points(points)) else len(points)  # type: ignore[misc]
         outbox.points_sent(place)
     for picture, place in outbox.pictures():
-        refused += 0 if _taken(lambda picture=picture: run.picture(picture)) else 1  # type: ignore[misc]
+        refused += 0 if _is_taken(lambda picture=picture: run.picture(picture)) else 1  # type: ignore[misc]
         outbox.pictures_sent(place)
     return refused
 
@@ -91,7 +91,7 @@ def deliver_rest(folder: Path, run_id: str) -> None:
         patiently(lambda: deliver(outbox, run))
 
 
-def _taken(send: Callable[[], None]) -> bool:
+def _is_taken(send: Callable[[], None]) -> bool:
     try:
         send()
     except RefusedError as error:

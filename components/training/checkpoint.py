@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from components.artifacts.files import DRAFT, drafted_folder, remove_folder, sha256_of
+from components.artifacts.files import DRAFT, draft_folder, remove_folder, sha256_of
 from components.section import digest_of
 from components.training.state import Tensors, TrainingState
 
@@ -81,21 +81,21 @@ class CheckpointWriter:
             self._thread.shutdown()
 
     def _write(self, tensors: Tensors, facts: dict[str, Any]) -> None:
-        with drafted_folder(self.folder / f"{facts['images']:012d}") as draft:  # in the way is at most a damaged one
+        with draft_folder(self.folder / f"{facts['images']:012d}") as draft:  # in the way is at most a damaged one
             save_file(tensors, draft / _TENSORS)
             facts = facts | {"sha256": sha256_of(draft / _TENSORS)}
             (draft / _FACTS).write_text(json.dumps(facts | {"digest": digest_of(facts)}, indent=1))
         self._retain(facts["images"])
 
     def _retain(self, newest: int) -> None:
-        places = {int(path.name): path for path in _finished(self.folder)}
+        places = {int(path.name): path for path in _finished_folders(self.folder)}
         older = [place for place in places if place <= newest]  # newer ones are damaged, or were gone back from
-        stay = retained(older, [place for place in older if _is_good(places[place])], self.keep, self.keep_every)
+        stay = places_to_keep(older, [place for place in older if _is_good(places[place])], self.keep, self.keep_every)
         for place in places.keys() - stay:
             remove_folder(places[place])
 
 
-def retained(places: Collection[int], good: Collection[int], last: int, every: int | None) -> set[int]:
+def places_to_keep(places: Collection[int], good: Collection[int], last: int, every: int | None) -> set[int]:
     """Return the places, in images seen, whose checkpoints stay.
 
     The best average needs no rule: every checkpoint carries it.
@@ -125,9 +125,9 @@ def load_newest(folder: Path, run: str, state: TrainingState, *, good: bool = Fa
     Raises:
         ValueError: A checkpoint is of another run, or does not fit these networks; resuming it would mix experiments.
     """
-    for path in _finished(folder):
+    for path in _finished_folders(folder):
         try:
-            facts = _verified(path)
+            facts = _verify(path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("%s: not a whole checkpoint (%s); trying an older one", path, error)
             continue
@@ -143,7 +143,7 @@ def load_newest(folder: Path, run: str, state: TrainingState, *, good: bool = Fa
     return False
 
 
-def _verified(path: Path) -> dict[str, Any]:
+def _verify(path: Path) -> dict[str, Any]:
     """Return a checkpoint's facts once they and the tensors have proved undamaged."""
     facts: dict[str, Any] = json.loads((path / _FACTS).read_bytes())
     recorded = facts.pop("digest")
@@ -164,10 +164,10 @@ def _is_good(path: Path) -> bool:
 
 def newest_place(folder: Path) -> int | None:
     """Return the images seen at the newest checkpoint in `folder`, None if there is none."""
-    return next((int(path.name) for path in _finished(folder)), None)
+    return next((int(path.name) for path in _finished_folders(folder)), None)
 
 
-def _finished(folder: Path) -> list[Path]:
+def _finished_folders(folder: Path) -> list[Path]:
     """Return the checkpoint folders, newest first."""
     if not folder.is_dir():
         return []

@@ -13,7 +13,7 @@ from components import distributed, seeding
 from components.data.batch import Batch
 from components.training.config import TrainingConfig
 from components.training.optimizer import set_rate
-from components.training.phase import Phase, focus
+from components.training.phase import Phase, freeze_others
 from components.training.state import TrainingState
 
 Scalars = dict[str, Float[Tensor, ""]]
@@ -90,13 +90,13 @@ class _Running:
 
     def __init__(self, phase: Phase) -> None:
         self.phase = phase
-        focus(phase)
+        freeze_others(phase)
         self.replica = distributed.replicate(phase.objective)
         self._buffers = [buffer for buffer in phase.objective.buffers() if buffer.is_floating_point()]
         self._before = [buffer.clone() for buffer in self._buffers]
 
     def begin(self) -> None:
-        focus(self.phase)
+        freeze_others(self.phase)
         if self._buffers:
             torch._foreach_copy_(self._before, self._buffers)
 
@@ -117,7 +117,7 @@ def _update(running: _Running, state: TrainingState, batch: Batch, training: Tra
     autocast = torch.autocast(batch.images.device.type, torch.bfloat16, enabled=training.precision == "bf16")
     parts = _micro_batches(batch, training.accumulate)
     for index, part in enumerate(parts):
-        with distributed.synchronised(replica, on=index == len(parts) - 1):
+        with distributed.gradient_sync(replica, on=index == len(parts) - 1):
             with autocast:
                 losses = replica(part, state.images)
             (losses["loss"] / len(parts)).backward()

@@ -27,9 +27,9 @@ class ScheduleConfig(Section):
     def factor(self, images: int, total_images: int) -> float:
         """Return the factor on the learning rate after `images` of `total_images`."""
         warm = min(1.0, (images + 1) / self.warmup_images) if self.warmup_images else 1.0
-        return warm * self.moved(1.0, self.final_fraction, images, total_images)
+        return warm * self.interpolate(1.0, self.final_fraction, images, total_images)
 
-    def moved(self, start: float, end: float, images: int, total_images: int) -> float:
+    def interpolate(self, start: float, end: float, images: int, total_images: int) -> float:
         """Return a value that moves from `start` to `end` as the rate decays."""
         return _SHAPES[self.shape](start, end, images / (self.decay_images or total_images))
 
@@ -66,7 +66,7 @@ class AdamConfig(Section):
         settings: dict[str, Any] = {"lr": self.rate * self.schedule.factor(images, total_images)}
         if self.final_beta2 is not None:
             first, second = self.betas
-            settings["betas"] = (first, self.schedule.moved(second, self.final_beta2, images, total_images))
+            settings["betas"] = (first, self.schedule.interpolate(second, self.final_beta2, images, total_images))
         return settings
 
 

@@ -37,7 +37,7 @@ class Phase:
         return [parameter for parameter in self.objective.parameters() if id(parameter) not in trained]
 
 
-def focus(phase: Phase) -> None:
+def freeze_others(phase: Phase) -> None:
     """Let only `phase.trains` require gradients among the networks that the phase's objective holds."""
     for parameter in phase.frozen:
         parameter.requires_grad = False

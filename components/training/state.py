@@ -10,7 +10,7 @@ from torch import Tensor, nn, optim
 
 from components.training.ema import Ema, EmaConfig
 from components.training.guard import Guard
-from components.training.phase import Phase, focus
+from components.training.phase import Phase, freeze_others
 from components.training.selection import Best
 
 Tensors = dict[str, Shaped[Tensor, "..."]]
@@ -36,7 +36,7 @@ class TrainingState:
         """Return the state before the first image."""
         optimizers = {}
         for phase in phases:
-            focus(phase)
+            freeze_others(phase)
             optimizers[phase.name] = phase.optimizer.build(phase.trained)
         averages = {name: Ema(networks[name], ema) for name in averaged}
         return cls(networks, optimizers, averages, guard)
@@ -89,12 +89,12 @@ class TrainingState:
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(
-                    f"{name}: found {_described(found.get(name))}, expected {_described(expected.get(name))}; "
+                    f"{name}: found {_in_words(found.get(name))}, expected {_in_words(expected.get(name))}; "
                     "it was written for other networks"
                 )
 
 
-def _described(shape: torch.Size | None) -> str:
+def _in_words(shape: torch.Size | None) -> str:
     return "nothing" if shape is None else f"shape {tuple(shape)}"
 
 

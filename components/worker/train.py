@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from components import distributed, launch
-from components.artifacts.files import drafted_folder
+from components.artifacts.files import draft_folder
 from components.data import Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels
 from components.launch.outcome import stopping_when_full
 from components.recipes.export import ModelCard, write_export
@@ -189,7 +189,7 @@ def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
     card = ModelCard(size=shards.size, recipe=job.model.recipe, images=images)
     pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
     network = job.model.recipe.finished(state.averages[PRODUCER].network, pixels, job.seed)
-    with drafted_folder(job.folder / "export") as draft:
+    with draft_folder(job.folder / "export") as draft:
         write_export(draft, network, card)
 
 

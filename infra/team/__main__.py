@@ -28,7 +28,7 @@ def _settings(file: Path | None) -> Settings:
     return Settings.read(file) if file else Settings.from_environment()
 
 
-def _known(service: str, *others: str) -> str:
+def _known_service(service: str, *others: str) -> str:
     from infra.team.services import SERVICES
 
     if service not in (known := (*SERVICES, *others)):
@@ -74,7 +74,7 @@ def restart(service: str, *, settings: File = DEFAULT_FILE) -> None:
     """Stop one service, start it again, and wait until it answers."""
     from infra.team import lifecycle
 
-    lifecycle.restart(Settings.read(settings), _known(service), say)
+    lifecycle.restart(Settings.read(settings), _known_service(service), say)
 
 
 @app.command
@@ -145,7 +145,7 @@ def person(
 @app.command
 def logs(service: str, *, settings: File = DEFAULT_FILE) -> None:
     """Follow the log of a service, until Ctrl-C."""
-    path = Settings.read(settings).logs / f"{_known(service, 'supervisor')}.log"
+    path = Settings.read(settings).logs / f"{_known_service(service, 'supervisor')}.log"
     os.execvp("tail", ["tail", "-n", "40", "-F", str(path)])
 
 
@@ -156,7 +156,7 @@ def start(service: str, *, settings: File | None = None) -> None:
     from infra.team.services import SERVICES
 
     read = _settings(settings)
-    os.environ[SERVICE] = _known(service)
+    os.environ[SERVICE] = _known_service(service)
     if MARK in os.environ:
         leftovers.end(leftovers.find(read.home, service), SERVICES[service].stop_wait_s)
     SERVICES[service].program(read).become()
@@ -167,7 +167,7 @@ def ask(service: str, *, settings: File | None = None) -> None:
     """Ask a service as its clients do; exit code 1 if it does not answer."""
     from infra.team import answers
 
-    if wrong := answers.complaint(_settings(settings), _known(service)):
+    if wrong := answers.complaint(_settings(settings), _known_service(service)):
         raise RuntimeError(f"{service}: {wrong}")
 
 

@@ -28,7 +28,7 @@ def end(processes: list[psutil.Process], patience_s: float) -> None:
     psutil.wait_procs(alive, 10)
 
 
-def taken(ports: Mapping[int, str]) -> list[str]:
+def ports_taken(ports: Mapping[int, str]) -> list[str]:
     """Return, in words, which of the ports are taken, by whom, and the settings that name them."""
     found = []
     for port, name in sorted(ports.items()):

@@ -136,7 +136,7 @@ def _clear(settings: Settings, say: Callable[[str], None]) -> None:
     """End what a killed supervisor left behind, and see that the ports are free."""
     _end_leftovers(settings, say)
     ports = {port: name for service in SERVICES.values() for port, name in service.all_ports(settings).items()}
-    if taken := leftovers.taken(ports):
+    if taken := leftovers.ports_taken(ports):
         raise RuntimeError("\n".join([f"{settings.file}:", *taken]))
 
 

@@ -115,12 +115,12 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> RawItem:
     if member.compress_type not in _METHODS:
         return RawItem(name, b"", Problem("unreadable", "packed by another method than deflate"))
     try:
-        return RawItem(name, _unpacked(archive, member))
+        return RawItem(name, _unpack(archive, member))
     except _UNREADABLE as error:
         return RawItem(name, b"", Problem("unreadable", str(error)))
 
 
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """Return a member's bytes, no more than its size says; `archive.read` would unpack all of a member that lies."""
     with archive.open(member) as stream:
         return b"".join(iter(partial(stream.read, _PIECE), b""))

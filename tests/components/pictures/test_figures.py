@@ -84,8 +84,8 @@ def test_png_is_lossless():
 
 def test_what_does_not_fit_the_budget_as_png_is_made_smaller():
     image = np.random.Generator(np.random.Philox(1)).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    assert len(figures.compressed(image, 60_000)) < len(png(image, smallest=True)) / 2
-    assert opened(figures.compressed(image, 60_000)).shape == image.shape
+    assert len(figures.encode_within(image, 60_000)) < len(png(image, smallest=True)) / 2
+    assert opened(figures.encode_within(image, 60_000)).shape == image.shape
 
 
 def test_panels_of_a_page_need_a_label_for_each_image():

@@ -84,7 +84,7 @@ def falling(name: str, start: float, rate: float, seed: int, points: int = 60) -
 
 
 def picture_of(images: figures.Pictures, alt: str, caption: str = "", columns: int | None = None) -> Picture:
-    return Picture(content=figures.compressed(figures.grid(images, columns)), alt=alt, caption=caption)
+    return Picture(content=figures.encode_within(figures.grid(images, columns)), alt=alt, caption=caption)
 
 
 def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, size: int = 64) -> ModelPage:

@@ -194,7 +194,7 @@ while True:
 
 @pytest.mark.slow
 def test_a_writer_killed_at_any_instant_leaves_nothing_that_looks_finished_and_is_not(tmp_path):
-    from components.training.checkpoint import _finished, _verified
+    from components.training.checkpoint import _finished_folders, _verify
 
     kills = 4
     for attempt in range(kills):
@@ -212,7 +212,7 @@ def test_a_writer_killed_at_any_instant_leaves_nothing_that_looks_finished_and_i
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        finished = _finished(folder)
+        finished = _finished_folders(folder)
         assert finished
-        assert all(_verified(path)["images"] == int(path.name) for path in finished)
+        assert all(_verify(path)["images"] == int(path.name) for path in finished)
         assert int(finished[0].name) >= int(said[-1])
