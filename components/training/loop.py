@@ -53,7 +53,7 @@ def train(
     state: TrainingState,
     batches: Iterator[Batch],
     training: TrainingConfig,
-    around: TrainContext,
+    context: TrainContext,
 ) -> Ending:
     """Train until `training.images` images were seen or a stop is asked for; `state` is moved along.
 
@@ -65,10 +65,10 @@ def train(
     meter = _Meter(state.images)
     look_every = training.guard.look_every
     while state.images < training.images:
-        if distributed.any_rank(around.should_stop()):
+        if distributed.any_rank(context.should_stop()):
             return Ending.STOPPED
-        batch = next(batches).to(around.device, channels_last=training.channels_last)
-        seeding.seed_step(around.seed, "step", state.images, distributed.rank())
+        batch = next(batches).to(context.device, channels_last=training.channels_last)
+        seeding.seed_step(context.seed, "step", state.images, distributed.rank())
         step = state.images // training.batch
         values: Scalars = {}
         for one in running:
@@ -81,7 +81,7 @@ def train(
             average.update(state.images, training.batch)
         if state.images // look_every > before // look_every:
             state.guard.look(state.images, distributed.average_scalars(values))
-        _observe(around, training, state, before, meter)
+        _observe(context, training, state, before, meter)
     return Ending.FINISHED
 
 
@@ -157,14 +157,14 @@ def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
 
 
 def _observe(
-    around: TrainContext, training: TrainingConfig, state: TrainingState, before: int, meter: "_Meter"
+    context: TrainContext, training: TrainingConfig, state: TrainingState, before: int, meter: "_Meter"
 ) -> None:
     images = state.images
     finished = images >= training.images
-    if finished or images // around.report_every > before // around.report_every:
+    if finished or images // context.report_every > before // context.report_every:
         skipped = {"skipped_steps": float(state.guard.skipped)} if state.guard.skipped else {}
-        around.report(meter.take(images) | skipped)
-    for interval in around.intervals:
+        context.report(meter.take(images) | skipped)
+    for interval in context.intervals:
         if finished or images // interval.every > before // interval.every:
             interval.action()
 

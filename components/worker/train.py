@@ -91,7 +91,7 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
         reporter = None
         if distributed.is_main():
             reporter = stack.enter_context(closing(Reporter(job, state, resumed=resumed)))
-        around = TrainContext(
+        context = TrainContext(
             device=world.device,
             seed=job.seed,
             should_stop=lambda: should_stop() or (reporter is not None and reporter.met_full_disk),
@@ -99,7 +99,7 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
             report_every=execution.log_every,
             intervals=(*_validation(job, state, shards, reporter), *(reporter.intervals(shards) if reporter else ())),
         )
-        ending = train(recipe.phases, state, batches, training, around)
+        ending = train(recipe.phases, state, batches, training, context)
         _finish(ending, training.images, reporter)
     if distributed.is_main():
         _export(job, state, shards)

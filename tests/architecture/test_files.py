@@ -53,6 +53,31 @@ def test_everything_public_is_documented(root: Path, product: tuple[Path, ...]) 
     assert not silent, listed(silent)
 
 
+def rooms(root: Path) -> list[Path]:
+    return sorted({path.parent for top in ("components", "flows") for path in (root / top).rglob("*.py")})
+
+
+def test_every_room_says_what_lives_there_what_does_not_and_where_to_start_reading(root: Path) -> None:
+    silent = [
+        f"{room.relative_to(root)}: {words}"
+        for room in rooms(root)
+        if room != root / "components"  # the map of all rooms
+        for words in ("**Lives here:**", "**Does not:**", "**Start reading at**")
+        if words not in (room / "README.md").read_text()
+    ]
+    assert not silent, listed(silent)
+
+
+def test_every_room_names_its_files(root: Path) -> None:
+    unnamed = [
+        str(path.relative_to(root))
+        for room in rooms(root)
+        for path in sorted(room.glob("[!_]*.py"))
+        if f"`{path.name}`" not in (room / "README.md").read_text()
+    ]
+    assert not unnamed, listed(unnamed)
+
+
 def test_every_folder_says_what_lives_there(root: Path, files: tuple[Path, ...]) -> None:
     folders = {path.parent.relative_to(root) for path in files if path.suffix in {".py", ".yaml", ".sbatch"}}
     folders |= {parent for folder in folders for parent in folder.parents}

@@ -96,9 +96,9 @@ def learn(shapes):
         mix = CorruptionMix(area=(0.05, 0.3)) if config.needs_corruption else None
         keys = [f"{number:032x}" for number in range(16)]
         loader = Loader(Samples(shapes, keys, "d"), Share(16), seed=0, corruption=mix)
-        around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
+        context = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
         with closing(loader.batches(0)) as batches:
-            train(recipe.phases, state, batches, training, around)
+            train(recipe.phases, state, batches, training, context)
         return config.producer(state.averages[PRODUCER].network)
 
     return run

@@ -56,9 +56,9 @@ def restorer(mix, steps):
     recipe.networks.to(memory_format=torch.channels_last)
     state = TrainingState.start(recipe.networks, recipe.phases, [PRODUCER], training.ema, Guard(training.guard))
     loader = Loader(Samples(pictures, keys(pictures), "d"), Share(BATCH), seed=0, corruption=mix)
-    around = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
+    context = TrainContext(torch.device("cpu"), 0, lambda: False, lambda values: None, 10**6)
     with closing(loader.batches(0)) as batches:
-        train(recipe.phases, state, batches, training, around)
+        train(recipe.phases, state, batches, training, context)
     return RECIPE.producer(state.averages[PRODUCER].network)
 
 

@@ -82,8 +82,8 @@ class Game:
     ) -> Ending:
         training = TrainingConfig(images=images, **({"batch": BATCH} | options))
         report = lambda values: self.reports.append((self.state.images, values))  # noqa: E731
-        around = TrainContext(CPU, SEED, should_stop, report, report_every, intervals)
-        return train(self.phases, self.state, self.batches(training.batch), training, around)
+        context = TrainContext(CPU, SEED, should_stop, report, report_every, intervals)
+        return train(self.phases, self.state, self.batches(training.batch), training, context)
 
 
 @pytest.fixture(scope="session")
@@ -113,9 +113,9 @@ def trained(pixels) -> Trained:
             corruption=CorruptionMix() if config.needs_corruption else None,
         )
         stop = lambda: stop_at is not None and state.images >= stop_at  # noqa: E731
-        around = TrainContext(CPU, SEED, stop, lambda values: None, 1000)
+        context = TrainContext(CPU, SEED, stop, lambda values: None, 1000)
         with closing(loader.batches(state.images)) as batches:
-            train(recipe.phases, state, batches, training, around)
+            train(recipe.phases, state, batches, training, context)
         if folder is not None:
             with closing(CheckpointWriter(folder, "run", keep=2)) as writer:
                 writer.save(state)
