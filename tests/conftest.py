@@ -35,8 +35,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-_RECIPES = ("classes", "gan", "inpainter", "interpolation", "mixture", "vae")
-_SCORES = ("evidence", "generation", "likelihood", "mending", "network", "replicates", "similarity")
+_SCORES = ("evidence", "gaussian", "generation", "likelihood", "mending", "network", "replicates", "similarity")
 SHAPED = (
     "baselines",
     "corruption",
@@ -44,9 +43,9 @@ SHAPED = (
     "models",
     "objectives",
     "pictures",
+    "recipes",
     "training",
     "worker.validation",
-    *(f"recipes.{name}" for name in _RECIPES),
     *(f"evaluation.{name}" for name in _SCORES),
 )
 
