@@ -35,7 +35,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-_SCORES = ("evidence", "gaussian", "generation", "likelihood", "mending", "network", "replicates", "similarity")
+_SCORES = ("evidence", "generation", "likelihood", "mending", "network", "replicates", "similarity")
 SHAPED = (
     "baselines",
     "corruption",
