@@ -117,7 +117,7 @@ def test_a_power_cut_in_a_night_shuts_no_later_one_and_its_training_is_continued
     continued = prefect.wait_for(second, "Completed", 400)
     assert continued["name"] == "nights · data 2 · new data"
     assert "Crashed" in prefect.states(second)
-    prefect.wait(lambda: said(prefect, second, "[rank 0] INFO __main__: resumed at"), 30)
+    prefect.wait(lambda: said(prefect, second, "[rank 0] INFO components.worker.train: resumed at"), 30)
     assert prefect.wait_for(third, "Completed", 400)["name"] == "nights · data 3 · schedule"
 
 
