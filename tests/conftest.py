@@ -35,7 +35,6 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-_RECIPES = ("classes", "gan", "inpainter", "interpolation", "mixture", "vae")
 _SCORES = ("evidence", "generation", "likelihood", "mending", "network", "replicates", "similarity")
 SHAPED = (
     "baselines",
@@ -44,9 +43,9 @@ SHAPED = (
     "models",
     "objectives",
     "pictures",
+    "recipes",
     "training",
     "worker.validation",
-    *(f"recipes.{name}" for name in _RECIPES),
     *(f"evaluation.{name}" for name in _SCORES),
 )
 

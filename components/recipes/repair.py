@@ -18,7 +18,9 @@ Picture = UInt8[np.ndarray, "height width 3"]
 Hole = Bool[np.ndarray, "height width"]
 
 
-def repair(restorer: Restorer, image: Picture, missing: Hole, reach_px: float = 6.0) -> Picture:
+def repair(
+    restorer: Restorer, image: Picture, missing: Bool[np.ndarray, "mask_height mask_width"], reach_px: float = 6.0
+) -> Picture:
     """Return `image` with missing pixels filled in; all others are untouched, or restored where the model does that.
 
     A network fills holes of the width it has seen. Wider ones are mended on a smaller copy first, whose result is what

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from components.pictures.encoding import png
 from components.pictures.reading import WEB_FORMATS, read_picture
@@ -58,7 +59,7 @@ class ServedRestorer:
         rows = zip(frame["image"], frame["mask"], strict=True)
         return [{"image": encode_png(self._mended(decode_png(image), decode_png(mask)))} for image, mask in rows]
 
-    def _mended(self, image: Picture, mask: Picture) -> Picture:
+    def _mended(self, image: Picture, mask: UInt8[np.ndarray, "mask_height mask_width 3"]) -> Picture:
         return repair(self.producer, image, mask.max(axis=2) > 127)
 
 

