@@ -8,7 +8,7 @@ import time
 if len(sys.argv) == 2:
     subprocess.run([sys.executable, __file__, sys.argv[1], "child"], check=False)
 else:
-    from components import parent
+    from components.launch import parent
 
     if sys.argv[1] == "thread":
         parent._ask_kernel_to_kill = lambda: False  # as on a system without prctl

@@ -21,8 +21,8 @@ from pathlib import Path
 import botocore.auth
 import pytest
 
-from components.artifacts import answers
 from components.artifacts.storage import StorageError, open_storage
+from components.servers import clock
 from flows.cli.doctor import app, machine
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -304,7 +304,7 @@ def test_a_wrong_clock_is_said_with_how_wrong_it_is(s3: str, doctor: Doctor, mon
 
     signed = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - late
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: signed)
-    monkeypatch.setattr(answers, "datetime", Late)
+    monkeypatch.setattr(clock, "datetime", Late)
     with pytest.raises(StorageError, match=r"; this machine's clock is 3,[56]\d\d s behind the server's; set it"):
         open_storage(s3).read_bytes("key")
     code, findings, _ = doctor("--store", s3)
