@@ -63,7 +63,7 @@ class Mixture(nn.Module):
         numbers = range(first, first + samples)
         return torch.stack([self._one(seeding.torch_generator(seed, "code", number)) for number in numbers])
 
-    def _one(self, generator: torch.Generator) -> Tensor:
+    def _one(self, generator: torch.Generator) -> Float[Tensor, " latent"]:
         normal = int(torch.multinomial(self.weights.cpu(), 1, generator=generator))
         noise = torch.randn(self.means.shape[1], generator=generator)
         return self.means[normal].cpu() + self.factors[normal].cpu() @ noise

@@ -6,13 +6,14 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-Velocity = Callable[[Float[Tensor, "*shape"], float], Float[Tensor, "*shape"]]
+Place = Float[Tensor, "*shape"]
+Velocity = Callable[[Place, float], Place]
 """What x changes by per unit of time, at a place and a time."""
 
 Solver = Literal["euler", "midpoint", "heun"]
 
 
-def solve(velocity: Velocity, start: Float[Tensor, "*shape"], steps: int, solver: Solver) -> Float[Tensor, "*shape"]:
+def solve(velocity: Velocity, start: Place, steps: int, solver: Solver) -> Place:
     """Return where a place at time 0 has come by time 1.
 
     The error shrinks with the number of steps by Euler's method, with its square by the two others, which ask for two
@@ -24,16 +25,16 @@ def solve(velocity: Velocity, start: Float[Tensor, "*shape"], steps: int, solver
     return x
 
 
-def _euler(velocity: Velocity, x: Tensor, time: float, length: float) -> Tensor:
+def _euler(velocity: Velocity, x: Place, time: float, length: float) -> Place:
     return x + length * velocity(x, time)
 
 
-def _midpoint(velocity: Velocity, x: Tensor, time: float, length: float) -> Tensor:
+def _midpoint(velocity: Velocity, x: Place, time: float, length: float) -> Place:
     half = x + length / 2 * velocity(x, time)
     return x + length * velocity(half, time + length / 2)
 
 
-def _heun(velocity: Velocity, x: Tensor, time: float, length: float) -> Tensor:
+def _heun(velocity: Velocity, x: Place, time: float, length: float) -> Place:
     before = velocity(x, time)
     after = velocity(x + length * before, time + length)
     return x + length / 2 * (before + after)

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from numpy.typing import NDArray
 
 from components.pictures import figures
 from components.pictures.encoding import png
 from components.pictures.reading import WEB_FORMATS, read_mask, read_picture
-from components.recipes.recipe import ClassGenerator, Generator, Restorer
+from components.recipes.recipe import ClassGenerator, Generator, Images, Restorer
 from components.recipes.repair import repair as mend
 from components.recipes.serving import ServedGenerator, ServedRestorer
 from components.serving import asking
@@ -90,7 +89,7 @@ def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> byt
     return png(pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1), _LEVEL)
 
 
-def _drawn(generator: Generator, name: str, wish: asking.Wish) -> NDArray[np.uint8]:
+def _drawn(generator: Generator, name: str, wish: asking.Wish) -> Images:
     if wish.of is None:
         return generator.generate(wish.count, wish.seed)
     if not isinstance(generator, ClassGenerator):

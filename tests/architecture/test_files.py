@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 LONGEST_FILE = 300  # lines; a longer one holds two things
+UNIONS = ("baselines", "corruption", "data/sources", "models", "objectives", "recipes")
 DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "tools"}
 
 
@@ -69,9 +70,12 @@ def test_every_room_says_what_lives_there_what_does_not_and_where_to_start_readi
 
 
 def test_every_room_names_its_files(root: Path) -> None:
+    # Where a union lists what lives there, a new member touches its own file and the union, and no README.
+    of_unions = {root / "components" / name for name in UNIONS}
     unnamed = [
         str(path.relative_to(root))
         for room in rooms(root)
+        if room not in of_unions
         for path in sorted(room.glob("[!_]*.py"))
         if f"`{path.name}`" not in (room / "README.md").read_text()
     ]
