@@ -9,7 +9,6 @@ from components.artifacts import Store
 from components.config import ModelConfig, RunConfig
 from components.data import ShardSet, plan_shards
 from components.evaluation.yardstick import Yardstick, chosen, yardsticks
-from components.models.summary import count_parameters, multiply_adds
 from components.section import Section
 from components.stages.candidate import Candidate, Data
 from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_data, frozen
@@ -140,6 +139,8 @@ def _yardstick_step(run: RunConfig, pinned: Yardstick | None) -> Step:
 
 
 def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None) -> str:
+    from components.models.summary import count_parameters, multiply_adds  # imports torch
+
     recipe = model.recipe.resolved(shards.splits["train"]) if shards else model.recipe
     network = recipe.serving_network(run.dataset.size)
     cost = multiply_adds(network, *recipe.example(run.dataset.size))

@@ -5,8 +5,6 @@ import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from mlflow.utils.credentials import get_default_host_creds
-
 
 @dataclass(frozen=True)
 class Login:
@@ -24,6 +22,8 @@ def login(uri: str) -> Login:
     Raises:
         OSError: A certificate file that the variables name cannot be read.
     """
+    from mlflow.utils.credentials import get_default_host_creds  # here, for MLflow takes seconds to import
+
     creds = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
     context = ssl.create_default_context(cafile=creds.server_cert_path)
     if creds.ignore_tls_verification:

@@ -1,26 +1,33 @@
 """Runs in MLflow: found again by the digest of what determined them, with params, lineage, files and environment."""
 
+from __future__ import annotations
+
 import json
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import mlflow
 from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
 
 from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
-from components.tracking.client import MlflowClient, TrackingError
+from components.tracking.client import MlflowClient, TrackingError, mlflow
 from components.tracking.environment import environment_tags
 from components.tracking.metrics import allowed_name
-from components.tracking.sqlite import OUR_DEFAULT, default_database, sqlite_file, sqlite_uri, uri_from_environment
+from components.tracking.sqlite import (
+    OUR_DEFAULT,
+    default_database,
+    is_current,
+    sqlite_file,
+    sqlite_uri,
+    uri_from_environment,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +54,10 @@ def configure(home: Path) -> str:
     if not stated:
         stated = sqlite_uri(default_database(home))
         os.environ[OUR_DEFAULT] = stated
-    if "MLFLOW_LOGGING_LEVEL" not in os.environ:
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(stated)
-    if (database := sqlite_file(stated)) is not None:
+    os.environ["MLFLOW_TRACKING_URI"] = stated  # what MLflow goes by, if it is imported later
+    if "mlflow" in sys.modules:
+        mlflow.set_tracking_uri(stated)
+    if (database := sqlite_file(stated)) is not None and not is_current(database):
         _create_tables(database)
     return stated
 
@@ -98,7 +104,7 @@ def finish_run(run_id: str, status: RunStatus = "FINISHED") -> None:
     """
     try:
         MlflowClient().set_terminated(run_id, status)
-    except MlflowException as error:
+    except mlflow.exceptions.MlflowException as error:
         raise TrackingError(f"run {run_id} could not be ended as {status}: {redact_text(error.message)}") from error
 
 
@@ -145,9 +151,11 @@ def log_dataset(
     if len(digest) > _LONGEST_DATASET_DIGEST:
         raise ValueError(f"the data set digest {digest!r} has {len(digest)} characters; MLflow keeps at most 36")
     kind, place = _dataset_source(redact_text(source))
-    dataset = Dataset(name, digest, kind, json.dumps(place), profile=canonical_json(dict(profile or {})).decode())
-    tag = InputTag("mlflow.data.context", context)
-    MlflowClient().log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])
+    dataset = mlflow.entities.Dataset(
+        name, digest, kind, json.dumps(place), profile=canonical_json(dict(profile or {})).decode()
+    )
+    tag = mlflow.entities.InputTag("mlflow.data.context", context)
+    MlflowClient().log_inputs(run_id, datasets=[mlflow.entities.DatasetInput(dataset, [tag])])
 
 
 def log_files(run_id: str, path: Path, under: str = "") -> None:
@@ -170,7 +178,9 @@ def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
     client, now_ms = MlflowClient(), int(time.time() * 1000)
     known = client.get_run(run_id).data.metrics
     named = {allowed_name(name): value for name, value in values.items() if math.isfinite(value)}
-    fresh = [Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value]
+    fresh = [
+        mlflow.entities.Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value
+    ]
     for chunk in _chunks(fresh):
         client.log_batch(run_id, metrics=chunk)
 
@@ -186,7 +196,7 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
         try:
             place = _artifact_root(mlflow.get_tracking_uri())
             return str(client.create_experiment(name, artifact_location=place, tags=_KIND))
-        except MlflowException as error:
+        except mlflow.exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         found = client.get_experiment_by_name(name)
@@ -221,13 +231,13 @@ def _artifact_root(uri: str) -> str | None:
     return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
 
 
-def _first_run(client: MlflowClient, experiment_id: str, digest: str) -> Run | None:
+def _first_run(client: MlflowClient, experiment_id: str, digest: str) -> mlflow.entities.Run | None:
     condition = f"tags.`{DIGEST_TAG}` = '{_quotable(digest)}'"
     found = client.search_runs([experiment_id], condition, order_by=["attributes.start_time ASC"])
     return min(found, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
 
-def _create_run(client: MlflowClient, experiment_id: str, name: str, digest: str) -> Run:
+def _create_run(client: MlflowClient, experiment_id: str, name: str, digest: str) -> mlflow.entities.Run:
     """Create the run; of two processes that do so at once, the first keeps it and the other uses that one."""
     mine = client.create_run(experiment_id, run_name=name, tags={DIGEST_TAG: digest})
     first = _first_run(client, experiment_id, digest)
@@ -237,7 +247,7 @@ def _create_run(client: MlflowClient, experiment_id: str, name: str, digest: str
     return first
 
 
-def _log_params(client: MlflowClient, run: Run, params: Mapping[str, object]) -> None:
+def _log_params(client: MlflowClient, run: mlflow.entities.Run, params: Mapping[str, object]) -> None:
     run_id = run.info.run_id
     fresh = []
     for name, value in params.items():
@@ -248,7 +258,7 @@ def _log_params(client: MlflowClient, run: Run, params: Mapping[str, object]) ->
             text = f"{len(text)} characters, in the file {file}"
         kept = run.data.params.get(name)
         if kept is None:
-            fresh.append(Param(name, text))
+            fresh.append(mlflow.entities.Param(name, text))
         elif kept != text:
             logger.warning("run %s keeps the param %s = %s; it is %s now", run_id, name, kept, text)
     for chunk in _chunks(fresh):
@@ -256,7 +266,7 @@ def _log_params(client: MlflowClient, run: Run, params: Mapping[str, object]) ->
 
 
 def _set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    entries = [RunTag(name, redact(name, value)[:_LONGEST_TAG]) for name, value in tags.items()]
+    entries = [mlflow.entities.RunTag(name, redact(name, value)[:_LONGEST_TAG]) for name, value in tags.items()]
     for chunk in _chunks(entries):
         client.log_batch(run_id, tags=chunk)
 
