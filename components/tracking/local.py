@@ -28,12 +28,6 @@ _VERSIONS = """
     WHERE workspace = 'default' AND name = ? AND current_stage != 'Deleted_Internal'
 """
 _TAGS = "SELECT version, key, value FROM model_version_tags WHERE workspace = 'default' AND name = ?"
-_TAGGED = """
-    SELECT 1 FROM experiments
-    JOIN runs ON runs.experiment_id = experiments.experiment_id AND runs.lifecycle_stage = 'active'
-    JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = ? AND tags.value = ?
-    WHERE experiments.workspace = 'default' AND experiments.name = ? LIMIT 1
-"""
 
 
 def states() -> dict[str, State] | None:
@@ -52,15 +46,6 @@ def is_registered(name: str) -> bool | None:
     try:
         with opened(database_in_use()) as ask:
             return None if ask is None else bool(ask(_MODEL, name))
-    except sqlite3.Error:
-        return None
-
-
-def is_tagged(experiment: str, tag: str, value: str) -> bool | None:
-    """Return whether a run of the experiment bears the tag with this value; None where MLflow must be asked."""
-    try:
-        with opened(database_in_use()) as ask:
-            return None if ask is None else bool(ask(_TAGGED, tag, value, experiment))
     except sqlite3.Error:
         return None
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
 
@@ -19,11 +18,13 @@ from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
 from components.tracking.client import MlflowClient, TrackingError, mlflow
 from components.tracking.environment import environment_tags
+from components.tracking.login import without_userinfo
 from components.tracking.metrics import allowed_name
 from components.tracking.sqlite import (
     OUR_DEFAULT,
     default_database,
     is_current,
+    is_tagged,
     sqlite_file,
     sqlite_uri,
     uri_from_environment,
@@ -50,7 +51,7 @@ def configure(home: Path) -> str:
     HOME/mlartifacts. Processes started from here inherit the choice. A name and a password in an http address move to
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for MLflow's messages repeat the address.
     """
-    stated = _without_userinfo(uri_from_environment())
+    stated = without_userinfo(uri_from_environment())
     if not stated:
         stated = sqlite_uri(default_database(home))
         os.environ[OUR_DEFAULT] = stated
@@ -132,6 +133,18 @@ def link_of(run_id: str, name: str) -> str | None:
     return value
 
 
+def is_linked(experiment: str, name: str, value: str) -> bool:
+    """Return whether a run of the experiment has the tag `kintsugi.NAME` that `link_run` sets, with this value."""
+    tag = f"kintsugi.{name}"
+    if (known := is_tagged(experiment, tag, value)) is not None:
+        return known
+    client = MlflowClient()
+    found = client.get_experiment_by_name(experiment)
+    return found is not None and bool(
+        client.search_runs([found.experiment_id], f"tags.`{tag}` = '{_quotable(value)}'", max_results=1)
+    )
+
+
 def log_dataset(
     run_id: str, name: str, digest: str, source: str, context: str, *, profile: Mapping[str, object] | None = None
 ) -> None:
@@ -204,18 +217,6 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
         number = "" if found is None else f": mlflow experiments restore --experiment-id {found.experiment_id}"
         raise ValueError(f"the MLflow experiment {name!r} was deleted; restore it{number}")
     return str(found.experiment_id)
-
-
-def _without_userinfo(uri: str) -> str:
-    parts = urlsplit(uri)
-    userinfo, found, place = parts.netloc.rpartition("@")
-    if not found or parts.scheme not in {"http", "https"}:
-        return uri
-    name, _, password = userinfo.partition(":")
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(name)
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
-    os.environ["MLFLOW_TRACKING_URI"] = bare = urlunsplit(parts._replace(netloc=place))
-    return bare
 
 
 def _create_tables(database: Path) -> None:

@@ -17,6 +17,12 @@ REVISION = "dc11669786a5"
 Ask = Callable[..., Sequence[tuple[Any, ...]]]
 """Returns the rows of a query with its values."""
 
+_TAGGED = """
+    SELECT 1 FROM experiments
+    JOIN runs ON runs.experiment_id = experiments.experiment_id AND runs.lifecycle_stage = 'active'
+    JOIN tags ON tags.run_uuid = runs.run_uuid AND tags.key = ? AND tags.value = ?
+    WHERE experiments.workspace = 'default' AND experiments.name = ? LIMIT 1
+"""
 _PLAIN = "sqlite:///"
 _QUOTED, _QUERY = "sqlite:///file:", "?uri=true"
 
@@ -87,3 +93,12 @@ def opened(database: Path | None) -> Iterator[Ask | None]:
 
         ask("BEGIN")
         yield ask if ask("SELECT version_num FROM alembic_version") == [(REVISION,)] else None
+
+
+def is_tagged(experiment: str, tag: str, value: str) -> bool | None:
+    """Return whether a run of the experiment bears the tag with this value; None where MLflow must be asked."""
+    try:
+        with opened(database_in_use()) as ask:
+            return None if ask is None else bool(ask(_TAGGED, tag, value, experiment))
+    except sqlite3.Error:
+        return None
