@@ -39,7 +39,7 @@ else:
         class Nothing:
             """A base that can be exchanged, which `object` cannot."""
 
-        def make(cls: type, *arguments: Any, **options: Any) -> object:  # noqa: ANN401, ARG001 - __init__'s
+        def make(cls: type, *_arguments: Any, **_options: Any) -> object:  # noqa: ANN401 - __init__'s
             if base.__bases__ == (Nothing,):
                 base.__bases__ = (getattr(nn, name),)
             return object.__new__(cls)
@@ -54,9 +54,9 @@ def inference_mode(function: Callable[P, Result]) -> Callable[P, Result]:
     """Run a function in torch's inference mode."""
 
     @wraps(function)
-    def run(*arguments: P.args, **options: P.kwargs) -> Result:
+    def run(*_arguments: P.args, **_options: P.kwargs) -> Result:
         with torch.inference_mode():
-            return function(*arguments, **options)
+            return function(*_arguments, **_options)
 
     return run
 
@@ -65,8 +65,8 @@ def no_grad(function: Callable[P, Result]) -> Callable[P, Result]:
     """Run a function without building graphs for gradients."""
 
     @wraps(function)
-    def run(*arguments: P.args, **options: P.kwargs) -> Result:
+    def run(*_arguments: P.args, **_options: P.kwargs) -> Result:
         with torch.no_grad():
-            return function(*arguments, **options)
+            return function(*_arguments, **_options)
 
     return run
