@@ -1,5 +1,7 @@
 """The only module that knows there is more than one process, and the only importer of torch.distributed."""
 
+from __future__ import annotations
+
 import os
 import signal
 import warnings
@@ -7,16 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed as dist
 from jaxtyping import Num, Shaped
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
+from components.deferred import later
+from components.deferred.torch import Tensor, nn, torch
 from components.workspace import threads_per_process
+
+if TYPE_CHECKING:
+    import torch.distributed as dist
+else:
+    dist = later("torch.distributed")
 
 
 @dataclass(frozen=True)
@@ -131,19 +137,25 @@ def all_reduce_sum(x: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:
     the backward pass is an all-reduce too, and so is the backward pass of that one. Every process must call this
     equally often and in the same order.
     """
-    return x if processes() == 1 else _AllReduceSum.apply(x)
+    return x if processes() == 1 else _sum_over_processes().apply(x)
 
 
-class _AllReduceSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:  # noqa: ANN401, ARG004 - autograd's own context has no public type
-        total = x.detach().clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total
+@cache
+def _sum_over_processes() -> type[torch.autograd.Function]:
+    """Return the class behind `all_reduce_sum`, which cannot be made before torch is imported."""
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:  # noqa: ANN401, ARG004
-        return all_reduce_sum(gradients[0])
+    class AllReduceSum(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:  # noqa: ANN401, ARG004 - autograd's own context has no public type
+            total = x.detach().clone(memory_format=torch.contiguous_format)
+            dist.all_reduce(total)
+            return total
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Num[Tensor, "*shape"]) -> Num[Tensor, "*shape"]:  # noqa: ANN401, ARG004
+            return all_reduce_sum(gradients[0])
+
+    return AllReduceSum
 
 
 def replicate(module: nn.Module) -> nn.Module:
@@ -158,7 +170,7 @@ def replicate(module: nn.Module) -> nn.Module:
     with warnings.catch_warnings():
         # Newer torch renames this option; 2.10 does not know the new name.
         warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
-        return DistributedDataParallel(
+        return nn.parallel.DistributedDataParallel(
             module,
             device_ids=[device] if device.type == "cuda" else None,
             find_unused_parameters=True,
@@ -170,7 +182,7 @@ def replicate(module: nn.Module) -> nn.Module:
 @contextmanager
 def gradient_sync(replica: nn.Module, *, on: bool) -> Iterator[None]:
     """Average gradients over processes in this block's backward passes, or, with `on` false, only add them up here."""
-    with nullcontext() if on or not isinstance(replica, DistributedDataParallel) else replica.no_sync():
+    with nullcontext() if on or not isinstance(replica, nn.parallel.DistributedDataParallel) else replica.no_sync():
         yield
 
 

@@ -1,14 +1,17 @@
 """Named, independent random streams from one seed: the only place where generators are made."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 from jaxtyping import Shaped
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import DTypeLike
+
+from components.deferred.torch import torch
 
 
 class _Key(ISeedSequence):

@@ -4,9 +4,8 @@ Every stage is idempotent: it finds by digest what is already there. So a run th
 it again, and one that ends at an earlier stage does just what is missing up to there.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -21,27 +20,15 @@ from components.stages.candidate import Candidate, Data
 from components.stages.evaluate import evaluate
 from components.stages.inputs import command_of
 from components.stages.nights import record
+from components.stages.outcome import Outcome, Stage, page_address
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
-from components.stages.publish import Page, page_address, publish
+from components.stages.publish import publish
 from components.stages.site import Site
 from components.stages.train import train
 from components.tracking.client import TrackingError
 from flows import showing, turn
 from flows.opening import opened
-
-Stage = Literal["prepare", "train", "evaluate", "promote", "publish"]
-
-
-@dataclass
-class Outcome:
-    """What a run has made so far."""
-
-    data: Data
-    candidates: list[Candidate] = field(default_factory=list)
-    """The models, each as far as the run's last stage; one that failed, as it was at the beginning."""
-    page: Page | None = None
-
 
 _FOR_GOOD = (ValueError, Stopped, PatienceEndedError, TrackingError, StorageError)
 

@@ -15,7 +15,7 @@ from prefect.artifacts import (
 
 from components.evaluation.protocol import MODEL_ROW, ScoreTable
 from components.stages.candidate import Candidate, after
-from components.stages.publish import Page, page_url
+from components.stages.outcome import Page, page_url
 from components.stages.rescore import Rescored
 from flows.reaching import reach
 

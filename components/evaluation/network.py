@@ -1,20 +1,21 @@
 """Feature networks: what each provides, and the proof that its weights are the right ones."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
 
 from components.artifacts import sha256_of
+from components.deferred.torch import Module, Tensor, torch
 
 
 class WeightsError(ValueError):
     """The weights of a feature extractor are missing, altered or of another network."""
 
 
-class FeatureNetwork(nn.Module, ABC):
+class FeatureNetwork(Module, ABC):
     """A network that returns pooled features and class logits of 8-bit images."""
 
     @abstractmethod

@@ -1,11 +1,13 @@
 """Sharing: which images of an evaluation each process works on, and how the results come together."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from components import distributed
+from components.deferred.torch import torch
 from components.recipes.recipe import Images, blocks_of
 
 

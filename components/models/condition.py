@@ -1,11 +1,12 @@
 """Class conditions: how a network is told the class of an image. Built for 0 classes, each part adds nothing at all."""
 
+from __future__ import annotations
+
 import math
 
-import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
 
+from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.norm import BatchNorm2d
 
 Labels = Int64[Tensor, " batch"]
@@ -13,7 +14,7 @@ Labels = Int64[Tensor, " batch"]
 _LARGEST_CODE = 64
 
 
-class ClassCode(nn.Module):
+class ClassCode(Module):
     """Puts a learnt code of each image's class beside its noise.
 
     Mirza and Osindero 2014, section 3.2, https://arxiv.org/abs/1411.1784.
@@ -30,7 +31,7 @@ class ClassCode(nn.Module):
         return latent if self.embedding is None else torch.cat([latent, self.embedding(require_labels(labels))], 1)
 
 
-class Projection(nn.Module):
+class Projection(Module):
     """What an image's logit gains by its class: Miyato and Koyama 2018, equation 4, https://arxiv.org/abs/1802.05637."""
 
     def __init__(self, classes: int, features: int) -> None:
@@ -49,7 +50,7 @@ class Projection(nn.Module):
         return logits + (directions * features).sum(1)
 
 
-class ClassNorm2d(nn.Module):
+class ClassNorm2d(Module):
     """Batch normalisation whose scale and shift depend on the class too, which starts as plain batch normalisation.
 
     Dumoulin et al. 2017, section 2.2, https://arxiv.org/abs/1610.07629: here what a class adds to a common scale and

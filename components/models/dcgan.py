@@ -1,14 +1,14 @@
 """The DCGAN generator and discriminator of Radford et al. 2016, https://arxiv.org/abs/1511.06434, at any size 4·2^k."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
+from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.condition import ClassCode, Labels, Projection
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.models.network import DiscriminatorSection, GeneratorSection, doublings
@@ -39,7 +39,7 @@ class DcganGeneratorConfig(GeneratorSection):
         return DcganGenerator(self, size, classes)
 
 
-class DcganGenerator(nn.Module):
+class DcganGenerator(Module):
     """Noise to image."""
 
     def __init__(self, config: DcganGeneratorConfig, size: int, classes: int) -> None:
@@ -94,7 +94,7 @@ class DcganDiscriminatorConfig(DiscriminatorSection):
         return DcganDiscriminator(self, size, classes)
 
 
-class DcganDiscriminator(nn.Module):
+class DcganDiscriminator(Module):
     """Image to one logit: above zero means real."""
 
     def __init__(self, config: DcganDiscriminatorConfig, size: int, classes: int) -> None:
@@ -131,7 +131,7 @@ def normalise_spectrally(module: nn.Module) -> None:
     """
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding)]
     for layer in layers:
-        spectral_norm(layer)
+        nn.utils.parametrizations.spectral_norm(layer)
 
 
 def _leaky_relu(channels: int) -> nn.Module:  # noqa: ARG001 - the same for any number of channels

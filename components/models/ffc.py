@@ -1,12 +1,13 @@
 """LaMa's inpainter: residual blocks of fast Fourier convolutions, whose every layer sees the whole image."""
 
+from __future__ import annotations
+
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import initialise
 from components.models.network import Inpainter, InpainterSection
@@ -80,7 +81,7 @@ class FfcInpainter(Inpainter):
         return add_and_clamp(guess, self.last(x), training=self.training)
 
 
-class FourierConv2d(nn.Module):
+class FourierConv2d(Module):
     """A 3 x 3 convolution between local and global channels, normalised and rectified: section 2.1 of the paper.
 
     Local outputs come from both kinds of input by convolution; global outputs from local inputs by convolution and
@@ -112,7 +113,7 @@ class FourierConv2d(nn.Module):
         return torch.relu(self.near_norm(out_near)), torch.relu(self.far_norm(out_far))
 
 
-class SpectralTransform(nn.Module):
+class SpectralTransform(Module):
     """Half the channels, go through the frequency domain and back beside a shortcut, and widen again."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
@@ -131,7 +132,7 @@ class SpectralTransform(nn.Module):
         return widened
 
 
-class FourierUnit(nn.Module):
+class FourierUnit(Module):
     """One 1 x 1 convolution over the real and imaginary parts of all frequencies.
 
     In float32 at least, whatever autocast says: bfloat16 has no Fourier transform, and float16 made LaMa diverge.
@@ -152,7 +153,7 @@ class FourierUnit(nn.Module):
         return back.to(x.dtype)
 
 
-class _Block(nn.Module):
+class _Block(Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = FourierConv2d(channels, channels)

@@ -1,9 +1,10 @@
 """Pyramid fill: a first guess for missing pixels that needs no training."""
 
-import torch
-import torch.nn.functional as F
+from __future__ import annotations
+
 from jaxtyping import Float
-from torch import Tensor
+
+from components.deferred.torch import F, Tensor, torch
 
 
 def pyramid_fill(

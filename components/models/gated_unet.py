@@ -1,13 +1,13 @@
 """A gated U-Net inpainter: two halvings, dilations in the middle, concatenated skips."""
 
+from __future__ import annotations
+
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import GATED_GAIN, initialise
 from components.models.network import Inpainter, InpainterSection
@@ -72,7 +72,7 @@ class GatedUnet(Inpainter):
         return add_and_clamp(guess, self.last(x), training=self.training)
 
 
-class GatedConv2d(nn.Module):
+class GatedConv2d(Module):
     """ELU(features) · sigmoid(gate), both from one convolution of the input; keeps the size at stride 1."""
 
     def __init__(self, channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> None:

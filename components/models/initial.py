@@ -1,11 +1,10 @@
 """Initial weights: how large they are drawn."""
 
+from __future__ import annotations
+
 import math
 
-from torch import nn
-
-_WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-
+from components.deferred.torch import nn
 
 LEAKY_SLOPE = 0.2
 """Slope of every LeakyReLU here, that of DCGAN."""
@@ -32,7 +31,7 @@ def initialise(module: nn.Module, gain: float = RELU_GAIN) -> None:
         gain: Root of 1 / the second moment that the next activation makes of a standard normal; see the constants.
     """
     for layer in module.modules():
-        if isinstance(layer, _WEIGHTED):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(layer.weight, std=gain / math.sqrt(_fan_in(layer)))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

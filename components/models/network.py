@@ -1,10 +1,12 @@
 """What every network provides: the contracts of the sections that configure networks, and of inpainters themselves."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 
 from jaxtyping import Float
-from torch import Tensor, nn
 
+from components.deferred.torch import Module, Tensor, nn
 from components.section import Section
 
 
@@ -62,7 +64,7 @@ class DiscriminatorSection(NetworkSection):
     def _build(self, size: int, classes: int) -> nn.Module: ...
 
 
-class Inpainter(nn.Module, ABC):
+class Inpainter(Module, ABC):
     """A network that mends images of any size that its stride divides."""
 
     stride: int

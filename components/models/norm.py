@@ -1,13 +1,15 @@
 """BatchNorm2d: batch normalisation whose statistics are those of the batch joined over all processes."""
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from __future__ import annotations
 
+from jaxtyping import Float
+
+from components.deferred.torch import BatchNorm2d as TorchBatchNorm2d
+from components.deferred.torch import Tensor, no_grad, torch
 from components.distributed import all_reduce_sum, processes
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+class BatchNorm2d(TorchBatchNorm2d):
     """`torch.nn.BatchNorm2d`, except that with several processes it normalises by the joined batch's statistics.
 
     So N processes compute what one process computes on the joined batch, to float rounding, gradients of gradients
@@ -38,7 +40,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         first, second = all_reduce_sum(moments) / processes()
         return first.to(x.dtype), (second - first**2).clamp_min(0).to(x.dtype)
 
-    @torch.no_grad()
+    @no_grad
     def _follow(self, mean: Float[Tensor, " channels"], variance: Float[Tensor, " channels"], elements: int) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None

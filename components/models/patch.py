@@ -1,12 +1,14 @@
 """The patch discriminator of Isola et al. 2017, https://arxiv.org/abs/1611.07004: one logit per patch of the image."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Literal
 
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import Module, Tensor, nn
 from components.models.dcgan import normalise_spectrally, pyramid
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.section import Section
@@ -29,7 +31,7 @@ class PatchDiscriminatorConfig(Section):
         return PatchDiscriminator(self)
 
 
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(Module):
     """Image to a map of logits: above zero means real."""
 
     def __init__(self, config: PatchDiscriminatorConfig) -> None:

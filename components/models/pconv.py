@@ -1,14 +1,14 @@
 """A U-Net of partial convolutions: each layer averages over known inputs only, and the hole shrinks on the way."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, initialise
 from components.models.network import Inpainter, InpainterSection
@@ -82,7 +82,7 @@ class PconvInpainter(Inpainter):
         return add_and_clamp(pyramid_fill(corrupted, missing), correction, training=self.training)
 
 
-class PartialConv2d(nn.Module):
+class PartialConv2d(Module):
     """A convolution over known inputs alone, scaled up by how few of each window are known: equations 1 and 2.
 
     W · (x ⊙ known) · (size of the window / number of known in it) + b where any input is known, else 0 and still
@@ -113,7 +113,7 @@ class PartialConv2d(nn.Module):
         return F.avg_pool2d(torch.stack(shares).sum(dim=0), self.kernel, self.stride, self.kernel // 2)
 
 
-class _Stage(nn.Module):
+class _Stage(Module):
     def __init__(
         self, channels: int, out_channels: int, kernel: int, *, stride: int, normalised: bool, slope: float
     ) -> None:

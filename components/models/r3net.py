@@ -1,15 +1,15 @@
 """The networks of R3GAN, Huang et al. 2024, https://arxiv.org/abs/2501.05441: residual, without normalisation."""
 
+from __future__ import annotations
+
 import math
 from itertools import pairwise
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import ClassCode, Labels, Projection
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.models.network import DiscriminatorSection, GeneratorSection, doublings
@@ -41,7 +41,7 @@ class R3GeneratorConfig(GeneratorSection):
         return R3Generator(self, size, classes)
 
 
-class R3Generator(nn.Module):
+class R3Generator(Module):
     """Noise to image."""
 
     def __init__(self, config: R3GeneratorConfig, size: int, classes: int) -> None:
@@ -84,7 +84,7 @@ class R3DiscriminatorConfig(DiscriminatorSection):
         return R3Discriminator(self, size, classes)
 
 
-class R3Discriminator(nn.Module):
+class R3Discriminator(Module):
     """Image to one logit: above zero means real."""
 
     def __init__(self, config: R3DiscriminatorConfig, size: int, classes: int) -> None:
@@ -111,7 +111,7 @@ class R3Discriminator(nn.Module):
         return logits
 
 
-class _Block(nn.Module):
+class _Block(Module):
     """x + a branch that widens it, looks around in groups of channels, and narrows it again: section 3 of the paper."""
 
     def __init__(self, channels: int) -> None:
@@ -129,7 +129,7 @@ class _Block(nn.Module):
         return x + narrowed
 
 
-class _Doubling(nn.Module):
+class _Doubling(Module):
     """Bilinear interpolation to twice the side; a 1 x 1 convolution first where the channels change."""
 
     def __init__(self, coarse: int, fine: int) -> None:
@@ -140,7 +140,7 @@ class _Doubling(nn.Module):
         return F.interpolate(self.mix(x), scale_factor=2, mode="bilinear")
 
 
-class _Halving(nn.Module):
+class _Halving(Module):
     """Bilinear interpolation to half the side, which is the mean of 2 x 2 pixels; then the channels change."""
 
     def __init__(self, fine: int, coarse: int) -> None:

@@ -1,14 +1,16 @@
 """Residual blocks with group normalisation, which may be told something about each image, such as its time or class."""
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from __future__ import annotations
 
+from jaxtyping import Float
+
+from components.deferred.torch import Module, Tensor, nn
 from components.models.initial import LINEAR_GAIN, SILU_GAIN, initialise
 
 _GROUPS = 8
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Module):
     """Twice normalisation, SiLU and convolution, added to the input, which a 1 x 1 convolution brings to size.
 
     What is added is zero at first: Zhang et al. 2019, https://arxiv.org/abs/1901.09321. What is told about an image

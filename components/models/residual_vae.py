@@ -1,12 +1,14 @@
 """A residual variational autoencoder without batch statistics, its code a vector or a map."""
 
+from __future__ import annotations
+
 import math
 from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, model_validator
-from torch import nn
 
+from components.deferred.torch import nn
 from components.models.dcgan import pyramid
 from components.models.initial import LINEAR_GAIN, initialise
 from components.models.network import doublings

@@ -1,13 +1,14 @@
 """A ResNet-style inpainter: strided halvings, dilated residual blocks at the smallest size, doublings with skips."""
 
+from __future__ import annotations
+
 from itertools import cycle, islice, pairwise
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import initialise
 from components.models.network import Inpainter, InpainterSection
@@ -78,7 +79,7 @@ class ResnetInpainter(Inpainter):
         return add_and_clamp(guess, self.last(x), training=self.training)
 
 
-class _Block(nn.Module):
+class _Block(Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)

@@ -3,15 +3,15 @@
 Up to 32 px their CIFAR-10 layout, all blocks equally wide; above, their layout for larger images.
 """
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import ClassNorm2d, Labels, Projection
 from components.models.dcgan import normalise_spectrally
 from components.models.initial import LINEAR_GAIN, RELU_GAIN, initialise
@@ -41,7 +41,7 @@ class SnganGeneratorConfig(GeneratorSection):
         return SnganGenerator(self, size, classes)
 
 
-class SnganGenerator(nn.Module):
+class SnganGenerator(Module):
     """Noise to image."""
 
     def __init__(self, config: SnganGeneratorConfig, size: int, classes: int) -> None:
@@ -87,7 +87,7 @@ class SnganDiscriminatorConfig(DiscriminatorSection):
         return SnganDiscriminator(self, size, classes)
 
 
-class SnganDiscriminator(nn.Module):
+class SnganDiscriminator(Module):
     """Image to one logit: above zero means real."""
 
     def __init__(self, config: SnganDiscriminatorConfig, size: int, classes: int) -> None:
@@ -115,7 +115,7 @@ class SnganDiscriminator(nn.Module):
         return logits
 
 
-class _UpBlock(nn.Module):
+class _UpBlock(Module):
     def __init__(self, coarse: int, fine: int, classes: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList([ClassNorm2d(classes, coarse), ClassNorm2d(classes, fine)])
@@ -136,7 +136,7 @@ class _UpBlock(nn.Module):
         return total
 
 
-class _DownBlock(nn.Module):
+class _DownBlock(Module):
     def __init__(self, given: int, wanted: int, *, halves: bool) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList([_convolution(given, wanted), _convolution(wanted, wanted)])

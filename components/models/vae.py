@@ -1,14 +1,15 @@
 """Vae: what every variational autoencoder is, and the plain convolutional one."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from itertools import pairwise
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.dcgan import pyramid
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.models.network import NetworkSection, doublings
@@ -17,7 +18,7 @@ from components.models.norm import BatchNorm2d
 _LOG_VARIANCE_RANGE = (-30.0, 20.0)  # exp stays finite and above zero in float32 and bfloat16
 
 
-class Vae(nn.Module):
+class Vae(Module):
     """Encoder to a diagonal Gaussian over the code, and decoder from a code to an image.
 
     Kingma and Welling 2014, https://arxiv.org/abs/1312.6114. A code is a flat row of numbers to all who use it, however

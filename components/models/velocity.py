@@ -4,16 +4,16 @@ After the layout of Ho et al. 2020, appendix B, https://arxiv.org/abs/2006.11239
 the time and the class.
 """
 
+from __future__ import annotations
+
 import math
 from itertools import pairwise
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import Labels, require_labels
 from components.models.dcgan import pyramid
 from components.models.initial import LINEAR_GAIN, SILU_GAIN, initialise
@@ -45,7 +45,7 @@ class VelocityUnetConfig(NetworkSection):
         return VelocityUnet(self, size, classes)
 
 
-class VelocityUnet(nn.Module):
+class VelocityUnet(Module):
     """Noisy images and their times to velocities, which are zero before training."""
 
     def __init__(self, config: VelocityUnetConfig, size: int, classes: int) -> None:
@@ -104,7 +104,7 @@ class VelocityUnet(nn.Module):
         return velocity
 
 
-class _Stage(nn.Module):
+class _Stage(Module):
     """The blocks of one size."""
 
     def __init__(self, given: int, made: int, count: int, features: int) -> None:

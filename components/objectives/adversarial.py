@@ -1,14 +1,14 @@
 """Adversarial losses: what generator and discriminator play for."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
+from components.deferred.torch import F, Tensor, torch
 from components.objectives.penalty import Discriminator, slope_beside_one, slope_of, squared_slope
 from components.ramp import half_cosine
 from components.section import Section

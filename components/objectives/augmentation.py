@@ -4,12 +4,12 @@ Zhao et al. 2020, https://arxiv.org/abs/2006.10738: a discriminator that sees fe
 heart; one that sees them changed cannot, and because the changes are differentiable the generator learns through them.
 """
 
-import torch
-import torch.nn.functional as F
+from __future__ import annotations
+
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
+from components.deferred.torch import F, Tensor, torch
 from components.section import Section
 
 FEW_IMAGES = 20_000

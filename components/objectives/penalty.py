@@ -1,10 +1,12 @@
 """Gradient penalties: how steep a discriminator may be at the images it judges."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+
+from components.deferred.torch import Tensor, torch
 
 Discriminator = Callable[[Float[Tensor, "batch channels height width"]], Float[Tensor, "batch ..."]]
 """Images to logits, one per image or a map per image; images of a batch must not influence each other's."""

@@ -1,17 +1,16 @@
 """Perceptual and style losses: distance of images as a trained VGG-16 sees them, its weights read from a local file."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
 
 from components.artifacts import sha256_of
+from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.section import Section
 
 # Columns D of table 1, up to the third pooling; the numbers are the layers' places in torchvision's `features`.
@@ -64,7 +63,7 @@ class PerceptualConfig(Section):
         return network.requires_grad_(requires_grad=False).eval()
 
 
-class VggFeatures(nn.Module):
+class VggFeatures(Module):
     """The first seven convolutions of VGG-16, in three stages that each end in a pooling."""
 
     def __init__(self) -> None:
@@ -137,6 +136,8 @@ def _per_channel(values: tuple[float, ...], like: Float[Tensor, "..."]) -> Float
 
 def _tensors(path: Path) -> Weights:
     if path.suffix == ".safetensors":
+        from safetensors.torch import load_file  # imports torch
+
         return load_file(path)
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):

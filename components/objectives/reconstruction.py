@@ -1,14 +1,14 @@
 """Gaussian likelihoods: how well a decoded image explains the true one, in nats."""
 
+from __future__ import annotations
+
 import math
 from typing import Annotated, Literal
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
+from components.deferred.torch import F, Tensor, torch
 from components.distributed import all_reduce_sum, processes
 from components.section import Section
 

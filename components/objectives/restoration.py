@@ -1,13 +1,13 @@
 """Losses of a network that mends images: distance, smoothness, and a game on patches that knows the mask."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
+from components.deferred.torch import F, Tensor, torch
 from components.objectives.adversarial import Hinge, PointwiseAdversarial, PointwiseConfig
 from components.section import Section
 

@@ -1,12 +1,13 @@
 """The negative evidence lower bound of a variational autoencoder, with the usual ways to tame its second half."""
 
+from __future__ import annotations
+
 import math
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
+from components.deferred.torch import Tensor, torch
 from components.distributed import all_reduce_sum, processes
 from components.objectives.reconstruction import CalibratedSigma, LikelihoodConfig, bits_per_dimension, gaussian_nats
 from components.section import Section

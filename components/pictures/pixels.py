@@ -1,9 +1,11 @@
 """Pixels: from the 8-bit pictures of files to the numbers that networks take, and back."""
 
+from __future__ import annotations
+
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+
+from components.deferred.torch import Tensor, torch
 
 Pictures = UInt8[np.ndarray, "images height width 3"]
 

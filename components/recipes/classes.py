@@ -1,13 +1,14 @@
 """Classes: which there are and how often each is drawn, for families that make pictures by class."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
-import torch
 from jaxtyping import Int64
-from torch import Tensor
 
 from components import seeding
 from components.data.shardset import SplitFacts
+from components.deferred.torch import Tensor, torch
 
 
 def classes_among(training: SplitFacts, given: Mapping[str, int]) -> dict[str, int]:

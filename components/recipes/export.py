@@ -1,16 +1,16 @@
 """Export: the folder that leaves training and is served. safetensors weights and a JSON card, nothing executable."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from components.artifacts import sha256_of
+from components.deferred.torch import nn, torch
 from components.recipes import RecipeConfig
 from components.recipes.recipe import Producer
 from components.section import Section, digest_of
@@ -36,6 +36,8 @@ class ModelCard(Section):
 
 def write_export(folder: Path, network: nn.Module, card: ModelCard) -> None:
     """Write weights and card into the empty folder `folder`."""
+    from safetensors.torch import save_file  # imports torch
+
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, folder / WEIGHTS)
     (folder / CARD).write_text(card.model_dump_json(indent=1))
@@ -66,6 +68,8 @@ def load_producer(folder: Path, device: torch.device | None = None) -> Producer:
     Raises:
         ValueError: Card or weights are missing or damaged, or do not fit each other.
     """
+    from safetensors.torch import load_file  # imports torch
+
     card = read_card(folder)
     network: nn.Module = card.recipe.serving_network(card.size)
     try:

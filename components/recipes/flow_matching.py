@@ -3,19 +3,20 @@
 Lipman et al. 2023, https://arxiv.org/abs/2210.02747, with the optimal-transport path of section 4.1.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import partial
 from typing import Literal, Self
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
-from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
 from components.data.shardset import SplitFacts
+from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models.condition import Labels
 from components.models.velocity import VelocityUnet, VelocityUnetConfig
 from components.pictures.pixels import to_pixels
@@ -128,7 +129,7 @@ class FlowMatchingConfig(GeneratorRecipe):
         return FlowProducer(velocity, self.sampler)
 
 
-class VelocityObjective(nn.Module):
+class VelocityObjective(Module):
     """Squared error of the velocity, conditional flow matching: equations 9 and 23 of Lipman et al. 2023."""
 
     def __init__(self, network: VelocityUnet, config: FlowMatchingConfig) -> None:
@@ -178,7 +179,7 @@ class FlowProducer:
         self.network = network.eval()
         self.sampler = sampler
 
-    @torch.inference_mode()
+    @inference_mode
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return the pictures numbered `first` and on of the draw `seed`."""
         return self._made(self._noise(samples, seed, first))
@@ -217,12 +218,12 @@ class ClassFlowProducer(FlowProducer):
         self._classes = Classes(frequencies)
         self.classes = self._classes.names
 
-    @torch.inference_mode()
+    @inference_mode
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return the pictures numbered `first` and on of the draw `seed`, each class as often as it should be."""
         return self._made(self._noise(samples, seed, first), self._classes.draw(samples, seed, first))
 
-    @torch.inference_mode()
+    @inference_mode
     def generate_class(self, name: str, samples: int, seed: int) -> Images:
         """Return `samples` pictures of the class `name` drawn from the stream `seed`.
 

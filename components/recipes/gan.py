@@ -1,17 +1,18 @@
 """GAN: a generator against a discriminator (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
 from components.data.shardset import SplitFacts
+from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models import DiscriminatorConfig, GeneratorConfig
 from components.models.condition import Labels
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
@@ -152,7 +153,7 @@ class GanConfig(GeneratorRecipe):
         return GanProducer(network, self.generator.latent, self.sampling_scale)
 
 
-class DiscriminatorObjective(nn.Module):
+class DiscriminatorObjective(Module):
     """Loss of the discriminator, with its gradient penalty."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, game: GanConfig) -> None:
@@ -180,7 +181,7 @@ class DiscriminatorObjective(nn.Module):
         return {"loss": terms.loss, **{name: value.detach() for name, value in reported.items()}}
 
 
-class GeneratorObjective(nn.Module):
+class GeneratorObjective(Module):
     """Loss of the generator."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, game: GanConfig) -> None:
@@ -230,7 +231,7 @@ class GanProducer:
         self.latent = latent
         self.scale = scale
 
-    @torch.inference_mode()
+    @inference_mode
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return the pictures numbered `first` and on of the draw `seed`."""
         return self._made(self.scale * latents_of(samples, self.latent, seed, first))
@@ -249,13 +250,13 @@ class ClassGanProducer(GanProducer):
         self._classes = Classes(frequencies)
         self.classes = self._classes.names
 
-    @torch.inference_mode()
+    @inference_mode
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return the pictures numbered `first` and on of the draw `seed`, each class as often as it should be."""
         latents = self.scale * latents_of(samples, self.latent, seed, first)
         return self._made(latents, self._classes.draw(samples, seed, first))
 
-    @torch.inference_mode()
+    @inference_mode
     def generate_class(self, name: str, samples: int, seed: int) -> Images:
         """Return `samples` pictures of the class `name` drawn from the stream `seed`.
 

@@ -1,15 +1,16 @@
 """Inpainter: a network that mends pictures, alone or against a discriminator that judges patches."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
+from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models import InpainterNetworkConfig
 from components.models.network import Inpainter
 from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
@@ -151,7 +152,7 @@ class Distance:
         return {**losses, **seen, "loss": losses["loss"] + seen["loss"]}
 
 
-class RestorationObjective(nn.Module):
+class RestorationObjective(Module):
     """Distance to the true image alone."""
 
     def __init__(self, network: nn.Module, distance: Distance) -> None:
@@ -182,7 +183,7 @@ class Handover:
         return self._mended.pop(batch.offset)
 
 
-class AdversarialRestorationObjective(nn.Module):
+class AdversarialRestorationObjective(Module):
     """Distance to the true image, and what the discriminator makes of the mended one.
 
     One forward of the network serves both, and the discriminator's phase too.
@@ -222,7 +223,7 @@ class AdversarialRestorationObjective(nn.Module):
         return {**losses, "loss": loss, "adversarial": adversarial.detach()}
 
 
-class PatchObjective(nn.Module):
+class PatchObjective(Module):
     """Loss of the discriminator, for which untouched parts of a mended image are real, with its gradient penalty."""
 
     def __init__(
@@ -255,7 +256,7 @@ class InpainterProducer:
         self.stride = network.stride
         self.restores_known = restores == "everything"
 
-    @torch.inference_mode()
+    @inference_mode
     def restore(self, corrupted: Images, missing: Missing) -> Images:
         """Return mended pictures; pixels that are not missing are untouched unless the model restores everything."""
         device = device_of(self.network)

@@ -1,8 +1,10 @@
 """Interpolation: ways from one code to another, on which every step should decode to a likely picture."""
 
-import torch
+from __future__ import annotations
+
 from jaxtyping import Float
-from torch import Tensor
+
+from components.deferred.torch import Tensor, torch
 
 _PARALLEL = 1e-4
 

@@ -4,13 +4,14 @@ The codes of real images do not fill the prior evenly, so images decoded from th
 never learnt. Ex-post density estimation: Ghosh et al. 2020, https://arxiv.org/abs/1903.12436.
 """
 
+from __future__ import annotations
+
 import numpy as np
-import torch
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
 
 from components import seeding
+from components.deferred.torch import Module, Tensor, torch
 from components.section import Section
 
 _MOST_CODES = 20_000
@@ -39,7 +40,7 @@ class MixtureConfig(Section):
             )
 
 
-class Mixture(nn.Module):
+class Mixture(Module):
     """Weights, means and Cholesky factors as buffers, so that they travel with the weights of the network."""
 
     weights: Tensor

@@ -1,18 +1,19 @@
 """Recipe: what the training loop needs of a model family, and Producer: what everyone else needs of it."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor, nn
 
 from components import seeding
 from components.data.cache import PixelSource
 from components.data.shardset import SplitFacts
+from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.network import NetworkSection
 from components.recipes.interface import Interface, generating, mending
 from components.section import Section
@@ -25,7 +26,7 @@ Images = UInt8[np.ndarray, "images height width 3"]
 Missing = Bool[np.ndarray, "images height width"]
 
 _ROWS_AT_ONCE = 256
-_Network = TypeVar("_Network", bound=nn.Module)
+_Network = TypeVar("_Network", bound=Module)
 
 
 @dataclass(frozen=True)

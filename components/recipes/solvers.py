@@ -1,10 +1,13 @@
 """Solvers of ordinary differential equations from time 0 to 1, in steps of equal length."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Literal
 
 from jaxtyping import Float
-from torch import Tensor
+
+from components.deferred.torch import Tensor
 
 Place = Float[Tensor, "*shape"]
 Velocity = Callable[[Place, float], Place]

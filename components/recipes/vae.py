@@ -1,18 +1,19 @@
 """VAE: an encoder and a decoder with a random bottleneck (Kingma and Welling 2014, https://arxiv.org/abs/1312.6114)."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
 
 from components import seeding
 from components.data.batch import Batch
 from components.data.cache import PixelSource
+from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models import VaeNetworkConfig
 from components.models.vae import ConvVaeConfig, Vae, reparameterise
 from components.objectives.reconstruction import LEVEL_WIDTH, level_nats
@@ -81,7 +82,7 @@ class VaeConfig(GeneratorRecipe):
         return VaeProducer(network if isinstance(network, CodedVae) else CodedVae(expect(network, Vae), None))
 
 
-class CodedVae(nn.Module):
+class CodedVae(Module):
     """A VAE and what its new codes are drawn from: a mixture, or without one the prior."""
 
     def __init__(self, vae: Vae, mixture: Mixture | None) -> None:
@@ -124,13 +125,13 @@ def _coded(vae: Vae, pictures: PixelSource, seed: int, purpose: str) -> Iterator
         yield _Coded(images, mean, log_variance, reparameterise(mean, log_variance, noise.to(device)))
 
 
-@torch.inference_mode()
+@inference_mode
 def _codes(vae: Vae, training: PixelSource, seed: int) -> Float[np.ndarray, "images latent"]:
     """Return one draw from each training image's posterior."""
     return np.concatenate([block.code.cpu().double().numpy() for block in _coded(vae, training, seed, "posterior")])
 
 
-class VaeObjective(nn.Module):
+class VaeObjective(Module):
     """Negative evidence lower bound with a reparameterised sample."""
 
     def __init__(self, network: Vae, loss: VariationalConfig) -> None:
@@ -150,13 +151,13 @@ class VaeProducer:
     def __init__(self, network: CodedVae) -> None:
         self.network = network.eval()
 
-    @torch.inference_mode()
+    @inference_mode
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return pictures decoded from the new codes numbered `first` and on of the draw `seed`."""
         codes = self.network.draw(samples, seed, first).to(device_of(self.network))
         return np.concatenate([to_pixels(self.network.vae.decode(codes[rows])) for rows in row_blocks(samples)])
 
-    @torch.inference_mode()
+    @inference_mode
     def reconstruct(self, images: Images) -> Images:
         """Return `images` decoded from the mean of their code."""
         device = device_of(self.network)
@@ -164,7 +165,7 @@ class VaeProducer:
         vae = self.network.vae
         return np.concatenate([to_pixels(vae.decode(vae.encode(block)[0])) for block in blocks])
 
-    @torch.inference_mode()
+    @inference_mode
     def bound(self, images: Images, calibration: Images, seed: int) -> Bound:
         """Return the bound on the likelihood of `images` under the standard normal prior, with one draw per code.
 
@@ -189,14 +190,14 @@ class VaeProducer:
         ]
         return math.sqrt(max(torch.cat(errors).mean().item(), LEVEL_WIDTH**2 / 12))
 
-    @torch.inference_mode()
+    @inference_mode
     def between(self, first: Images, second: Images, steps: int) -> Sequence[Images]:
         """Return `steps` views of the straight ways between the means of the codes of `first` and `second`."""
         vae, device = self.network.vae, device_of(self.network)
         start, end = (vae.encode(to_tensor(images, device))[0].float() for images in (first, second))
         return self._seen(straight(start, end, steps))
 
-    @torch.inference_mode()
+    @inference_mode
     def between_draws(self, pairs: int, steps: int, seed: int) -> Sequence[Images]:
         """Return `steps` views of the spherical ways between the pictures 2n and 2n + 1 of the draw `seed`."""
         codes = self.network.draw(2 * pairs, seed).to(device_of(self.network))

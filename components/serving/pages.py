@@ -17,7 +17,7 @@ from components.report.older import read_content
 from components.serving.background import Refresher
 from components.serving.refusal import Refusal
 from components.serving.store import PageFiles, pages_of
-from components.stages.publish import Page
+from components.stages.outcome import Page
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 60.0

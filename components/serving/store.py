@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from components.artifacts import MANIFEST, ArtifactError, SharedStore, Store, read_manifest, write_atomically
 from components.artifacts.storage import FolderStorage, Storage
-from components.stages.publish import Page
+from components.stages.outcome import Page
 
 _MOST_BYTES = 64 << 20
 

@@ -8,8 +8,8 @@ from components.stages.candidate import Candidate, Data, Evaluated, Promotion, a
 from components.stages.foresee import Foreseen, known_scores
 from components.stages.promote import Incumbent, judge, promotion_of
 from components.stages.site import registered_name
-from components.tracking.client import MlflowClient
-from components.tracking.standing import State, registered_state
+from components.tracking import registry
+from components.tracking.standing import State
 from components.tracking.versions import KeptDecision
 
 
@@ -20,7 +20,7 @@ def decided_before(foreseen: Foreseen, data: Data, experiment: str, store: Store
     measured on the same evidence.
     """
     candidate = foreseen.candidate
-    state = registered_state(MlflowClient(), registered_name(experiment, candidate.name))
+    state = registry.state(registered_name(experiment, candidate.name))
     if state is None:
         return foreseen
     export = after("train", candidate.checkpoint).export

@@ -11,7 +11,7 @@ from components.data import ShardSet
 from components.section import digest_of
 from components.stages.candidate import Candidate, Promotion, after
 from components.stages.night import Night
-from components.stages.publish import Page, page_url
+from components.stages.outcome import Page, page_url
 from components.stages.site import Site, ending, flatten
 from components.tracking import runs
 

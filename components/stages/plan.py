@@ -9,12 +9,14 @@ from components.artifacts import Store
 from components.config import ModelConfig, RunConfig
 from components.data import ShardSet, plan_shards
 from components.evaluation.yardstick import Yardstick, chosen, yardsticks
-from components.models.summary import count_parameters, multiply_adds
 from components.section import Section
 from components.stages.candidate import Candidate, Data
+from components.stages.costs import costs_of
 from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_data, frozen
 from components.stages.inputs import page_inputs
+from components.stages.outcome import Page
 from components.stages.pinned import in_force, pinned_shards
+from components.workspace import Workspace
 
 
 class Step(Section):
@@ -46,7 +48,7 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
     steps = [_shard_step(run, shards, files), _yardstick_step(run, pinned), *_corrupt_step(run, shards, pinned, store)]
     models = list(_models(run, data, store, home))
     for model in models:
-        facts = _facts(run, model.candidate.config, shards, files)
+        facts = _facts(run, model.candidate.config, shards, files, Workspace(home).cache)
         steps += [_train_step(model, facts), _evaluate_step(model), _promote_step(model)]
     return [*steps, _publish_step(run, command, data, models, store)]
 
@@ -107,8 +109,6 @@ def _publish_step(run: RunConfig, command: str, data: Data | None, models: Seque
     candidates = [model.candidate for model in models]
     if data is None or not all(candidate.promotion for candidate in candidates):
         return Step(stage="publish", state="run", facts="one page")
-    from components.stages.publish import Page  # here, for it takes as long to import as what was asked just now
-
     page = store.find(Page, page_inputs(run, command, data, candidates))
     return Step(stage="publish", state="reuse" if page else "run", facts=page.file_name if page else "one page")
 
@@ -139,17 +139,16 @@ def _yardstick_step(run: RunConfig, pinned: Yardstick | None) -> Step:
     return Step(stage="yardstick", state="run", facts=f"the held-out images of today's data, {pins}")
 
 
-def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None) -> str:
+def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None, cache: Path) -> str:
     recipe = model.recipe.resolved(shards.splits["train"]) if shards else model.recipe
-    network = recipe.serving_network(run.dataset.size)
-    cost = multiply_adds(network, *recipe.example(run.dataset.size))
+    costs = costs_of(recipe, run.dataset.size, cache)
     execution = model.execution
     images = _training_images(run, shards, files)
     decisions = () if images is None else model.recipe.decisions(images)
     return (
         f"{model.training.images:,} images, batch {model.training.batch}, processes {execution.processes}, hosts "
-        f"{execution.nodes}; {count_parameters(network) / 1e6:.2f} M parameters, "
-        f"{cost / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
+        f"{execution.nodes}; {costs.parameters / 1e6:.2f} M parameters, "
+        f"{costs.multiply_adds / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
     )
 
 

@@ -1,17 +1,26 @@
-"""The door to MLflow: its client, which waits for a server that is away and says in words that we are not let in."""
+"""The door to MLflow: its client, which waits for a server that is away and says in words that we are not let in.
+
+MLflow takes as long to import as torch. It is imported when something of it is used, so all modules here take it from
+this one.
+"""
+
+from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import mlflow
-from mlflow.exceptions import MlflowException
-from requests.exceptions import HTTPError, InvalidURL, MissingSchema, RequestException, SSLError
-
+from components.deferred import later
 from components.servers.patience import ServerAwayError, outlast
 from components.servers.redaction import redact_text
+
+if TYPE_CHECKING:
+    import mlflow as mlflow
+    import requests
+else:
+    mlflow, requests = later("mlflow"), later("requests")
 
 _NOT_LET_IN = {"UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401, "PERMISSION_DENIED": 403}
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
@@ -57,11 +66,12 @@ def patiently(request: Callable[[], Answer]) -> Answer:
 def is_away(error: Exception) -> bool:
     """Return whether MLflow's error says that the server did not answer, or that it cannot now."""
     for one in _chain(error):
-        if isinstance(one, HTTPError) and one.response is not None:
+        if isinstance(one, requests.HTTPError) and one.response is not None:
             return one.response.status_code in _BUSY
-        if isinstance(one, RequestException):
-            return not isinstance(one, SSLError | InvalidURL | MissingSchema)
-    return isinstance(error, MlflowException) and (
+        if isinstance(one, requests.RequestException):
+            hopeless = requests.exceptions
+            return not isinstance(one, hopeless.SSLError | hopeless.InvalidURL | hopeless.MissingSchema)
+    return isinstance(error, mlflow.exceptions.MlflowException) and (
         bool(_DOWNLOAD_BROKE_OFF.search(error.message))
         or (error.error_code == "BAD_REQUEST" and bool(_WRITERS_MET.search(error.message)))
     )
@@ -70,7 +80,7 @@ def is_away(error: Exception) -> bool:
 def _ask_once(request: Callable[[], Answer]) -> Answer:
     try:
         return request()
-    except (MlflowException, RequestException) as error:
+    except (mlflow.exceptions.MlflowException, requests.RequestException) as error:
         words = redact_text(str(error))
         if is_away(error):
             reason = _REASON.search(words)  # of a paragraph about retries and pools
@@ -83,9 +93,9 @@ def _ask_once(request: Callable[[], Answer]) -> Answer:
 
 
 def _status(error: Exception) -> int | None:
-    if isinstance(error, HTTPError) and error.response is not None:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return int(error.response.status_code)
-    return _NOT_LET_IN.get(error.error_code) if isinstance(error, MlflowException) else None
+    return _NOT_LET_IN.get(error.error_code) if isinstance(error, mlflow.exceptions.MlflowException) else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -102,9 +112,16 @@ def _patient(method: Callable[P, Answer]) -> Callable[P, Answer]:
     return ask
 
 
-class MlflowClient(mlflow.MlflowClient):
-    """MLflow's client, each of whose requests is made patiently."""
+if TYPE_CHECKING:
+    from mlflow import MlflowClient as MlflowClient
+else:
 
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever MLflow's client has under that name
-        found = super().__getattribute__(name)
-        return found if name.startswith("_") or not callable(found) else _patient(found)
+    class MlflowClient:
+        """MLflow's client, each of whose requests is made patiently."""
+
+        def __init__(self) -> None:
+            self._client = mlflow.MlflowClient()
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever MLflow's client has under that name
+            found = getattr(self._client, name)
+            return _patient(found) if callable(found) else found

@@ -6,6 +6,8 @@ one run, each entry holds the sha256 of the one before, and aliases are only cop
 ledger says of files stands under other keys: `seals.py`.
 """
 
+from __future__ import annotations
+
 import hashlib
 import uuid
 from collections.abc import Mapping
@@ -13,11 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self
 
-from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from components.section import Section, canonical_json
-from components.tracking.client import MlflowClient
+from components.tracking.client import MlflowClient, mlflow
 
 LEDGER_FOR = "kintsugi.ledger_for"
 PROMOTIONS = "kintsugi-promotions"
@@ -181,7 +182,7 @@ def write_once(client: MlflowClient, run_id: str, key: str, text: str) -> bool:
     """Return whether `text` is what the param holds for good, also when the reply to the write was lost."""
     try:
         client.log_param(run_id, key, text, synchronous=True)
-    except MlflowException:
+    except mlflow.exceptions.MlflowException:
         stored = client.get_run(run_id).data.params.get(key)
         if stored is None:
             raise
@@ -202,16 +203,26 @@ def ledger_params(client: MlflowClient, run_id: str, name: str) -> dict[str, str
     params = {run.info.run_id: run.data.params for run in found}
     if run_id not in params:
         raise LedgerError(_why_missing(client, run_id, name))
-    for other, written in params.items():
-        if other != run_id and written.keys() - {_SELF_TEST}:
+    return undisputed(params, run_id, name)
+
+
+def undisputed(written: Mapping[str, Mapping[str, str]], run_id: str, name: str) -> dict[str, str]:
+    """Return what is written in the run `run_id`, one of all that call themselves the ledger of `name`.
+
+    Raises:
+        LedgerError: Another of them has entries, too.
+        KeyError: It is none of them.
+    """
+    for other, params in written.items():
+        if other != run_id and params.keys() - {_SELF_TEST}:
             raise LedgerError(f"{name} has two ledgers with entries, runs {run_id} and {other}: one of them is false")
-    return dict(params[run_id])
+    return dict(written[run_id])
 
 
 def _why_missing(client: MlflowClient, run_id: str, name: str) -> str:
     try:
         run = client.get_run(run_id)
-    except MlflowException as error:
+    except mlflow.exceptions.MlflowException as error:
         return f"the ledger of {name} (run {run_id}) cannot be read: {error.message}"
     if run.info.lifecycle_stage != "active":
         return f"the ledger of {name} was deleted; bring it back: mlflow runs restore --run-id {run_id}"

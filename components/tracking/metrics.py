@@ -90,7 +90,7 @@ class MlflowTracker:
         from components.tracking import writing
 
         self._run = writing.RunWriter(uri, run_id)
-        self._deliver, self._unsent = writing.deliver, writing.UNSENT
+        self._deliver, self._unsent = writing.deliver, writing.unsent()
         self._outbox = Outbox(outbox, images)
         self._flush_every_s = flush_every_s
         self._close_within_s = close_within_s

@@ -1,5 +1,7 @@
 """Packages: an export folder as an MLflow model that is loaded by a module's name, so that it holds no pickles."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import tempfile
@@ -9,16 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import mlflow
-import pandas as pd
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
-from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, Schema
-
 from components.artifacts import sha256_of
 from components.section import canonical_json
-from components.tracking.client import MlflowClient, patiently
+from components.tracking.client import MlflowClient, mlflow, patiently
 from components.tracking.environment import installed_version
 from components.tracking.inspection import DATA, EXPORT_SUFFIXES, objection
 
@@ -132,7 +127,7 @@ def log_export(name: str, export: Export, run_id: str) -> Package:
         client.log_model_artifacts(stored.model_id, str(folder))
     client.set_logged_model_tags(stored.model_id, {FILES_TAG: canonical_json(files).decode()})
     _link_to_run(client, run_id, stored.model_id)
-    client.finalize_logged_model(stored.model_id, LoggedModelStatus.READY)
+    client.finalize_logged_model(stored.model_id, mlflow.entities.LoggedModelStatus.READY)
     return Package(stored.model_id, files)
 
 
@@ -182,22 +177,24 @@ def requirements() -> list[str]:
     return [f"{name}=={version.split('+')[0]}" for name, version in versions.items() if version is not None]
 
 
-def _save(folder: Path, export: Export, stored: LoggedModel) -> None:
+def _save(folder: Path, export: Export, stored: mlflow.entities.LoggedModel) -> None:
     contents = folder.parent / "export"
     shutil.copytree(export.folder, contents)
-    description = Model(
+    description = mlflow.models.Model(
         run_id=stored.source_run_id,
         model_id=stored.model_id,
         artifact_path=stored.artifact_location,
         metadata={"family": export.family},
     )
     interface = export.interface
+    import pandas as pd
+
     mlflow.pyfunc.save_model(
         path=str(folder),
         loader_module=export.loader_module,
         data_path=str(contents),
         mlflow_model=description,
-        signature=ModelSignature(inputs=_schema(interface.inputs), outputs=_schema(interface.outputs)),
+        signature=mlflow.models.ModelSignature(inputs=_schema(interface.inputs), outputs=_schema(interface.outputs)),
         input_example=pd.DataFrame(dict(interface.example)),
         pip_requirements=requirements(),
     )
@@ -206,8 +203,8 @@ def _save(folder: Path, export: Export, stored: LoggedModel) -> None:
 def _link_to_run(client: MlflowClient, run_id: str, model_id: str) -> None:
     """Make MLflow show the model as what the run made; it refuses a second time, as after an answer that got lost."""
     try:
-        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-    except MlflowException:
+        client.log_outputs(run_id, [mlflow.entities.LoggedModelOutput(model_id, step=0)])
+    except mlflow.exceptions.MlflowException:
         outputs = client.get_run(run_id).outputs
         if outputs is None or model_id not in {output.model_id for output in outputs.model_outputs}:
             raise
@@ -217,7 +214,7 @@ def _stored_before(client: MlflowClient, experiment_id: str, run_id: str, export
     """Return the package that an earlier, perhaps interrupted, registration of this export finished storing."""
     found = client.search_logged_models([experiment_id], filter_string=f"tags.`{DIGEST_TAG}` = '{export_digest}'")
     for model in found:
-        if model.status == LoggedModelStatus.READY and model.source_run_id == run_id:
+        if model.status == mlflow.entities.LoggedModelStatus.READY and model.source_run_id == run_id:
             return Package(model.model_id, json.loads(model.tags[FILES_TAG]))
     return None
 
@@ -245,5 +242,7 @@ def _compare(folder: Path, files: dict[str, str]) -> None:
             raise AlteredModelError(f"{name} has the sha256 {found[name][:12]}…, registered was {expected[:12]}…")
 
 
-def _schema(columns: Sequence[Column]) -> Schema:
-    return Schema([ColSpec(column.kind, column.name, required=column.required) for column in columns])
+def _schema(columns: Sequence[Column]) -> mlflow.types.Schema:
+    return mlflow.types.Schema(
+        [mlflow.types.ColSpec(column.kind, column.name, required=column.required) for column in columns]
+    )

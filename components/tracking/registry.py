@@ -6,7 +6,7 @@ What is true is in the promotion ledger and in version tags; MLflow's aliases ar
 from collections.abc import Mapping, Sequence
 
 from components.servers.redaction import redact_text
-from components.tracking import seals, versions
+from components.tracking import local, seals, versions
 from components.tracking.cards import fact_tags, model_card, version_card
 from components.tracking.client import MlflowClient
 from components.tracking.delivery import Alias, download
@@ -17,6 +17,7 @@ from components.tracking.standing import (
     Standing,
     State,
     find_or_create_model,
+    is_registered,
     known_models,
     read_state,
     record_of,
@@ -44,6 +45,7 @@ __all__ = [
     "record_decision",
     "register",
     "rollback",
+    "state",
     "verify",
 ]
 
@@ -228,8 +230,19 @@ def champion(name: str) -> int | None:
 
 def models() -> list[ModelRecord]:
     """Return every model that has a promotion ledger, by name."""
+    if (states := local.states()) is None:
+        client = MlflowClient()
+        states = {name: read_state(client, name) for name in known_models(client)}
+    return [record_of(name, state) for name, state in states.items()]
+
+
+def state(name: str) -> State | None:
+    """Return all that the standing of the model `name` follows from; None if no model of that name is registered."""
+    states = local.states()
+    if states is not None and (name in states or local.is_registered(name) is False):
+        return states.get(name)
     client = MlflowClient()
-    return [record_of(name, read_state(client, name)) for name in known_models(client)]
+    return read_state(client, name) if is_registered(client, name) else None
 
 
 def _change_champion(client: MlflowClient, state: State, version: Version, entry: Entry) -> None:

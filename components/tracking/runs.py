@@ -1,26 +1,34 @@
 """Runs in MLflow: found again by the digest of what determined them, with params, lineage, files and environment."""
 
+from __future__ import annotations
+
 import json
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
 
-import mlflow
 from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
 
 from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
-from components.tracking.client import MlflowClient, TrackingError
+from components.tracking.client import MlflowClient, TrackingError, mlflow
 from components.tracking.environment import environment_tags
+from components.tracking.login import without_userinfo
 from components.tracking.metrics import allowed_name
-from components.tracking.sqlite import OUR_DEFAULT, default_database, sqlite_file, sqlite_uri, uri_from_environment
+from components.tracking.sqlite import (
+    OUR_DEFAULT,
+    default_database,
+    is_current,
+    is_tagged,
+    sqlite_file,
+    sqlite_uri,
+    uri_from_environment,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +51,14 @@ def configure(home: Path) -> str:
     HOME/mlartifacts. Processes started from here inherit the choice. A name and a password in an http address move to
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, for MLflow's messages repeat the address.
     """
-    stated = _without_userinfo(uri_from_environment())
+    stated = without_userinfo(uri_from_environment())
     if not stated:
         stated = sqlite_uri(default_database(home))
         os.environ[OUR_DEFAULT] = stated
-    if "MLFLOW_LOGGING_LEVEL" not in os.environ:
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(stated)
-    if (database := sqlite_file(stated)) is not None:
+    os.environ["MLFLOW_TRACKING_URI"] = stated  # what MLflow goes by, if it is imported later
+    if "mlflow" in sys.modules:
+        mlflow.set_tracking_uri(stated)
+    if (database := sqlite_file(stated)) is not None and not is_current(database):
         _create_tables(database)
     return stated
 
@@ -98,7 +105,7 @@ def finish_run(run_id: str, status: RunStatus = "FINISHED") -> None:
     """
     try:
         MlflowClient().set_terminated(run_id, status)
-    except MlflowException as error:
+    except mlflow.exceptions.MlflowException as error:
         raise TrackingError(f"run {run_id} could not be ended as {status}: {redact_text(error.message)}") from error
 
 
@@ -126,6 +133,18 @@ def link_of(run_id: str, name: str) -> str | None:
     return value
 
 
+def is_linked(experiment: str, name: str, value: str) -> bool:
+    """Return whether a run of the experiment has the tag `kintsugi.NAME` that `link_run` sets, with this value."""
+    tag = f"kintsugi.{name}"
+    if (known := is_tagged(experiment, tag, value)) is not None:
+        return known
+    client = MlflowClient()
+    found = client.get_experiment_by_name(experiment)
+    return found is not None and bool(
+        client.search_runs([found.experiment_id], f"tags.`{tag}` = '{_quotable(value)}'", max_results=1)
+    )
+
+
 def log_dataset(
     run_id: str, name: str, digest: str, source: str, context: str, *, profile: Mapping[str, object] | None = None
 ) -> None:
@@ -145,9 +164,11 @@ def log_dataset(
     if len(digest) > _LONGEST_DATASET_DIGEST:
         raise ValueError(f"the data set digest {digest!r} has {len(digest)} characters; MLflow keeps at most 36")
     kind, place = _dataset_source(redact_text(source))
-    dataset = Dataset(name, digest, kind, json.dumps(place), profile=canonical_json(dict(profile or {})).decode())
-    tag = InputTag("mlflow.data.context", context)
-    MlflowClient().log_inputs(run_id, datasets=[DatasetInput(dataset, [tag])])
+    dataset = mlflow.entities.Dataset(
+        name, digest, kind, json.dumps(place), profile=canonical_json(dict(profile or {})).decode()
+    )
+    tag = mlflow.entities.InputTag("mlflow.data.context", context)
+    MlflowClient().log_inputs(run_id, datasets=[mlflow.entities.DatasetInput(dataset, [tag])])
 
 
 def log_files(run_id: str, path: Path, under: str = "") -> None:
@@ -170,7 +191,9 @@ def log_metrics(run_id: str, values: Mapping[str, float], images: int) -> None:
     client, now_ms = MlflowClient(), int(time.time() * 1000)
     known = client.get_run(run_id).data.metrics
     named = {allowed_name(name): value for name, value in values.items() if math.isfinite(value)}
-    fresh = [Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value]
+    fresh = [
+        mlflow.entities.Metric(name, value, now_ms, images) for name, value in named.items() if known.get(name) != value
+    ]
     for chunk in _chunks(fresh):
         client.log_batch(run_id, metrics=chunk)
 
@@ -186,7 +209,7 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
         try:
             place = _artifact_root(mlflow.get_tracking_uri())
             return str(client.create_experiment(name, artifact_location=place, tags=_KIND))
-        except MlflowException as error:
+        except mlflow.exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         found = client.get_experiment_by_name(name)
@@ -194,18 +217,6 @@ def find_or_create_experiment(client: MlflowClient, name: str) -> str:
         number = "" if found is None else f": mlflow experiments restore --experiment-id {found.experiment_id}"
         raise ValueError(f"the MLflow experiment {name!r} was deleted; restore it{number}")
     return str(found.experiment_id)
-
-
-def _without_userinfo(uri: str) -> str:
-    parts = urlsplit(uri)
-    userinfo, found, place = parts.netloc.rpartition("@")
-    if not found or parts.scheme not in {"http", "https"}:
-        return uri
-    name, _, password = userinfo.partition(":")
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(name)
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
-    os.environ["MLFLOW_TRACKING_URI"] = bare = urlunsplit(parts._replace(netloc=place))
-    return bare
 
 
 def _create_tables(database: Path) -> None:
@@ -221,13 +232,13 @@ def _artifact_root(uri: str) -> str | None:
     return None if database is None else (database.resolve().parent / "mlartifacts").as_uri()
 
 
-def _first_run(client: MlflowClient, experiment_id: str, digest: str) -> Run | None:
+def _first_run(client: MlflowClient, experiment_id: str, digest: str) -> mlflow.entities.Run | None:
     condition = f"tags.`{DIGEST_TAG}` = '{_quotable(digest)}'"
     found = client.search_runs([experiment_id], condition, order_by=["attributes.start_time ASC"])
     return min(found, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
 
-def _create_run(client: MlflowClient, experiment_id: str, name: str, digest: str) -> Run:
+def _create_run(client: MlflowClient, experiment_id: str, name: str, digest: str) -> mlflow.entities.Run:
     """Create the run; of two processes that do so at once, the first keeps it and the other uses that one."""
     mine = client.create_run(experiment_id, run_name=name, tags={DIGEST_TAG: digest})
     first = _first_run(client, experiment_id, digest)
@@ -237,7 +248,7 @@ def _create_run(client: MlflowClient, experiment_id: str, name: str, digest: str
     return first
 
 
-def _log_params(client: MlflowClient, run: Run, params: Mapping[str, object]) -> None:
+def _log_params(client: MlflowClient, run: mlflow.entities.Run, params: Mapping[str, object]) -> None:
     run_id = run.info.run_id
     fresh = []
     for name, value in params.items():
@@ -248,7 +259,7 @@ def _log_params(client: MlflowClient, run: Run, params: Mapping[str, object]) ->
             text = f"{len(text)} characters, in the file {file}"
         kept = run.data.params.get(name)
         if kept is None:
-            fresh.append(Param(name, text))
+            fresh.append(mlflow.entities.Param(name, text))
         elif kept != text:
             logger.warning("run %s keeps the param %s = %s; it is %s now", run_id, name, kept, text)
     for chunk in _chunks(fresh):
@@ -256,7 +267,7 @@ def _log_params(client: MlflowClient, run: Run, params: Mapping[str, object]) ->
 
 
 def _set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    entries = [RunTag(name, redact(name, value)[:_LONGEST_TAG]) for name, value in tags.items()]
+    entries = [mlflow.entities.RunTag(name, redact(name, value)[:_LONGEST_TAG]) for name, value in tags.items()]
     for chunk in _chunks(entries):
         client.log_batch(run_id, tags=chunk)
 

@@ -5,16 +5,17 @@ A version's tags can be edited by whoever may edit the registered model. So the 
 promotion's entry to the bytes on disk the chain is closed: version, export, digest of the files, files.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-from mlflow.exceptions import MlflowException
 from pydantic import ValidationError
 
 from components.section import Section, canonical_json
-from components.tracking.client import MlflowClient
+from components.tracking.client import MlflowClient, mlflow
 from components.tracking.ledger import LedgerError, write_once
 from components.tracking.packaging import FILES_TAG, AlteredModelError, Package
 from components.tracking.standing import State
@@ -61,7 +62,7 @@ def seal_export(client: MlflowClient, ledger: str, export_digest: str, package: 
     kept = _parse_seal(ExportSeal, client.get_run(ledger).data.params[f"{_EXPORT}{export_digest}"], export_digest)
     try:
         files = json.loads(client.get_logged_model(kept.model).tags[FILES_TAG])
-    except (MlflowException, KeyError) as error:
+    except (mlflow.exceptions.MlflowException, KeyError) as error:
         raise AlteredModelError(f"export {export_digest}: its sealed package {kept.model} is gone") from error
     if _digest(files) != kept.files:
         raise AlteredModelError(f"export {export_digest}: its sealed package {kept.model} was altered")

@@ -1,18 +1,18 @@
 """Standing: which versions of a model are champion, challenger and previous, worked out from ledger and versions."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mlflow.entities.model_registry import RegisteredModel
-from mlflow.exceptions import MlflowException
-
 from components.section import Section
-from components.tracking.client import MlflowClient
+from components.tracking.client import MlflowClient, mlflow
 from components.tracking.ledger import PROMOTIONS, History, LedgerError, create_ledger, ledger_params, replay
 from components.tracking.runs import find_or_create_experiment
 from components.tracking.versions import Version, all_versions, is_plain, one_of
 
-_LEDGER = "kintsugi.ledger"
+LEDGER = "kintsugi.ledger"
+"""Tag of a registered model with the id of the run that is its ledger."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,23 @@ def read_state(client: MlflowClient, name: str) -> State:
     if model is None:
         raise ValueError(f"no model {name!r} is registered; there are: {', '.join(known_models(client)) or 'none'}")
     ledger = _ledger_of(model)
-    params = ledger_params(client, ledger, name)
-    found = all_versions(client, name)
+    return state_of(name, ledger, ledger_params(client, ledger, name), all_versions(client, name))
+
+
+def state_of(name: str, ledger: str, params: Mapping[str, str], found: Sequence[Version]) -> State:
+    """Return the state of a model whose ledger holds `params` and whose versions are `found`.
+
+    Raises:
+        LedgerError: The ledger cannot be trusted.
+    """
     ours = {version.number: version for version in found if version.is_ours}
     strangers = frozenset(version.number for version in found) - ours.keys()
     return State(name, ledger, params, replay(params, ledger, name), ours, strangers)
 
 
-def registered_state(client: MlflowClient, name: str) -> State | None:
-    """Return the state of the model `name`, or None if no model of that name is registered."""
-    return None if _find_model(client, name) is None else read_state(client, name)
+def is_registered(client: MlflowClient, name: str) -> bool:
+    """Return whether a model of this name is registered."""
+    return _find_model(client, name) is not None
 
 
 def record_of(name: str, state: State) -> ModelRecord:
@@ -135,7 +142,7 @@ def known_models(client: MlflowClient) -> list[str]:
     names, token = [], None
     while True:
         page = client.search_registered_models(page_token=token)
-        names += [model.name for model in page if _LEDGER in model.tags and is_plain(model.name)]
+        names += [model.name for model in page if LEDGER in model.tags and is_plain(model.name)]
         token = page.token
         if not token:
             return sorted(names)
@@ -153,8 +160,8 @@ def find_or_create_model(client: MlflowClient, name: str, description: str) -> N
         return
     ledger = create_ledger(client, find_or_create_experiment(client, PROMOTIONS), name)
     try:
-        client.create_registered_model(name, tags={_LEDGER: ledger}, description=description)
-    except MlflowException as error:
+        client.create_registered_model(name, tags={LEDGER: ledger}, description=description)
+    except mlflow.exceptions.MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
         known = _find_model(client, name)
@@ -162,14 +169,14 @@ def find_or_create_model(client: MlflowClient, name: str, description: str) -> N
             client.delete_run(ledger)
 
 
-def _find_model(client: MlflowClient, name: str) -> RegisteredModel | None:
+def _find_model(client: MlflowClient, name: str) -> mlflow.entities.model_registry.RegisteredModel | None:
     # Searched for first: asked for what is not there, a server with accounts says that it may not be read.
     if not is_plain(name) or not client.search_registered_models(f"name = '{name}'", max_results=1):
         return None
     return client.get_registered_model(name)
 
 
-def _ledger_of(model: RegisteredModel) -> str:
-    if _LEDGER not in model.tags:
+def _ledger_of(model: mlflow.entities.model_registry.RegisteredModel) -> str:
+    if LEDGER not in model.tags:
         raise LedgerError(f"the registered model {model.name!r} was not made by this program: it has no ledger")
-    return str(model.tags[_LEDGER])
+    return str(model.tags[LEDGER])

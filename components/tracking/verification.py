@@ -1,14 +1,14 @@
 """Verification: whether ledger, aliases, versions and files of a model agree; and adoption of versions from before."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from components.tracking import seals, versions
-from components.tracking.client import MlflowClient
+from components.tracking.client import MlflowClient, mlflow
 from components.tracking.ledger import LedgerError
 from components.tracking.packaging import SERVING, AlteredModelError, Package, fetch
 from components.tracking.standing import State, read_state
@@ -70,7 +70,7 @@ def adopt(name: str, digest_of: Callable[[Path], str], *, loader_module: str = S
             _demand_own_export(state, version, digest_of, loader_module)
             seals.seal_export(client, state.ledger, version.export_digest, Package(version.model_id, version.files))
             seals.seal_version(client, state.ledger, version)
-        except (AlteredModelError, MlflowException, OSError) as error:
+        except (AlteredModelError, mlflow.exceptions.MlflowException, OSError) as error:
             refused.append(f"{name} {number}: {error}")
         else:
             adopted.append(number)
@@ -104,7 +104,7 @@ def _problems_of(state: State, number: int, loader_module: str, *, with_files: b
         seals.demand_sealed(state, version)
         if with_files:
             _demand_whole_files(version, loader_module)
-    except (AlteredModelError, LedgerError, MlflowException, OSError) as error:
+    except (AlteredModelError, LedgerError, mlflow.exceptions.MlflowException, OSError) as error:
         words = str(error)
         yield words if words.startswith(who) else f"{who}: {words}"
 

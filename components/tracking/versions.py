@@ -1,5 +1,7 @@
 """Model versions as MLflow keeps them: which tags say what, how they are found, how scores are attached."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
@@ -9,15 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
-import mlflow
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
 from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
 from components.tracking.cards import HEADLINE, headline
-from components.tracking.client import MlflowClient, patiently
+from components.tracking.client import MlflowClient, mlflow, patiently
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Export, Package
 
 DUPLICATE_OF = "kintsugi.duplicate_of"
@@ -72,7 +71,7 @@ class Version:
     description: str = ""
 
     @classmethod
-    def of(cls, kept: ModelVersion) -> Self:
+    def of(cls, kept: mlflow.entities.model_registry.ModelVersion) -> Self:
         """Return what MLflow keeps as a version."""
         model_id = str(kept.source).removeprefix("models:/")
         return cls(kept.name, int(kept.version), model_id, kept.run_id or "", dict(kept.tags), kept.description or "")
@@ -218,7 +217,7 @@ def read_score_table(version: Version) -> str | None:
         return None
     try:
         table: str = patiently(lambda: mlflow.artifacts.load_text(f"runs:/{version.run_id}/{file}"))
-    except (MlflowException, OSError) as error:
+    except (mlflow.exceptions.MlflowException, OSError) as error:
         raise AlteredModelError(f"{version.name} {version.number}: its score table {file} is missing") from error
     if _sha256(table) != version.tags[_TABLE_SHA256]:
         raise AlteredModelError(f"{version.name} {version.number}: its score table {file} was altered")

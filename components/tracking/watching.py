@@ -1,17 +1,17 @@
 """Watching: what a server of models asks of the registry, again and again, with short patience and errors in words."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from components.servers.patience import PatienceEndedError
 from components.servers.redaction import redact_text
 from components.tracking import registry, runs
-from components.tracking.client import MlflowClient, TrackingError
+from components.tracking.client import MlflowClient, TrackingError, mlflow
 from components.tracking.ledger import LedgerError
 from components.tracking.packaging import Delivery
 from components.tracking.standing import ModelRecord, known_models, read_state, record_of
@@ -93,5 +93,8 @@ def _answering() -> Iterator[None]:
         yield
     except (PatienceEndedError, TrackingError) as error:
         raise RegistryAwayError(str(error)) from error
-    except (MlflowException, OSError) as error:  # requests' and urllib3's errors are OSErrors or wrapped by MLflow
+    except (
+        mlflow.exceptions.MlflowException,
+        OSError,
+    ) as error:  # requests' and urllib3's errors are OSErrors or wrapped by MLflow
         raise RegistryAwayError(redact_text(f"MLflow does not answer: {error}")) from error

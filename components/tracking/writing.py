@@ -1,5 +1,7 @@
 """Writing: how an outbox gets to one MLflow run, by a trainer that never waits or by a flow's process that does."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import tempfile
@@ -7,28 +9,27 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import mlflow
-from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
 from PIL import Image, UnidentifiedImageError
 
 from components.pictures.encoding import png
 from components.servers.redaction import redact_text
-from components.tracking.client import patiently
+from components.tracking.client import mlflow, patiently
 from components.tracking.outbox import Outbox, Picture, Point
 
 _log = logging.getLogger(__name__)
 
 _POINTS_PER_REQUEST = 1000
 _THUMBNAIL_PX = 256
-UNSENT = (MlflowException, OSError)
-"""What `deliver` raises when the rest waits on."""
-
 _PERMANENT = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST"})
 
 
 class RefusedError(RuntimeError):
     """The server will never take this."""
+
+
+def unsent() -> tuple[type[Exception], ...]:
+    """Return what `deliver` raises when the rest waits on."""
+    return (mlflow.exceptions.MlflowException, OSError)
 
 
 class RunWriter:
@@ -40,7 +41,7 @@ class RunWriter:
 
     def points(self, points: Sequence[Point]) -> None:
         """Send at most 1000 points; sending the same ones again changes nothing."""
-        metrics = [Metric(point.name, point.value, point.time_ms, point.images) for point in points]
+        metrics = [mlflow.entities.Metric(point.name, point.value, point.time_ms, point.images) for point in points]
         _send(lambda: self._client.log_batch(self._run_id, metrics=metrics))
 
     def picture(self, picture: Picture) -> None:
@@ -104,7 +105,7 @@ def _send(request: Callable[[], object]) -> None:
     """Make a request of MLflow; what MLflow will never take is told apart from what may succeed later."""
     try:
         request()
-    except MlflowException as error:
+    except mlflow.exceptions.MlflowException as error:
         if error.error_code in _PERMANENT:
             raise RefusedError(redact_text(str(error))) from error
         raise

@@ -12,8 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
-
 from components.artifacts.files import DRAFT, draft_folder, remove_folder, sha256_of
 from components.section import digest_of
 from components.training.state import Tensors, TrainingState
@@ -81,6 +79,8 @@ class CheckpointWriter:
             self._thread.shutdown()
 
     def _write(self, tensors: Tensors, facts: dict[str, Any]) -> None:
+        from safetensors.torch import save_file  # imports torch
+
         with draft_folder(self.folder / f"{facts['images']:012d}") as draft:  # in the way is at most a damaged one
             save_file(tensors, draft / _TENSORS)
             facts = facts | {"sha256": sha256_of(draft / _TENSORS)}
@@ -125,6 +125,8 @@ def load_newest(folder: Path, run: str, state: TrainingState, *, good: bool = Fa
     Raises:
         ValueError: A checkpoint is of another run, or does not fit these networks; resuming it would mix experiments.
     """
+    from safetensors.torch import load_file  # imports torch
+
     for path in _finished_folders(folder):
         try:
             facts = _verify(path)

@@ -1,11 +1,12 @@
 """Exponential moving average of a network's weights: the copy that is evaluated and served."""
 
+from __future__ import annotations
+
 import copy
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
+from components.deferred.torch import Tensor, nn, no_grad, torch
 from components.ramp import half_cosine
 from components.section import Section
 
@@ -45,7 +46,7 @@ class Ema:
         self._weights: list[Tensor] = list(network.parameters())
         self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
-    @torch.no_grad()
+    @no_grad
     def update(self, images: int, batch: int) -> None:
         """Move the average one step of `batch` images; parameters are averaged, buffers copied."""
         towards = 1 - 0.5 ** (batch / self.config.half_life(images))

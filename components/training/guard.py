@@ -1,5 +1,7 @@
 """Guard: names, bounds and ends what must not go on: numbers that are not finite, explosions, a lost balance."""
 
+from __future__ import annotations
+
 import logging
 import math
 from collections.abc import Mapping
@@ -8,8 +10,8 @@ from typing import Any
 
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
+from components.deferred.torch import Tensor
 from components.section import Section
 
 _REMEMBERED = 32  # looks that the running median is taken over

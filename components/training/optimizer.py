@@ -1,11 +1,13 @@
 """Optimizers and learning-rate schedules, as functions of images seen."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from torch import nn, optim
 
+from components.deferred.torch import nn, torch
 from components.ramp import half_cosine, straight
 from components.section import Section
 
@@ -55,9 +57,9 @@ class AdamConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     """How the rate changes over the run."""
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer; fused kernels, one launch for all parameters."""
-        return optim.AdamW(
+        return torch.optim.AdamW(
             parameters, lr=self.rate, betas=self.betas, eps=self.epsilon, weight_decay=self.weight_decay, fused=True
         )
 
@@ -81,9 +83,9 @@ class RmspropConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     """How the rate changes over the run."""
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer; one fused loop over all parameters."""
-        return optim.RMSprop(parameters, lr=self.rate, alpha=self.smoothing, foreach=True)
+        return torch.optim.RMSprop(parameters, lr=self.rate, alpha=self.smoothing, foreach=True)
 
     def settings(self, images: int, total_images: int) -> dict[str, Any]:
         """Return what the schedule asks of the optimizer after `images` of `total_images`."""
@@ -94,7 +96,7 @@ OptimizerConfig = Annotated[AdamConfig | RmspropConfig, Field(discriminator="kin
 
 
 def set_rate(
-    optimizer: optim.Optimizer, config: OptimizerConfig, images: int, total_images: int, factor: float = 1.0
+    optimizer: torch.optim.Optimizer, config: OptimizerConfig, images: int, total_images: int, factor: float = 1.0
 ) -> float:
     """Set all that is scheduled for the step that begins after `images` images; return the learning rate.
 

@@ -1,10 +1,11 @@
 """Phase: one optimizer step of a training iteration. A VAE has one phase, a GAN two."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 
-from torch import nn
-
+from components.deferred.torch import nn
 from components.training.optimizer import OptimizerConfig
 
 

@@ -1,11 +1,13 @@
 """Selection: which average of the weights leaves training, the last one or the best one by a score."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
+from components.deferred.torch import Tensor
 from components.section import Section
 
 

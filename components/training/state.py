@@ -1,13 +1,14 @@
 """TrainingState: all that a run must remember to go on as if it had never stopped."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Shaped
-from torch import Tensor, nn, optim
 
+from components.deferred.torch import Tensor, nn, torch
 from components.training.ema import Ema, EmaConfig
 from components.training.guard import Guard
 from components.training.phase import Phase, freeze_others
@@ -22,7 +23,7 @@ class TrainingState:
     """Networks, optimizers, averages and what was counted. Random streams are derived from `images`: none is kept."""
 
     networks: nn.ModuleDict
-    optimizers: dict[str, optim.Optimizer]
+    optimizers: dict[str, torch.optim.Optimizer]
     averages: dict[str, Ema]
     guard: Guard
     images: int = 0
@@ -106,7 +107,7 @@ def _cpu_copy(tensor: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def _restore_optimizer(optimizer: optim.Optimizer, tensors: Tensors) -> None:
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, Tensors] = {}
     for name, tensor in tensors.items():

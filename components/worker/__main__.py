@@ -4,6 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
+import torch  # noqa: F401 - before all that defers it: a rank needs it in any case
 from pydantic import TypeAdapter
 
 from components import distributed

@@ -4,7 +4,7 @@ from components.artifacts import Store
 from components.report.comparison import RunColumn
 from components.report.content import Link
 from components.report.older import read_content
-from components.stages.publish import Page
+from components.stages.outcome import Page
 
 
 def column(store: Store, run: str) -> RunColumn:

@@ -12,9 +12,9 @@ from flows.cli.progress import watched
 from flows.cli.tables import say, table
 
 if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
+    from components.config import RunConfig
     from components.stages.candidate import Candidate
-    from components.stages.publish import Page
-    from flows.pipeline import Outcome, Stage
+    from components.stages.outcome import Outcome, Page, Stage
 
 app = App()
 
@@ -131,19 +131,47 @@ def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Can
 
 def _published(config: Path, overrides: Overrides) -> str:
     """Do the whole run and return the address of its page."""
-    from components.stages.publish import page_address
+    from components.stages.outcome import page_address
 
     page = cast("Page", _retrained(config, overrides, "publish").page)
     return page_address(page, Workspace.from_environment())
 
 
 def _retrained(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":
-    """Do what is missing up to a stage, and return what the run has made."""
-    Workspace.from_environment().create()  # first: Prefect, while it is imported, makes its folder but none above it
-    from flows import pipeline
+    """Do what is missing up to a stage, and return what the run has made.
 
+    Prefect is started only if something is missing, and for no configuration that cannot work: it takes seconds, and a
+    server of its own half a minute more.
+    """
+    from components.config import load
+
+    run = load(config, overrides)
+    Workspace.from_environment().create()  # before Prefect is imported, which makes its folder but none above it
     with watched():
+        if (outcome := _finished(run, config, overrides, until)) is not None:
+            return outcome
+        from flows import pipeline
+
         return pipeline.retrain(config, overrides, until=until)
+
+
+def _finished(run: "RunConfig", config: Path, overrides: Overrides, until: "Stage") -> "Outcome | None":
+    """Return what the run has made, if nothing is left to do; a store that is away is waited for by the run itself."""
+    from components.artifacts import Store
+    from components.artifacts.storage import StorageError
+    from components.stages.finished import finished, show_reused
+    from components.stages.inputs import command_of
+    from flows.watching import watcher
+
+    workspace = Workspace.from_environment()
+    try:
+        store = Store.open(run.store or workspace.default_store, workspace.cache)
+        outcome = finished(run, until, command_of(config, overrides), store, workspace)
+    except StorageError:
+        return None
+    if outcome is not None:
+        show_reused(outcome, watcher.get())
+    return outcome
 
 
 def _value(number: float | None) -> str:

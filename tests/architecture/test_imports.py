@@ -19,7 +19,7 @@ def test_serving_is_the_top_of_the_layers_and_sections_their_ground(root: Path) 
     config.read(root / ".importlinter")
     layers = config["importlinter:contract:layers"]["layers"].split("\n")
     assert layers[1].strip() == "(serving)"
-    assert layers[-1].strip() == "section"
+    assert layers[-1].strip() == "section | deferred"
     assert config["importlinter:contract:layers"].getboolean("exhaustive")
 
 

@@ -16,7 +16,7 @@ from components.serving.champions import Champions
 from components.serving.pages import Pages
 from components.serving.server import bind, server_of
 from components.serving.settings import Settings
-from components.stages.publish import Page
+from components.stages.outcome import Page
 from components.workspace import Workspace
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(200)]

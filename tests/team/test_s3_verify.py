@@ -14,7 +14,7 @@ from components.artifacts.audit import audit
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.recipes.interface import generating
 from components.report.content import ModelPage, PageContent, RunFacts
-from components.stages.publish import Page
+from components.stages.outcome import Page
 from components.tracking import registry, runs
 from flows.cli import app
 

@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from os.path import commonprefix
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -59,7 +59,9 @@ class ZipSource(Source):
     def fingerprint(self) -> str:
         """Return a digest of the archive's bytes, of the patterns and of whether there are classes."""
         self._open().close()
-        return digest_of([sha256_of(self.path), self.patterns, *([_CLASSES] if self.labels else [])])
+        facts = self.path.stat()
+        bytes_of = _sha256(self.path, facts.st_size, facts.st_mtime_ns)
+        return digest_of([bytes_of, self.patterns, *([_CLASSES] if self.labels else [])])
 
     def count(self) -> int:
         """Return the number of files taken from the archive's directory."""
@@ -124,3 +126,8 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """Return a member's bytes, no more than its size says; `archive.read` would unpack all of a member that lies."""
     with archive.open(member) as stream:
         return b"".join(iter(partial(stream.read, _PIECE), b""))
+
+
+@lru_cache(maxsize=4)  # read once in a process while it does not change: a command asks what is left to do, and does it
+def _sha256(path: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - those of the file as it is now
+    return sha256_of(path)

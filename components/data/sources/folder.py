@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, NoReturn
 
@@ -46,11 +47,8 @@ class FolderSource(Source):
         return self.labels
 
     def fingerprint(self) -> str:
-        """Return a digest of all names and bytes; every file is read."""
-        digest = ContentDigest()
-        for item in self.items():
-            digest.add(item)
-        return digest.hexdigest()
+        """Return a digest of all names and bytes; every file is read, once in a process while no file changes."""
+        return _content_digest(self, self.signature())
 
     def signature(self) -> str:
         """Return a digest of all names, sizes and times of change; no file is opened."""
@@ -121,3 +119,11 @@ def _read_descriptor(name: str, descriptor: int) -> RawItem:
         return RawItem(name, b"", Problem("too_large", f"a file of {facts.st_size} bytes"))
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         return RawItem(name, file.read(facts.st_size))  # Python sets aside in memory what it is told to read
+
+
+@lru_cache(maxsize=4)  # a command first asks whether anything is left to do, and then does it
+def _content_digest(source: FolderSource, signature: str) -> str:  # noqa: ARG001 - that of the files as they are now
+    digest = ContentDigest()
+    for item in source.items():
+        digest.add(item)
+    return digest.hexdigest()

@@ -32,7 +32,7 @@ from components.serving.champions import Champions
 from components.serving.pages import Pages
 from components.serving.server import bind, server_of
 from components.serving.settings import Limits, Settings
-from components.stages.publish import Page
+from components.stages.outcome import Page
 from components.tracking import registry, runs
 from components.workspace import Workspace
 

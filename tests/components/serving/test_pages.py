@@ -7,7 +7,7 @@ import time
 import pytest
 
 from components.artifacts import Store
-from components.stages.publish import page_url
+from components.stages.outcome import page_url
 
 pytestmark = pytest.mark.timeout(120)
 

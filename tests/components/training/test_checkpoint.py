@@ -158,7 +158,7 @@ def test_a_full_disk_is_an_error_and_older_checkpoints_survive(game, tmp_path, m
     played = game()
     save(played, tmp_path, 8)
     writer = CheckpointWriter(tmp_path, "run", 2)
-    monkeypatch.setattr("components.training.checkpoint.save_file", refuse)
+    monkeypatch.setattr("safetensors.torch.save_file", refuse)
     played.train(16)
     writer.save(played.state)
     with pytest.raises(OSError, match="No space left"):
