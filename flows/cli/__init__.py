@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 from components.launch.outcome import Stopped
 from components.servers.redaction import redact_text
 from flows.cli import dashboards, doctor, pipeline, registry, service, use, yardstick
+from flows.cli.obstacles import full_disk, in_the_way
 
 app = App(
     name="kintsugi",
@@ -49,14 +50,20 @@ def main() -> None:
     except ValueError as error:
         _say(f"error: {error}")
         sys.exit(2)
-    except (RuntimeError, OSError) as error:
-        if not type(error).__module__.startswith("components."):
-            raise  # nobody foresaw it: the call stack helps, the message may not
-        _say(f"error: {error}")
-        sys.exit(1)
     except KeyboardInterrupt:
         _say("stopped: interrupted; the same command continues")
         sys.exit(3)
+    except Exception as error:
+        if words := full_disk(error):
+            _say(f"stopped: {words}")
+            sys.exit(3)
+        if words := in_the_way(error):
+            _say(f"error: {words}")
+            sys.exit(2)
+        if not isinstance(error, RuntimeError | OSError) or not type(error).__module__.startswith("components."):
+            raise  # nobody foresaw it: the call stack helps, the message may not
+        _say(f"error: {error}")
+        sys.exit(1)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a signal handler is given
