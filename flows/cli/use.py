@@ -1,16 +1,12 @@
 """Commands that use the champions: repair, generate, serve."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
 from flows.cli.tables import say
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 app = App()
 
@@ -24,35 +20,48 @@ def repair(
     *,
     mask: Annotated[
         Path | None,
-        Parameter(help="A picture of the same size, white where pixels are missing; needed if the model only fills."),
+        Parameter(help="A picture of the same size that marks what is missing; needed if the model only fills."),
     ] = None,
+    mask_is: Annotated[
+        Literal["white", "black", "alpha"] | None,
+        Parameter(help="What marks a missing pixel; by default the mask's own two colours, or its opacity, say."),
+    ] = None,
+    grow: Annotated[float, Parameter(help="By how many pixels the missing parts grow on all sides.")] = 0,
     output: Output,
     model: Annotated[str, Parameter(help="Registered name, or its last part.")] = "inpainter",
     version: Version = None,
 ) -> None:
-    """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything."""
-    import numpy as np
+    """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything.
 
-    from components.pictures.reading import read_mask, read_picture
+    The file is written in the format of its suffix, whole or not at all, over the picture itself if you wish, with the
+    picture's grey, transparency, ICC profile, resolution, EXIF and XMP.
+    """
+    from flows.cli import files
+
+    form = files.demand_target(output)
+
+    from components.pictures.reading import read_mask, read_photo
+    from components.recipes.photos import MaskMissingError, demand_usable, mended_file
     from components.recipes.recipe import Restorer
-    from components.recipes.repair import repair as mend
     from flows.cli import champions
 
-    picture = read_picture(_read(image), str(image))
-    holes = np.zeros(picture.shape[:2], np.bool_) if mask is None else read_mask(_read(mask), str(mask))
-    if holes.shape != picture.shape[:2]:
-        raise ValueError(
-            f"{mask}: {holes.shape[1]} x {holes.shape[0]} pixels, expected those of {image}, "
-            f"{picture.shape[1]} x {picture.shape[0]}"
-        )
+    photo, hole = read_photo(files.read(image), str(image)), None
+    if mask is not None:
+        hole = read_mask(files.read(mask), str(mask), meaning=mask_is, grow_px=grow)
+        demand_usable(photo, hole, str(mask))
     name, producer = champions.producer(model, version)
     if not isinstance(producer, Restorer):
         raise ValueError(f"{name} makes pictures and mends none; name one that mends with --model")  # noqa: TRY004 - the user chose it
-    if mask is None and not producer.restores_known:
-        raise ValueError(f"{name} only fills missing pixels; say with --mask which of {image} are missing")
-    _save(mend(producer, picture, holes), output)
-    done = "whole picture restored" if producer.restores_known else f"{holes.mean():.1%} of the picture mended"
-    say(f"{output}: {done} by {name}")
+    try:
+        written = mended_file(producer, photo, hole, form, str(mask))
+    except MaskMissingError as error:
+        words = f"{name} only fills missing pixels; say with --mask which of {image} are missing"
+        raise ValueError(words) from error
+    files.save(written.content, output)
+    share = "" if hole is None else f"{hole.mean():.1%} of the picture missing, "
+    say(f"{output}: {share}{'whole picture restored' if producer.restores_known else 'mended'} by {name}")
+    for note in written.remarks:
+        say(f"  {note}")
 
 
 @app.command
@@ -68,10 +77,16 @@ def generate(
     version: Version = None,
 ) -> None:
     """Make pictures with the champion."""
-    from components.pictures import figures
-    from components.recipes.recipe import ClassGenerator, Generator
-    from flows.cli import champions
+    from PIL import Image
 
+    from components.pictures import figures
+    from components.pictures.encoding import png
+    from components.pictures.formats import encoded, named
+    from components.pictures.metadata import Metadata
+    from components.recipes.recipe import ClassGenerator, Generator
+    from flows.cli import champions, files
+
+    form = files.demand_target(output) if output.suffix else named("PNG")
     if count < 1:
         raise ValueError(f"-n {count}: expected at least 1")
     name, producer = champions.producer(model, version)
@@ -84,11 +99,12 @@ def generate(
     else:
         raise ValueError(f"{name} was trained without classes; leave --class out")
     if output.suffix:
-        _save(pictures[0] if count == 1 else figures.grid(pictures, scale=1), output)
+        sheet = pictures[0] if count == 1 else figures.grid(pictures, scale=1)
+        files.save(encoded(Image.fromarray(sheet), form, Metadata()), output)
     else:
-        _make_folder(output)
+        files.make_folder(output)
         for number, picture in enumerate(pictures):
-            _save(picture, output / f"{seed}-{number:05d}.png")
+            files.save(png(picture), output / f"{seed}-{number:05d}.png")
     say(f"{output}: {count} pictures by {name}")
 
 
@@ -135,26 +151,3 @@ def serve(
         run(service, listening, settings.limits)
     except KeyboardInterrupt:
         return
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be made a folder ({error.strerror})") from error
-
-
-def _save(picture: "NDArray[np.uint8]", path: Path) -> None:
-    from PIL import Image
-
-    try:
-        Image.fromarray(picture).save(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: cannot be written ({error})") from error

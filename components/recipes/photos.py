@@ -1,0 +1,52 @@
+"""Photos: mend the picture of a file with a model, for the command line, HTTP and MLflow alike."""
+
+import numpy as np
+from jaxtyping import Bool
+
+from components.pictures.formats import Format
+from components.pictures.photo import Photo, Written
+from components.recipes.recipe import Restorer
+from components.recipes.repair import repair
+
+
+class MaskMissingError(ValueError):
+    """The model only fills what is missing, and nobody said what is."""
+
+
+def mended_file(
+    restorer: Restorer,
+    photo: Photo,
+    hole: Bool[np.ndarray, "mask_height mask_width"] | None,
+    form: Format,
+    mask: str = "the mask",
+) -> Written:
+    """Return the file of a photo with its missing pixels filled in; the others are restored where the model does that.
+
+    Args:
+        restorer: The network.
+        photo: What to mend.
+        hole: True where pixels are missing; None says that none is.
+        form: What file.
+        mask: What messages call the mask.
+
+    Raises:
+        MaskMissingError: The model only fills missing pixels, and `hole` is None.
+        ValueError: It only fills them and none is missing, or all are, or photo and mask differ in size.
+    """
+    missing = np.zeros(photo.pixels.shape[:2], np.bool_) if hole is None else hole
+    demand_usable(photo, missing, mask)
+    if not restorer.restores_known and not missing.any():
+        if hole is None:
+            raise MaskMissingError("the model only fills missing pixels")
+        raise ValueError(f"{mask}: it marks no pixel, so that there is nothing to mend")
+    changed = np.ones_like(missing) if restorer.restores_known else missing
+    return photo.written(repair(restorer, photo.pixels, missing), changed, form)
+
+
+def demand_usable(photo: Photo, missing: Bool[np.ndarray, "mask_height mask_width"], mask: str) -> None:
+    """Raise ValueError unless a mask has the size of its photo and leaves something that is known."""
+    (height, width), (rows, columns) = photo.pixels.shape[:2], missing.shape
+    if (rows, columns) != (height, width):
+        raise ValueError(f"{mask} has {columns}x{rows} pixels, the image {width}x{height}")
+    if missing.all():
+        raise ValueError(f"{mask}: it marks every pixel, so that nothing is known to mend from")
