@@ -13,7 +13,7 @@ Reason = Literal["empty", "not_an_image", "truncated", "damaged", "too_large", "
 
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, TypeError, LookupError, ZeroDivisionError,
-    NotImplementedError, struct.error, zlib.error,
+    RuntimeError, struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow's decoders raise for malformed files: fuzzing has raised the first three, malformed tags the others.
 No common base exists."""

@@ -38,7 +38,7 @@ def test_pixels_are_limited_to_the_last_one():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, for what it mends
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "AVIF", "JPEG2000", "BMP"])
 def test_a_file_that_ends_early_or_is_damaged_never_ends_in_another_error(kind):
     pixels = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
     content = encoded(Image.fromarray(pixels), kind)
