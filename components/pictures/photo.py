@@ -14,6 +14,7 @@ from components.pictures.colours import RGB, as_held, fitted, mended, to_rgb
 from components.pictures.decoding import Decoded
 from components.pictures.formats import Format, encoded
 from components.pictures.metadata import Metadata, metadata_of
+from components.pictures.provenance import Provenance, marked
 
 _ALPHA = {"LA", "RGBA"}
 _UNKNOWN_SAMPLING = -1
@@ -41,6 +42,8 @@ class Photo:
     """A picture from a file."""
 
     decoded: Decoded
+    sha256: str
+    """Of the file."""
     notes: tuple[str, ...] = ()
     """What reading it has cost, in words."""
 
@@ -54,18 +57,26 @@ class Photo:
         """What its file says beside pixels."""
         return metadata_of(self.decoded.image)
 
-    def written(self, pixels: RGB, hole: Bool[np.ndarray, "height width"], form: Format) -> Written:
+    def written(
+        self,
+        pixels: RGB,
+        hole: Bool[np.ndarray, "height width"],
+        form: Format,
+        provenance: Provenance | None = None,
+    ) -> Written:
         """Return the file of this picture with the colours of `pixels` where `hole` is True, all else being as it was.
 
         Args:
             pixels: The mended picture.
             hole: True where it was mended.
             form: What file.
+            provenance: What the file is to say of who mended it; None says nothing.
         """
         held = as_held(self.decoded.image)
         whole = mended(held, pixels, hole)
         image = fitted(whole, form.modes)
-        kept = self.metadata.for_mode(image.mode, held.mode).within(form.keeps, form.most_bytes, form.name)
+        said = _marked(self.metadata, provenance, form)
+        kept = said.for_mode(image.mode, held.mode).within(form.keeps, form.most_bytes, form.name)
         content = encoded(image, replace(form, pixels={**form.pixels, **self._coding(form, image.mode)}), kept)
         change = None if form.lossless or hole.all() else _greatest_change(content, image, hole)
         notes = (*self.notes, *_mode_notes(whole.mode, image.mode, form.name), *kept.lost)
@@ -84,6 +95,14 @@ class Photo:
             "progressive": "progressive" in source.info,
             "keep_rgb": mode == "RGB" and source.info.get("adobe_transform") == 0,
         }
+
+
+def _marked(metadata: Metadata, provenance: Provenance | None, form: Format) -> Metadata:
+    if provenance is None:
+        return metadata
+    if "xmp" not in form.keeps:
+        return replace(metadata, lost=(*metadata.lost, f"{form.name} cannot say where the picture comes from"))
+    return marked(metadata, provenance)
 
 
 def _mode_notes(before: str, after: str, place: str) -> tuple[str, ...]:

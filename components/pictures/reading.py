@@ -1,5 +1,7 @@
 """Reading: the bytes of an image file from outside as a photo or a mask, or in words why they are none."""
 
+import hashlib
+
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image
@@ -44,7 +46,8 @@ def read_photo(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) ->
     """
     decoded = _decoded(content, name, formats)
     bits = _bits(content, decoded.image)
-    return Photo(decoded, (f"{bits} bits per channel are read as 8",) if bits > 8 else ())
+    notes = (f"{bits} bits per channel are read as 8",) if bits > 8 else ()
+    return Photo(decoded, hashlib.sha256(content).hexdigest(), notes)
 
 
 def read_picture(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) -> RGB:

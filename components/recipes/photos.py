@@ -5,6 +5,7 @@ from jaxtyping import Bool
 
 from components.pictures.formats import Format
 from components.pictures.photo import Photo, Written
+from components.pictures.provenance import Maker
 from components.recipes.recipe import Restorer
 from components.recipes.repair import repair
 
@@ -19,6 +20,7 @@ def mended_file(
     hole: Bool[np.ndarray, "mask_height mask_width"] | None,
     form: Format,
     mask: str = "the mask",
+    maker: Maker | None = None,
 ) -> Written:
     """Return the file of a photo with its missing pixels filled in; the others are restored where the model does that.
 
@@ -28,6 +30,7 @@ def mended_file(
         hole: True where pixels are missing; None says that none is.
         form: What file.
         mask: What messages call the mask.
+        maker: Who the file is to say has mended it; None says nothing.
 
     Raises:
         MaskMissingError: The model only fills missing pixels, and `hole` is None.
@@ -40,7 +43,8 @@ def mended_file(
             raise MaskMissingError("the model only fills missing pixels")
         raise ValueError(f"{mask}: it marks no pixel, so that there is nothing to mend")
     changed = np.ones_like(missing) if restorer.restores_known else missing
-    return photo.written(repair(restorer, photo.pixels, missing), changed, form)
+    provenance = None if maker is None else maker.mended(photo.sha256, hole)
+    return photo.written(repair(restorer, photo.pixels, missing), changed, form, provenance)
 
 
 def demand_usable(photo: Photo, missing: Bool[np.ndarray, "mask_height mask_width"], mask: str) -> None:

@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
+from PIL import Image
 
 from components.pictures import figures
-from components.pictures.encoding import png
-from components.pictures.formats import named
+from components.pictures.formats import encoded, named
 from components.pictures.masks import Meaning
+from components.pictures.metadata import Metadata
+from components.pictures.provenance import marked
 from components.pictures.reading import WEB_FORMATS, read_mask, read_photo
 from components.recipes.photos import MaskMissingError, mended_file
 from components.recipes.recipe import ClassGenerator, Generator, Images, Restorer
@@ -88,7 +90,7 @@ def _repaired(champion: Champion, files: dict[str, bytes], reading: _MaskReading
         if "mask" in files:
             hole = read_mask(files["mask"], "mask", WEB_FORMATS, meaning=reading.meaning, grow_px=reading.grow_px)
         try:
-            return mended_file(restorer, photo, hole, _PNG).content
+            return mended_file(restorer, photo, hole, _PNG, maker=champion.maker).content
         except MaskMissingError as error:
             words = f"{champion.name} only fills missing pixels; send a file called mask, white where missing"
             raise Refusal(422, words) from error
@@ -100,7 +102,9 @@ def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> byt
         raise Refusal(422, f"{champion.name} mends pictures and makes none")
     with asking.in_words():
         pictures = _drawn(generator, champion.name, wish)
-    return png(pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1), _LEVEL)
+    sheet = pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1)
+    made = champion.maker.made(wish.seed, 0 if wish.count == 1 else None, wish.of)
+    return encoded(Image.fromarray(sheet), _PNG, marked(Metadata(), made))
 
 
 def _drawn(generator: Generator, name: str, wish: asking.Wish) -> Images:

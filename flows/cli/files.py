@@ -36,11 +36,15 @@ def demand_target(path: Path) -> Format:
     return form
 
 
+class UnwritableError(ValueError):
+    """A file cannot be written: no room, no permission, no such place."""
+
+
 def save(content: bytes, path: Path) -> None:
     """Write a file whole or not at all; one that is there before stays as it was unless this succeeds.
 
     Raises:
-        ValueError: It cannot be written.
+        UnwritableError: It cannot be written.
     """
     target = path.resolve()  # what a link points to, so that the link stays one
     try:
@@ -49,16 +53,16 @@ def save(content: bytes, path: Path) -> None:
             if target.exists():
                 shutil.copymode(target, draft)
     except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
+        raise UnwritableError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def make_folder(path: Path) -> None:
     """Make a folder, with those above it.
 
     Raises:
-        ValueError: It cannot be made.
+        UnwritableError: It cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{path}: cannot be made a folder ({error.strerror})") from error
+        raise UnwritableError(f"{path}: cannot be made a folder ({error.strerror})") from error

@@ -195,3 +195,55 @@ def test_a_sheet_is_written_in_the_format_of_its_name(kintsugi, tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(PHOTO).save(buffer, "PNG")
     assert (tmp_path / "photo.png").read_bytes() == buffer.getvalue()
+
+
+def folders(root: Path) -> None:
+    """Make a folder of pictures, one of them torn and one without a mask, and a folder of masks."""
+    for name in ("a.png", "b.jpg", "deep/c.png", "d.gif", "torn.png", "lone.png"):
+        for folder in ("photos", "masks"):
+            (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(PHOTO).save(root / "photos" / name)
+    (root / "photos" / "torn.png").write_bytes((root / "photos" / "a.png").read_bytes()[:900])
+    for junk in (".DS_Store", "._a.png", "Thumbs.db"):
+        (root / "photos" / junk).write_bytes(b"junk")
+    for name in ("a.png", "b_mask.png", "deep/c.jpg", "d.png", "torn.png"):
+        Image.fromarray(HOLE).save(root / "masks" / name)
+
+
+def changed_at(root: Path) -> dict[str, int]:
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_folder_is_mended_and_what_cannot_be_is_named(kintsugi, export, tmp_path):
+    folders(tmp_path)
+    ended = kintsugi("repair", "photos", "--masks", "masks", "-o", "out")
+    assert (ended.code, ended.out) == (2, "out: 4 pictures mended by zoo-inpainter version 1, 2 refused\n")
+    assert "error: photos/torn.png: cannot be read as a whole picture" in ended.err
+    assert "error: photos/lone.png: expected one mask called lone in masks, found none" in ended.err
+    assert set(changed_at(tmp_path / "out")) == {"a.png", "b.jpg", "d.gif.png", "deep/c.png"}
+    assert np.array_equal(pixels(tmp_path / "out" / "a.png"), repair(load_producer(export), PHOTO, HOLE > 0))
+
+
+@pytest.mark.parametrize("output", ["out", "photos"])
+def test_the_same_command_does_only_what_is_left_or_has_changed(output, kintsugi, tmp_path):
+    folders(tmp_path)
+    command = ("repair", "photos", "--masks", "masks", "-o", output)
+    kintsugi(*command)
+    before = changed_at(tmp_path / output)
+    (tmp_path / output / "a.png").unlink()
+    Image.fromarray(PHOTO).save(tmp_path / "photos" / "a.png")
+    Image.fromarray(np.roll(HOLE, 3, 1)).save(tmp_path / "masks" / "b_mask.png")
+    ended = kintsugi(*command)
+    assert f"{output}: 2 pictures mended by zoo-inpainter version 1" in ended.out
+    after = changed_at(tmp_path / output)
+    assert {name for name in after if after[name] != before.get(name)} == {"a.png", "b.jpg"}
+
+
+def test_a_folder_that_can_take_no_more_ends_the_command_at_once(kintsugi, tmp_path):
+    folders(tmp_path)
+    (tmp_path / "out").write_bytes(b"")
+    ended = kintsugi("repair", "photos", "--masks", "masks", "-o", "out")
+    assert (ended.code, ended.err) == (2, "error: out: expected a folder, as photos is one\n")
+    assert kintsugi("repair", "photos", "-o", "away").code == 2
+    assert kintsugi("repair", "photos", "--masks", "mask.png", "-o", "away").code == 2
+    assert not (tmp_path / "away").exists()
