@@ -3,7 +3,9 @@
 In this process and without a Prefect server.
 """
 
+import hashlib
 import io
+import json
 import resource
 import stat
 import sys
@@ -16,6 +18,9 @@ import pytest
 from PIL import Image
 
 from components.models.resnet import ResnetConfig
+from components.pictures.formats import encoded, named
+from components.pictures.metadata import Metadata
+from components.pictures.provenance import Maker, marked
 from components.pictures.reading import read_mask, read_photo
 from components.recipes.export import ModelCard, export_digest, load_producer, write_export
 from components.recipes.inpainter import InpainterConfig
@@ -247,3 +252,31 @@ def test_a_folder_that_can_take_no_more_ends_the_command_at_once(kintsugi, tmp_p
     assert kintsugi("repair", "photos", "-o", "away").code == 2
     assert kintsugi("repair", "photos", "--masks", "mask.png", "-o", "away").code == 2
     assert not (tmp_path / "away").exists()
+
+
+def test_a_picture_leads_back_to_the_version_that_mended_it(kintsugi, tmp_path):
+    kintsugi("repair", "photo.png", "--mask", "mask.png", "-o", "out.webp")
+    ended = kintsugi("verify", "out.webp")
+    assert ended.code == 0, ended
+    assert ended.out.startswith(
+        "out.webp: compositeWithTrainedAlgorithmicMedia by zoo-inpainter version 1, of the file "
+    )
+    assert ended.out.endswith("zoo-inpainter version 1: whole\n")
+    said = json.loads(kintsugi("verify", "out.webp", "--json").out)
+    assert said["problems"] == []
+    assert said["provenance"]["source"] == hashlib.sha256((tmp_path / "photo.png").read_bytes()).hexdigest()
+
+
+def test_a_picture_that_names_another_version_or_none_is_not_verified(kintsugi, tmp_path):
+    for version, export, words in (
+        (9, "0", "zoo-inpainter version 9 is not in this registry"),
+        (1, "0", "the picture says 0"),
+    ):
+        said = marked(Metadata(), Maker("zoo-inpainter", version, export).made(0))
+        (tmp_path / "made.png").write_bytes(encoded(Image.fromarray(PHOTO), named("PNG"), said))
+        ended = kintsugi("verify", "made.png")
+        assert (ended.code, words in ended.out) == (1, True), ended
+    kintsugi("repair", "photo.png", "--mask", "mask.png", "-o", "out.png", "--no-mark")
+    ended = kintsugi("verify", "out.png")
+    assert (ended.code, "out.png: says nothing of a model" in ended.err) == (2, True)
+    assert kintsugi("verify", "none.png").code == 2
