@@ -32,6 +32,7 @@ _LIKELY_SHARE = 0.5
 """A mask that marks more may be one that marks what is known: a person must say."""
 _COLOURED, _ROUNDING = 32, 8
 """Channels differ by more than this in a colour; by at most this in one colour that soft edges have rounded."""
+_SAY = "mask-is white, black or alpha says what is missing"
 _LOSSY = ("JPEG", "AVIF")
 
 
@@ -53,10 +54,7 @@ def hole_of(image: Image.Image, meaning: Meaning | None = None, grow_px: float =
     """
     hole = _grown(_marked(_share(image, meaning), lossy=image.format in _LOSSY), grow_px)
     if meaning is None and _LIKELY_SHARE < hole.mean() < 1:
-        raise ValueError(
-            f"it marks {hole.mean():.1%} of the pixels, which may be those that are known; "
-            "mask-is white, black or alpha says what is missing"
-        )
+        raise ValueError(f"it marks {hole.mean():.1%} of the pixels, which may be those that are known; {_SAY}")
     return hole
 
 
@@ -162,10 +160,10 @@ def _demand_two_colours(tally: _Tally, ground: Colour, mark: Colour) -> None:
     shares = tally.counts / tally.counts.sum()
     marked = shares[place > 0.5].sum()
     if shares[astray].sum() > _MOST_ASTRAY * marked or shares[astray].max(initial=0) > _MOST_ONE_ASTRAY * marked:
-        raise ValueError(f"it has more than two colours, which of them are missing cannot be seen: {tally}")
+        raise ValueError(f"it has more than two colours, {tally}; {_SAY}")
     between = shares[(place * _WHITE > _AT_AN_END) & (place * _WHITE < _WHITE - _AT_AN_END)].sum()
     if between > _LIKELY_SHARE:
-        raise ValueError(f"{between:.1%} of its pixels lie between its two colours, as in a photo: {tally}")
+        raise ValueError(f"{between:.1%} of its pixels lie between its two colours, as in a photo, {tally}; {_SAY}")
 
 
 def _marked(share: Share, *, lossy: bool) -> Hole:
@@ -183,7 +181,7 @@ def _marked(share: Share, *, lossy: bool) -> Hole:
     if 0 < len(levels) < _FEW_LEVELS:
         raise ValueError(
             f"{specks.sum()} pixels are marked faintly, at {', '.join(map(str, levels))} of 255, apart from the "
-            "others; whether they are missing cannot be seen"
+            f"others; {_SAY}"
         )
     return share > _NOISE if len(levels) else touched
 

@@ -1,13 +1,14 @@
 """Reading: the bytes of an image file from outside as a photo or a mask, or in words why they are none."""
 
 import hashlib
+import io
 
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
 from components.pictures.colours import RGB
-from components.pictures.decoding import Decoded, UnreadableError, decode
+from components.pictures.decoding import DAMAGE, Decoded, UnreadableError, decode
 from components.pictures.masks import Meaning, hole_of
 from components.pictures.photo import Photo
 
@@ -45,8 +46,9 @@ def read_photo(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) ->
         ValueError: It is not a whole picture in one of the formats, of levels that have an agreed white.
     """
     decoded = _decoded(content, name, formats)
-    bits = _bits(content, decoded.image)
+    bits, frames = _bits(content, decoded.image), _frames(content, formats)
     notes = (f"{bits} bits per channel are read as 8",) if bits > 8 else ()
+    notes += (f"of {frames} pictures in the file the first is taken",) if frames > 1 else ()
     return Photo(decoded, hashlib.sha256(content).hexdigest(), notes)
 
 
@@ -86,6 +88,15 @@ def _decoded(content: bytes, name: str, formats: tuple[str, ...]) -> Decoded:
             found = "many times more pixels" if error.__cause__ else str(error)
             raise TooManyPixelsError(f"{name}: {found}, expected at most {MOST_PIXELS / 1e6:g} million") from error
         raise ValueError(f"{name}: {_SAYING[error.reason].format(error)}") from error
+
+
+def _frames(content: bytes, formats: tuple[str, ...]) -> int:
+    """Return how many pictures a file holds that was decoded before: pages, frames, or a phone's further ones."""
+    try:
+        with Image.open(io.BytesIO(content), formats=formats) as image:
+            return int(getattr(image, "n_frames", 1))
+    except DAMAGE:
+        return 1
 
 
 def _bits(content: bytes, image: Image.Image) -> int:

@@ -158,3 +158,11 @@ def test_odd_exif_costs_neither_the_picture_nor_its_mended_copy(what, kind):
     for name in ("a.jpg", "a.png", "a.tif", "a.webp"):
         form = format_of(Path(name))
         assert read_picture(photo.written(photo.pixels, hole, form).content, name).shape == photo.pixels.shape
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "TIFF", "PNG", "MPO"])
+def test_further_pictures_in_a_file_are_told(kind):
+    more = Image.fromarray(smooth(3, 4))
+    content = encoded(of_mode("RGB"), kind, save_all=True, append_images=[more])
+    assert "of 2 pictures in the file the first is taken" in read_photo(content, "photo").notes
+    assert np.abs(read_picture(content, "photo").astype(int) - smooth(3)).mean() < 20
