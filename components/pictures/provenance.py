@@ -19,6 +19,8 @@ from pydantic import ValidationError
 from components.pictures.metadata import Metadata, metadata_of
 from components.section import Section
 
+SourceType = Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
+
 KEYWORD = "kintsugi"
 """Of PNG files, and of our property in XMP."""
 
@@ -39,7 +41,7 @@ _EMPTY = (
 class Provenance(Section):
     """What made or mended a picture."""
 
-    source_type: Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
+    source_type: SourceType
     """IPTC's: made by a model, or a picture of which a model made a part."""
     model: str
     """Registered name."""
@@ -49,7 +51,7 @@ class Provenance(Section):
     """Digest of the model's files."""
     program: str
     """This program and its version."""
-    made: str
+    made: str | None = None
     """When, in ISO 8601 with its time zone."""
     seed: int | None = None
     """Which draw."""
@@ -81,28 +83,27 @@ class Maker:
     version: int
     export: str
     """Digest of its files."""
+    dated: bool = True
+    """Whether it says when; without, equal work gives equal files."""
 
     def made(self, seed: int, number: int | None = None, of: str | None = None) -> Provenance:
         """Return what to say of a picture of the draw `seed`; no number is a sheet of the first ones."""
-        return Provenance(
-            source_type="trainedAlgorithmicMedia",
-            seed=seed,
-            number=number,
-            of=of,
-            made=_now(),
-            program=_program(),
-            **vars(self),
-        )
+        said = self._said("trainedAlgorithmicMedia")
+        return said.model_copy(update={"seed": seed, "number": number, "of": of})
 
     def mended(self, source: str, hole: Bool[np.ndarray, "height width"] | None) -> Provenance:
         """Return what to say of the mended copy of the file whose sha256 is `source`."""
+        said = self._said("compositeWithTrainedAlgorithmicMedia")
+        return said.model_copy(update={"source": source, "mask": None if hole is None else _digest(hole)})
+
+    def _said(self, source_type: SourceType) -> Provenance:
         return Provenance(
-            source_type="compositeWithTrainedAlgorithmicMedia",
-            source=source,
-            mask=None if hole is None else _digest(hole),
-            made=_now(),
+            source_type=source_type,
+            model=self.model,
+            version=self.version,
+            export=self.export,
             program=_program(),
-            **vars(self),
+            made=datetime.now(UTC).isoformat(timespec="seconds") if self.dated else None,
         )
 
 
@@ -136,10 +137,6 @@ def provenance_of(image: Image.Image) -> Provenance | None:
 
 def _digest(hole: Bool[np.ndarray, "height width"]) -> str:
     return hashlib.sha256(repr(hole.shape).encode() + np.packbits(hole).tobytes()).hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _program() -> str:

@@ -47,9 +47,9 @@ def read_photo(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) ->
     """
     decoded = _decoded(content, name, formats)
     bits, frames = _bits(content, decoded.image), _frames(content, formats)
-    notes = (f"{bits} bits per channel are read as 8",) if bits > 8 else ()
-    notes += (f"of {frames} pictures in the file the first is taken",) if frames > 1 else ()
-    return Photo(decoded, hashlib.sha256(content).hexdigest(), notes)
+    notes = [f"{bits} bits per channel are read as 8"] if bits > 8 else []
+    notes += [f"of {frames} pictures in the file the first is taken"] if frames > 1 else []
+    return Photo(decoded, hashlib.sha256(content).hexdigest(), tuple(notes))
 
 
 def read_picture(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) -> RGB:

@@ -30,7 +30,8 @@ def told(said: Provenance) -> str:
     """Return it in words."""
     facts = {"seed": said.seed, "picture": said.number, "class": said.of, "of the file": said.source, "mask": said.mask}
     known = [f"{name} {str(value)[:12]}" for name, value in facts.items() if value is not None]
-    return f"{said.source_type} by {said.model} version {said.version}, {', '.join([*known, said.made, said.program])}"
+    known += [said.made] if said.made else []
+    return f"{said.source_type} by {said.model} version {said.version}, {', '.join([*known, said.program])}"
 
 
 def problems(said: Provenance, store: Store, *, deep: bool) -> Iterator[str]:
