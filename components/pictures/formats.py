@@ -90,7 +90,7 @@ def format_of(path: PurePath) -> Format:
     if not found:
         known = ", ".join(suffix for one in written for suffix in one.suffixes)
         raise ValueError(
-            f"{path}: {suffix or 'no suffix'} names no format that pictures are written in; expected {known}"
+            f"{path}: cannot be written; {suffix or 'no suffix'} names no format that is written; expected {known}"
         )
     return found[0]
 

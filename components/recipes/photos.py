@@ -37,7 +37,8 @@ def mended_file(
         ValueError: It only fills them and none is missing, or all are, or photo and mask differ in size.
     """
     missing = np.zeros(photo.pixels.shape[:2], np.bool_) if hole is None else hole
-    demand_usable(photo, missing, mask)
+    if missing.all() and missing.shape == photo.pixels.shape[:2]:
+        raise ValueError(f"{mask}: it marks every pixel, so that nothing is known to mend from")
     if not restorer.restores_known and not missing.any():
         if hole is None:
             raise MaskMissingError("the model only fills missing pixels")
@@ -47,10 +48,8 @@ def mended_file(
     return photo.written(repair(restorer, photo.pixels, missing), changed, form, provenance)
 
 
-def demand_usable(photo: Photo, missing: Bool[np.ndarray, "mask_height mask_width"], mask: str) -> None:
-    """Raise ValueError unless a mask has the size of its photo and leaves something that is known."""
+def demand_size(photo: Photo, missing: Bool[np.ndarray, "mask_height mask_width"], mask: str) -> None:
+    """Raise ValueError unless a mask, which messages call `mask`, has the size of its photo."""
     (height, width), (rows, columns) = photo.pixels.shape[:2], missing.shape
     if (rows, columns) != (height, width):
-        raise ValueError(f"{mask} has {columns}x{rows} pixels, the image {width}x{height}")
-    if missing.all():
-        raise ValueError(f"{mask}: it marks every pixel, so that nothing is known to mend from")
+        raise ValueError(f"{mask}: {columns} x {rows} pixels, expected those of the picture, {width} x {height}")

@@ -15,7 +15,7 @@ from components.pictures.masks import Meaning
 from components.pictures.metadata import Metadata
 from components.pictures.provenance import Maker, Provenance, marked, provenance_of
 from components.pictures.reading import read_mask, read_photo
-from components.recipes.photos import mended_file
+from components.recipes.photos import demand_size, mended_file
 from components.recipes.recipe import Images, Restorer
 from flows.cli import files
 from flows.cli.tables import say
@@ -153,6 +153,7 @@ def _repair(path: Path, target: Path, masks: MaskReading, mender: Mender, mask: 
     photo, hole = read_photo(files.read(path), str(path)), None
     if mask is not None:
         hole = read_mask(files.read(mask), str(mask), meaning=masks.meaning, grow_px=masks.grow_px)
+        demand_size(photo, hole, str(mask))
     wanted = None if mender.maker is None else mender.maker.mended(photo.sha256, hole)
     if _is_there(target, wanted, in_place=target == path):
         return False

@@ -64,12 +64,12 @@ def repair(  # noqa: PLR0913 - a person's options
     form = files.demand_target(output)
 
     from components.pictures.reading import read_mask, read_photo
-    from components.recipes.photos import MaskMissingError, demand_usable, mended_file
+    from components.recipes.photos import MaskMissingError, demand_size, mended_file
 
     photo, hole = read_photo(files.read(image), str(image)), None
     if mask is not None:
         hole = read_mask(files.read(mask), str(mask), meaning=mask_is, grow_px=grow)
-        demand_usable(photo, hole, str(mask))
+        demand_size(photo, hole, str(mask))
     called, restorer, maker = _restorer(model, version)
     try:
         written = mended_file(restorer, photo, hole, form, str(mask), maker if mark else None)

@@ -135,13 +135,19 @@ def test_a_mask_can_be_said_to_be_meant_otherwise_and_grow(kintsugi, tmp_path):
         (("photo.png", "-o", "out.png"), "only fills missing pixels; say with --mask which of photo.png are missing"),
         (("photo.png", "--mask", "black.png", "-o", "out.png"), "black.png: it marks no pixel"),
         (("photo.png", "--mask", "white.png", "-o", "out.png"), "white.png: it marks every pixel"),
-        (("photo.png", "--mask", "small.png", "-o", "out.png"), "small.png has 9x9 pixels, the image 41x30"),
+        (
+            ("photo.png", "--mask", "small.png", "-o", "out.png"),
+            "small.png: 9 x 9 pixels, expected those of the picture, 41 x 30",
+        ),
         (("torn.png", "--mask", "mask.png", "-o", "out.png"), "torn.png: cannot be read as a whole picture"),
         (("photo.png", "--mask", "torn.png", "-o", "out.png"), "torn.png: cannot be read as a whole picture"),
         (("heic.png", "--mask", "mask.png", "-o", "out.png"), "heic.png: not a picture in a known format: HEIC"),
         (("float.tif", "--mask", "mask.png", "-o", "out.png"), "float.tif: pixels of mode F"),
         (("none.png", "--mask", "mask.png", "-o", "out.png"), "none.png: cannot be read (No such file or directory)"),
-        (("none.png", "-o", "out.gif"), "out.gif: .gif names no format that pictures are written in; expected .png"),
+        (
+            ("none.png", "-o", "out.gif"),
+            "out.gif: cannot be written; .gif names no format that is written; expected .png",
+        ),
         (("none.png", "-o", "away/out.png"), "away/out.png: there is no folder away"),
         (("none.png", "-o", "folder.png"), "folder.png: a folder, expected the name of a file"),
     ],
@@ -196,7 +202,7 @@ def test_grey_and_transparent_pictures_come_back_as_what_they_were(kintsugi, tmp
 
 def test_a_sheet_is_written_in_the_format_of_its_name(kintsugi, tmp_path):
     ended = kintsugi("generate", "--model", "zoo-inpainter", "-o", "sheet.gif")
-    assert (ended.code, ended.err.startswith("error: sheet.gif: .gif names no format")) == (2, True)
+    assert (ended.code, ended.err.startswith("error: sheet.gif: cannot be written; .gif names no format")) == (2, True)
     buffer = io.BytesIO()
     Image.fromarray(PHOTO).save(buffer, "PNG")
     assert (tmp_path / "photo.png").read_bytes() == buffer.getvalue()
