@@ -36,16 +36,21 @@ def mended_file(
         MaskMissingError: The model only fills missing pixels, and `hole` is None.
         ValueError: It only fills them and none is missing, or all are, or photo and mask differ in size.
     """
+    if hole is None and not restorer.restores_known:
+        raise MaskMissingError("the model only fills missing pixels")
     missing = np.zeros(photo.pixels.shape[:2], np.bool_) if hole is None else hole
-    if missing.all() and missing.shape == photo.pixels.shape[:2]:
-        raise ValueError(f"{mask}: it marks every pixel, so that nothing is known to mend from")
-    if not restorer.restores_known and not missing.any():
-        if hole is None:
-            raise MaskMissingError("the model only fills missing pixels")
-        raise ValueError(f"{mask}: it marks no pixel, so that there is nothing to mend")
+    if missing.shape == photo.pixels.shape[:2]:  # `repair` refuses others
+        _demand_work(missing, restorer, mask)
     changed = np.ones_like(missing) if restorer.restores_known else missing
     provenance = None if maker is None else maker.mended(photo.sha256, hole)
     return photo.written(repair(restorer, photo.pixels, missing), changed, form, provenance)
+
+
+def _demand_work(missing: Bool[np.ndarray, "height width"], restorer: Restorer, mask: str) -> None:
+    if missing.all():
+        raise ValueError(f"{mask}: it marks every pixel, so that nothing is known to mend from")
+    if not missing.any() and not restorer.restores_known:
+        raise ValueError(f"{mask}: it marks no pixel, so that there is nothing to mend")
 
 
 def demand_size(photo: Photo, missing: Bool[np.ndarray, "mask_height mask_width"], mask: str) -> None:

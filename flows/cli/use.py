@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = App()
 
-Output = Annotated[Path, Parameter(name=["-o", "--output"], help="File to write.")]
+Output = Annotated[Path, Parameter(name=["-o", "--output"], help="File to write, or folder if IMAGE is one.")]
 Mark = Annotated[
     bool,
     Parameter(
