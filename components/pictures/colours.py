@@ -1,11 +1,10 @@
 """Colours: from the mode of a picture's file to the RGB that networks see, and back without touching what is known."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageCms
+from PIL import Image
 
 RGB = UInt8[np.ndarray, "height width 3"]
 
@@ -18,12 +17,10 @@ _STRAIGHT = {"1": "L", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return a picture of any mode but I and F in RGB: 16-bit grey scaled, what is transparent on white.
 
-    Colour profiles are not applied, but for LAB, which has no RGB without one; sRGB then.
+    Colour profiles are not applied; the RGB of LAB is sRGB.
     """
     if image.mode.startswith("I;16"):
         return _scaled_to_8_bits(image).convert("RGB")
-    if image.mode == "LAB":
-        return ImageCms.applyTransform(image, _transform("LAB", "RGB"))  # type: ignore[return-value]  # not in place
     if not image.has_transparency_data:
         return image.convert("RGB")
     ground = Image.new("RGBA", image.size, "white")
@@ -72,8 +69,6 @@ def _is_grey(image: Image.Image) -> bool:
 
 def _in_mode(pixels: RGB, held: Image.Image) -> Image.Image:
     """Return colours in the mode of a picture, with its alpha where it has one."""
-    if held.mode == "LAB":
-        return ImageCms.applyTransform(Image.fromarray(pixels), _transform("RGB", "LAB"))  # type: ignore[return-value]
     if held.mode not in _OF_ALPHA.values():
         return Image.fromarray(pixels).convert(held.mode)
     alpha = held.getchannel("A")
@@ -95,9 +90,3 @@ def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
     white = 2**bits - 1
     values = np.asarray(image).astype(np.uint32)  # of either byte order
     return Image.fromarray(((values * 255 + white // 2) // white).clip(0, 255).astype(np.uint8))
-
-
-@cache
-def _transform(source: str, target: str) -> ImageCms.ImageCmsTransform:
-    profiles = {"LAB": ImageCms.createProfile("LAB"), "RGB": ImageCms.createProfile("sRGB")}
-    return ImageCms.buildTransform(profiles[source], profiles[target], source, target)
