@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from types import FrameType, TracebackType
 
 from cyclopts import App, CycloptsError
@@ -40,6 +41,7 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
     os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""  # or that level would silence our own warnings, too
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, on top of what is said of them
     try:
         app(exit_on_error=False)
     except CycloptsError:
