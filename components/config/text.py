@@ -94,14 +94,14 @@ def _mistakes(node: Node, path: str, seen: set[int]) -> Iterator[str]:
 
 def _trap(node: ScalarNode) -> str | None:
     """Return what is wrong with a value that YAML 1.1 reads otherwise than a person would."""
-    value, kind = node.value, node.tag.rpartition(":")[2]
+    value, tag = node.value, node.tag.rpartition(":")[2]
     if node.tag not in _PLAIN_TAGS:
-        return f"expected text, a number, or true or false; found {value!r}, which YAML reads as a {kind}; quote text"
-    if kind in {"int", "float"} and _SIXTIES.fullmatch(value):
+        return f"expected text, a number, or true or false; found {value!r}, which YAML reads as a {tag}; quote text"
+    if tag in {"int", "float"} and _SIXTIES.fullmatch(value):
         return f"expected a number, found {value}, which YAML reads in sixties, as hours and minutes; quote text"
-    if kind == "int" and _LEADING_ZERO.fullmatch(value):
+    if tag == "int" and _LEADING_ZERO.fullmatch(value):
         return f"expected a number without a 0 before it, found {value}, which YAML reads as octal; quote text"
-    if kind == "int" and len(value) > _MOST_DIGITS:
+    if tag == "int" and len(value) > _MOST_DIGITS:
         return f"expected at most {_MOST_DIGITS} digits, found {len(value):,}"
     return None
 

@@ -55,14 +55,14 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("stopped: interrupted; the same command continues")
         sys.exit(3)
-    except Exception as error:
+    except (RuntimeError, OSError) as error:
         if words := full_disk(error):
             _say(f"stopped: {words}")
             sys.exit(3)
         if words := in_the_way(error):
             _say(f"error: {words}")
             sys.exit(2)
-        if not isinstance(error, RuntimeError | OSError) or not type(error).__module__.startswith("components."):
+        if not type(error).__module__.startswith("components."):
             raise  # nobody foresaw it: the call stack helps, the message may not
         _say(f"error: {error}")
         sys.exit(1)
