@@ -19,7 +19,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix lint ranges format fields bench audit clean
+.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix lint types style ranges format fields bench audit clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -60,11 +60,15 @@ matrix: install-dev ## Take every network from its config to a served model: 1 a
 	$(BIN)/python tests/end_to_end/model_matrix.py
 
 lint: install-dev ## Style, formatting, types, import rules, ranges of libraries
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types style ranges # types alone take a core for a minute
+
+types: install-dev
+	$(BIN)/mypy
+
+style: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@$(MAKE) --no-print-directory ranges
 
 ranges: install-dev $(VENV)/ranges/.imported ## Import everything against the oldest and the newest libraries of pyproject.toml
 

@@ -29,18 +29,28 @@ class Workspace:
         Nothing is made: asking where things would live is no reason for a folder.
 
         Raises:
-            ValueError: KINTSUGI_HOME names the home of nobody.
+            ValueError: KINTSUGI_HOME names the home of nobody, or something that is no folder.
         """
         stated = os.environ.get("KINTSUGI_HOME") or "workspace"
         try:
-            return cls(Path(stated).expanduser().absolute())
+            home = Path(stated).expanduser().absolute()
         except RuntimeError as error:
             raise ValueError(f"KINTSUGI_HOME is {stated!r}: {error}") from error
+        there = next(place for place in (home, *home.parents) if os.path.lexists(place))
+        if not there.is_dir():
+            raise ValueError(f"KINTSUGI_HOME is {stated!r}: expected a folder, but {there} is none")
+        return cls(home)
 
     def create(self) -> Self:
-        """Create the folders that are missing, and return the workspace."""
+        """Create the folders that are missing, and return the workspace.
+
+        Raises:
+            ValueError: Nothing can be written there.
+        """
         for folder in (self.store, self.training, self.cache, self.pages, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):  # said now, and not by a server half a minute later
+                raise ValueError(f"{folder} cannot be written to: see who owns it, and how its disk is mounted")
         return self
 
     @property

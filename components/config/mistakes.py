@@ -1,7 +1,7 @@
 """Mistakes: what pydantic says of a configuration, in the words and paths of the person who wrote it."""
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -19,6 +19,26 @@ def explain(error: ValidationError, root: type[Section]) -> list[str]:
         root: The section that the whole file becomes.
     """
     return [_line(mistake, root) for mistake in error.errors(include_url=False)]
+
+
+def booleans_for_numbers(content: Any, made: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any YAML value
+    """Yield one line for each yes, no, true or false that was taken as a number.
+
+    Args:
+        content: What the file says.
+        made: What it became.
+        place: Where both stand in the file.
+    """
+    if isinstance(content, bool):
+        if not isinstance(made, bool):
+            yield f"{place}: expected a number, found {content} (as YAML reads yes, no, on, off, true and false)"
+    elif isinstance(content, dict):
+        for key, inner in content.items():
+            entry = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key), inner)
+            yield from booleans_for_numbers(inner, entry, f"{place}.{key}".lstrip("."))
+    elif isinstance(content, list) and isinstance(made, Sequence):
+        for number, (inner, entry) in enumerate(zip(content, made, strict=False)):
+            yield from booleans_for_numbers(inner, entry, f"{place}.{number}")
 
 
 def _line(mistake: ErrorDetails, root: type[Section]) -> str:

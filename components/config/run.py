@@ -1,15 +1,14 @@
 """RunConfig: one YAML file becomes one frozen, checked object; `--set a.b=value` changes single values."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.artifacts.storage import checked_place
-from components.config.mistakes import explain
+from components.config import text
+from components.config.mistakes import booleans_for_numbers, explain
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
@@ -131,25 +130,6 @@ class RunConfig(Section):
         return self
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, except that 1e-4 is a number as in YAML 1.2, and that a key may appear only once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's signature
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen and key.value != "<<":
-                    words = f"found the key '{key.value}' twice"
-                    raise yaml.constructor.ConstructorError(None, None, words, key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)
-
-
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Return the configuration in the YAML file `path` with `overrides` ("models.gan.seed=3") applied.
 
@@ -157,33 +137,26 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: The file is missing or not YAML, or a key or value is not allowed; every mistake is named.
     """
     try:
-        content = _parse(path.read_text())
+        content = text.read(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file ({error.reason})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    except text.TextError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
     for override in overrides:
         _apply(content, override)
     try:
-        return RunConfig.model_validate(content)
+        run = RunConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in explain(error, RunConfig))) from error
-
-
-def _parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
+    if mistaken := list(booleans_for_numbers(content, run)):
+        raise ConfigError("\n".join(f"{path}: {line}" for line in mistaken))
+    return run
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
-    dotted, equals, text = override.partition("=")
+    dotted, equals, written = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override}: expected PATH=VALUE, such as models.gan.training.images=1000")
     *parents, last = dotted.split(".")
@@ -196,9 +169,9 @@ def _apply(content: dict[str, Any], override: str) -> None:
             kind = "a list; set it as a whole" if isinstance(node, list) else "a value and has no keys"
             raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is {kind}")
     try:
-        value = _parse(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from error
+        value = text.parse(written)
+    except text.TextError as error:
+        raise ConfigError(f"--set {override}: {error}") from error
     previous = node.get(last)
     if (
         isinstance(value, dict)

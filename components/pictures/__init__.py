@@ -1,1 +1,1 @@
-"""Pictures: image files and masks from outside, read within limits."""
+"""Pictures: image files and masks from outside, read within limits, mended and written."""

@@ -1,94 +1,106 @@
-"""Reading: the bytes of an image file as an RGB picture or a mask, or in words why they are none."""
+"""Reading: the bytes of an image file from outside as a photo or a mask, or in words why they are none."""
 
+import hashlib
 import io
-import struct
-import zlib
-from contextlib import suppress
 
 import numpy as np
-from jaxtyping import Bool, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Bool
+from PIL import Image
+
+from components.pictures.colours import RGB
+from components.pictures.decoding import DAMAGE, Decoded, UnreadableError, decode
+from components.pictures.masks import Meaning, hole_of
+from components.pictures.photo import Photo
 
 MOST_PIXELS = 50_000_000
 """Larger pictures are not decoded: as many as data sets may have by default, 150 MB as RGB."""
 WEB_FORMATS = ("PNG", "JPEG", "WEBP")
 """What is taken over the network."""
+FORMATS = (*WEB_FORMATS, "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "PCX", "SGI", "QOI")
+"""What is taken from files: formats of pixels. Those that run other programs, or hold drawings, are not among them."""
 
-DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, TypeError, LookupError, ZeroDivisionError,
-    struct.error, zlib.error,
-)  # fmt: skip
-"""What Pillow's decoders raise for malformed files: fuzzing has raised the first three, malformed TIFF tags the others.
-No common base exists."""
-_ON_ITS_SIDE = {5, 6, 7, 8}
-"""Orientations in EXIF 2.32, table of tag 0x0112, that a quarter turn brings upright."""
+_PNG_DEPTH_AT, _BITS_PER_SAMPLE = 24, 258
+_SAYING = {
+    "empty": "an empty file, {}",
+    "not_an_image": "not a picture in a known format: {}",
+    "truncated": "cannot be read as a whole picture, it ends too early ({})",
+    "damaged": "cannot be read as a whole picture ({})",
+    "unsupported_pixels": "{}; expected levels of 8 or 16 bits",
+}
 
 
 class TooManyPixelsError(ValueError):
     """A picture has more pixels than are decoded."""
 
 
-def read_picture(
-    content: bytes, name: str, formats: tuple[str, ...] | None = None
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Return the picture in a file's bytes, upright, in RGB.
+def read_photo(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) -> Photo:
+    """Return the picture in a file's bytes, upright.
 
     Args:
         content: The file, as it lies on disk.
         name: What messages call it.
-        formats: Pillow's names of the formats to accept; None for all it knows.
+        formats: Pillow's names of the formats to accept.
 
     Raises:
         TooManyPixelsError: It has more than `MOST_PIXELS`, by its header.
-        ValueError: It is not a whole picture in one of the formats.
+        ValueError: It is not a whole picture in one of the formats, of levels that have an agreed white.
     """
-    return np.asarray(_open(content, name, formats).convert("RGB"))
+    decoded = _decoded(content, name, formats)
+    bits, frames = _bits(content, decoded.image), _frames(content, formats)
+    notes = [f"{bits} bits per channel are read as 8"] if bits > 8 else []
+    notes += [f"of {frames} pictures in the file the first is taken"] if frames > 1 else []
+    return Photo(decoded, hashlib.sha256(content).hexdigest(), tuple(notes))
 
 
-def read_mask(content: bytes, name: str, formats: tuple[str, ...] | None = None) -> Bool[np.ndarray, "height width"]:
-    """Return the mask in a file's bytes: True where the picture is white.
+def read_picture(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) -> RGB:
+    """Return what networks see of the picture in a file's bytes; arguments and errors are those of `read_photo`."""
+    return read_photo(content, name, formats).pixels
 
-    The arguments and errors are those of `read_picture`.
+
+def read_mask(
+    content: bytes, name: str, formats: tuple[str, ...] = FORMATS, *, meaning: Meaning | None = None, grow_px: float = 0
+) -> Bool[np.ndarray, "height width"]:
+    """Return where the mask in a file's bytes says that pixels are missing, which may be nowhere and everywhere.
+
+    Args:
+        content: The file, as it lies on disk.
+        name: What messages call it.
+        formats: Pillow's names of the formats to accept.
+        meaning: What says that a pixel is missing; None finds out.
+        grow_px: By how much the missing parts grow on all sides.
+
+    Raises:
+        TooManyPixelsError: It has more than `MOST_PIXELS`, by its header.
+        ValueError: It is no picture, or a mask that can be read in two ways.
     """
-    return np.asarray(_open(content, name, formats).convert("L")) > 127
-
-
-def upright(image: Image.Image) -> bool:
-    """Turn a loaded picture as its EXIF asks, in place; return whether width and height have changed places.
-
-    EXIF that cannot be read asks for nothing, as in every viewer.
-    """
+    decoded = _decoded(content, name, formats)
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except DAMAGE:
-        return False
-    with suppress(*DAMAGE):  # it turns the picture first and then tidies its EXIF, which may be what cannot be read
-        ImageOps.exif_transpose(image, in_place=True)
-    return orientation in _ON_ITS_SIDE
+        return hole_of(decoded.image, meaning, grow_px)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
-def _open(content: bytes, name: str, formats: tuple[str, ...] | None) -> Image.Image:
+def _decoded(content: bytes, name: str, formats: tuple[str, ...]) -> Decoded:
+    try:
+        return decode(content, formats, MOST_PIXELS)
+    except UnreadableError as error:
+        if error.reason == "too_large":
+            found = "many times more pixels" if error.__cause__ else str(error)
+            raise TooManyPixelsError(f"{name}: {found}, expected at most {MOST_PIXELS / 1e6:g} million") from error
+        raise ValueError(f"{name}: {_SAYING[error.reason].format(error)}") from error
+
+
+def _frames(content: bytes, formats: tuple[str, ...]) -> int:
+    """Return how many pictures a file holds that was decoded before: pages, frames, or a phone's further ones."""
     try:
         with Image.open(io.BytesIO(content), formats=formats) as image:
-            _demand_few_pixels(image, name)
-            image.load()
-            upright(image)
-            return image
-    except UnidentifiedImageError as error:
-        kinds = f"; expected {', '.join(formats)}" if formats else ""
-        raise ValueError(f"{name}: not a picture in a known format{kinds}") from error
-    except Image.DecompressionBombError as error:
-        raise TooManyPixelsError(_too_many(name, "many times more")) from error
-    except TooManyPixelsError:
-        raise
-    except DAMAGE as error:
-        raise ValueError(f"{name}: cannot be read as a whole picture ({error})") from error
+            return int(getattr(image, "n_frames", 1))
+    except DAMAGE:
+        return 1
 
 
-def _demand_few_pixels(image: Image.Image, name: str) -> None:
-    if image.width * image.height > MOST_PIXELS:
-        raise TooManyPixelsError(_too_many(name, f"{image.width} x {image.height}"))
-
-
-def _too_many(name: str, found: str) -> str:
-    return f"{name}: {found} pixels, expected at most {MOST_PIXELS / 1e6:g} million"
+def _bits(content: bytes, image: Image.Image) -> int:
+    """Return how many bits a file has for each level."""
+    if image.format == "PNG":
+        return content[_PNG_DEPTH_AT]
+    return int(max(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))))

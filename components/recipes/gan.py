@@ -257,11 +257,11 @@ class ClassGanProducer(GanProducer):
         return self._made(latents, self._classes.draw(samples, seed, first))
 
     @inference_mode
-    def generate_class(self, name: str, samples: int, seed: int) -> Images:
-        """Return `samples` pictures of the class `name` drawn from the stream `seed`.
+    def generate_class(self, name: str, samples: int, seed: int, first: int = 0) -> Images:
+        """Return the pictures numbered `first` and on of the draw `seed`, all of the class `name`.
 
         Raises:
             ValueError: There is no such class.
         """
         labels = self._classes.only(name, samples)
-        return self._made(self.scale * latents_of(samples, self.latent, seed), labels)
+        return self._made(self.scale * latents_of(samples, self.latent, seed, first), labels)

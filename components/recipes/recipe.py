@@ -156,8 +156,8 @@ class ClassGenerator(Generator, Protocol):
     classes: tuple[str, ...]
     """The classes' names."""
 
-    def generate_class(self, name: str, samples: int, seed: int) -> Images:
-        """Return `samples` pictures of one class."""
+    def generate_class(self, name: str, samples: int, seed: int, first: int = 0) -> Images:
+        """Return the pictures numbered `first` and on of the draw `seed`, all of one class."""
         ...
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from components.pictures.encoding import png
-from components.pictures.reading import WEB_FORMATS, read_picture
+from components.pictures.formats import named
+from components.pictures.reading import WEB_FORMATS, read_mask, read_photo, read_picture
 from components.recipes.export import load_producer
+from components.recipes.photos import mended_file
 from components.recipes.recipe import ClassGenerator, Generator, Restorer
-from components.recipes.repair import Picture, repair
+from components.recipes.repair import Picture
 
 
 def _load_pyfunc(path: str) -> "ServedGenerator | ServedRestorer":
@@ -45,7 +46,7 @@ class ServedGenerator:
 
 
 class ServedRestorer:
-    """Columns `image` and `mask` in, column `image` out; masks are white where pixels are missing."""
+    """Columns `image` and `mask` in, column `image` out; masks are read as in `kintsugi repair`."""
 
     def __init__(self, producer: Restorer) -> None:
         self.producer = producer
@@ -54,13 +55,15 @@ class ServedRestorer:
         """Return each row's picture, of any size, with missing pixels filled in.
 
         Raises:
-            ValueError: A mask has another size than its picture.
+            ValueError: A picture or mask cannot be read, they differ in size, or all is marked, or nothing.
         """
-        rows = zip(frame["image"], frame["mask"], strict=True)
-        return [{"image": encode_png(self._mended(decode_png(image), decode_png(mask)))} for image, mask in rows]
+        masks = frame["mask"] if "mask" in frame else [None] * len(frame)
+        return [{"image": self._mended(image, mask)} for image, mask in zip(frame["image"], masks, strict=True)]
 
-    def _mended(self, image: Picture, mask: UInt8[np.ndarray, "mask_height mask_width 3"]) -> Picture:
-        return repair(self.producer, image, mask.max(axis=2) > 127)
+    def _mended(self, image: str, mask: object) -> str:
+        photo = read_photo(_file(image, "image"), "image", WEB_FORMATS)
+        hole = read_mask(_file(mask, "mask"), "mask", WEB_FORMATS) if isinstance(mask, str) else None
+        return base64.b64encode(mended_file(self.producer, photo, hole, named("PNG")).content).decode()
 
 
 def encode_png(image: Picture) -> str:
@@ -75,8 +78,12 @@ def decode_png(text: str) -> Picture:
         TooManyPixelsError: It has more pixels than are decoded.
         ValueError: It is not base64, or not a whole PNG, JPEG or WebP image.
     """
-    try:
-        content = base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise ValueError(f"expected the base64 text of an image file ({error})") from error
+    content = _file(text, "image")
     return read_picture(content, f"image of {len(content)} bytes", WEB_FORMATS)
+
+
+def _file(text: str, name: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected the base64 text of an image file ({error})") from error

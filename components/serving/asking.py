@@ -61,7 +61,7 @@ class _SeedRow(BaseModel):
 
 class _PictureRow(BaseModel):
     image: str
-    mask: str
+    mask: str | None = None
 
 
 Form = TypeVar("Form", bound=BaseModel)

@@ -38,10 +38,10 @@ class BoundedClassGenerator(BoundedGenerator):
         self._of_class = inner
         self.classes = inner.classes
 
-    def generate_class(self, name: str, samples: int, seed: int) -> Images:
+    def generate_class(self, name: str, samples: int, seed: int, first: int = 0) -> Images:
         """Return pictures of one class, if there is time."""
         self._deadline.check()
-        return self._of_class.generate_class(name, samples, seed)
+        return self._of_class.generate_class(name, samples, seed, first)
 
 
 def bounded(producer: Producer, deadline: Deadline) -> BoundedRestorer | BoundedGenerator:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.recipes.export import load_producer
+from components.pictures.provenance import Maker
+from components.recipes.export import export_digest, load_producer
 from components.recipes.recipe import Producer
 from components.serving.background import Refresher, in_thread
 from components.serving.refusal import Refusal
@@ -30,6 +31,13 @@ class Champion:
     name: str
     version: int
     producer: Producer
+    export: str = ""
+    """Digest of its files."""
+
+    @property
+    def maker(self) -> Maker:
+        """What its pictures say of where they come from. Only the answer's head says when: equal ones stay equal."""
+        return Maker(self.name, self.version, self.export, dated=False)
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ class Champions:
         place = self._workspace.cache / "models" / f"{name}-{version}"
         try:
             delivery = watching.fetch(name, version, place)
-            self._loaded[name] = Champion(name, version, load_producer(delivery.export))
+            self._loaded[name] = Champion(name, version, load_producer(delivery.export), export_digest(delivery.export))
         except AlteredModelError as error:
             return self._told(name, f"version {version} of {name} is not what was registered, and is not served", error)
         except RegistryAwayError as error:

@@ -1,15 +1,19 @@
 """Routes of the models: which are in service, and what they make and mend."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from PIL import Image
 
 from components.pictures import figures
-from components.pictures.encoding import png
-from components.pictures.reading import WEB_FORMATS, read_mask, read_picture
+from components.pictures.formats import encoded, named
+from components.pictures.masks import Meaning
+from components.pictures.metadata import Metadata
+from components.pictures.provenance import marked
+from components.pictures.reading import WEB_FORMATS, read_mask, read_photo
+from components.recipes.photos import MaskMissingError, mended_file
 from components.recipes.recipe import ClassGenerator, Generator, Images, Restorer
-from components.recipes.repair import repair as mend
 from components.recipes.serving import ServedGenerator, ServedRestorer
 from components.serving import asking
 from components.serving.background import Deadline, Workers
@@ -20,6 +24,7 @@ from components.serving.settings import Limits
 
 _LEVEL = 4
 """zlib's effort: pictures go over the network, and a person waits for them."""
+_PNG = replace(named("PNG"), pixels={"compress_level": _LEVEL})
 
 
 def model_routes(champions: Champions, workers: Workers, limits: Limits, default: str | None) -> APIRouter:
@@ -32,10 +37,16 @@ def model_routes(champions: Champions, workers: Workers, limits: Limits, default
         return [{**record.model_dump(mode="json"), "problem": champions.problem(record.name)} for record in records]
 
     @routes.post("/models/{name}/repair")
-    async def repair(name: str, request: Request) -> Response:
+    async def repair(
+        name: str, request: Request, mask_is: Meaning | None = None, grow: Annotated[float, Query(ge=0)] = 0
+    ) -> Response:
         files = await asking.pictures(request)
         champion = await champions.get(name)
-        return _png_answer(champion, await workers.run(lambda deadline: _repaired(champion, files, deadline)))
+
+        def repaired(deadline: Deadline) -> bytes:
+            return _repaired(champion, files, _MaskReading(mask_is, grow), deadline)
+
+        return _png_answer(champion, await workers.run(repaired))
 
     @routes.post("/models/{name}/generate")
     async def generate(name: str, request: Request) -> Response:
@@ -63,21 +74,26 @@ def model_routes(champions: Champions, workers: Workers, limits: Limits, default
     return routes
 
 
-def _repaired(champion: Champion, files: dict[str, bytes], deadline: Deadline) -> bytes:
+class _MaskReading(NamedTuple):
+    """How a request says that its mask is meant."""
+
+    meaning: Meaning | None
+    grow_px: float
+
+
+def _repaired(champion: Champion, files: dict[str, bytes], reading: _MaskReading, deadline: Deadline) -> bytes:
     restorer = bounded(champion.producer, deadline)
     if not isinstance(restorer, BoundedRestorer):
         raise Refusal(422, f"{champion.name} makes pictures and mends none")
     with asking.in_words():
-        picture = read_picture(files["image"], "image", WEB_FORMATS)
+        photo, hole = read_photo(files["image"], "image", WEB_FORMATS), None
         if "mask" in files:
-            holes = read_mask(files["mask"], "mask", WEB_FORMATS)
-        elif restorer.restores_known:
-            holes = np.zeros(picture.shape[:2], np.bool_)
-        else:
-            raise Refusal(
-                422, f"{champion.name} only fills missing pixels; send a file called mask, white where missing"
-            )
-        return png(mend(restorer, picture, holes), _LEVEL)
+            hole = read_mask(files["mask"], "mask", WEB_FORMATS, meaning=reading.meaning, grow_px=reading.grow_px)
+        try:
+            return mended_file(restorer, photo, hole, _PNG, maker=champion.maker).content
+        except MaskMissingError as error:
+            words = f"{champion.name} only fills missing pixels; send a file called mask, white where missing"
+            raise Refusal(422, words) from error
 
 
 def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> bytes:
@@ -86,7 +102,9 @@ def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> byt
         raise Refusal(422, f"{champion.name} mends pictures and makes none")
     with asking.in_words():
         pictures = _drawn(generator, champion.name, wish)
-    return png(pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1), _LEVEL)
+    sheet = pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1)
+    made = champion.maker.made(wish.seed, 0 if wish.count == 1 else None, wish.of)
+    return encoded(Image.fromarray(sheet), _PNG, marked(Metadata(), made))
 
 
 def _drawn(generator: Generator, name: str, wish: asking.Wish) -> Images:

@@ -1,5 +1,6 @@
 """Costs: how large a model's network is, counted once and remembered, for counting needs torch and takes seconds."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -35,7 +36,8 @@ def costs_of(recipe: RecipeSection, size: int, cache: Path) -> Costs:
     except (OSError, ValidationError):
         costs = _counted(recipe, size)
     if cache.is_dir():
-        write_atomically(kept, costs.model_dump_json().encode())
+        with suppress(OSError):  # a disk that is full or can only be read: they are counted again
+            write_atomically(kept, costs.model_dump_json().encode())
     return costs
 
 

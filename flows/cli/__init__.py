@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from types import FrameType, TracebackType
 
 from cyclopts import App, CycloptsError
@@ -12,6 +13,7 @@ from cyclopts import App, CycloptsError
 from components.launch.outcome import Stopped
 from components.servers.redaction import redact_text
 from flows.cli import dashboards, doctor, pipeline, registry, service, use, yardstick
+from flows.cli.obstacles import full_disk, in_the_way
 
 app = App(
     name="kintsugi",
@@ -39,6 +41,7 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
     os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""  # or that level would silence our own warnings, too
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, on top of what is said of them
     try:
         app(exit_on_error=False)
     except CycloptsError:
@@ -49,14 +52,20 @@ def main() -> None:
     except ValueError as error:
         _say(f"error: {error}")
         sys.exit(2)
+    except KeyboardInterrupt:
+        _say("stopped: interrupted; the same command continues")
+        sys.exit(3)
     except (RuntimeError, OSError) as error:
+        if words := full_disk(error):
+            _say(f"stopped: {words}")
+            sys.exit(3)
+        if words := in_the_way(error):
+            _say(f"error: {words}")
+            sys.exit(2)
         if not type(error).__module__.startswith("components."):
             raise  # nobody foresaw it: the call stack helps, the message may not
         _say(f"error: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _say("stopped: interrupted; the same command continues")
-        sys.exit(3)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a signal handler is given

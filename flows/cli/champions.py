@@ -1,6 +1,9 @@
 """The models that commands use: found by name in the registry, fetched and checked."""
 
-from components.recipes.export import load_producer
+from typing import NamedTuple
+
+from components.pictures.provenance import Maker
+from components.recipes.export import export_digest, load_producer
 from components.recipes.recipe import Producer
 from components.tracking import registry, runs, watching
 from components.tracking.packaging import Delivery
@@ -27,7 +30,18 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     return record, registry.download(record.name, number, workspace.cache / "models" / f"{record.name}-{number}")
 
 
-def producer(model: str, version: int | None) -> tuple[str, Producer]:
-    """Return what a person calls the version, and the network that makes or mends pictures."""
+class InService(NamedTuple):
+    """A version of a model, loaded."""
+
+    called: str
+    """What a person calls it."""
+    producer: Producer
+    maker: Maker
+    """What its pictures say of where they come from."""
+
+
+def loaded(model: str, version: int | None) -> InService:
+    """Return the champion of a model, or another version, with the network that makes or mends pictures."""
     record, delivery = delivered(model, version)
-    return f"{record.name} version {delivery.version}", load_producer(delivery.export)
+    maker = Maker(record.name, delivery.version, export_digest(delivery.export))
+    return InService(f"{record.name} version {delivery.version}", load_producer(delivery.export), maker)

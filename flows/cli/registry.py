@@ -1,13 +1,17 @@
 """Commands of the registry: models, rollback, verify."""
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
+
+if TYPE_CHECKING:
+    from components.artifacts import Store
 
 app = App()
 
@@ -84,7 +88,9 @@ def _undo(name: str, before: int | None, previous: int | None) -> str:
 
 @app.command
 def verify(
-    name: Annotated[str | None, Parameter(help="Registered name; all models if left out.")] = None,
+    name: Annotated[
+        str | None, Parameter(help="Registered name, or a picture that says what made it; all models if left out.")
+    ] = None,
     *,
     store: Annotated[
         str | None, Parameter(help="Artifact store: a folder or s3://bucket/prefix; by default KINTSUGI_STORE.")
@@ -98,7 +104,11 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check ledger, aliases and files of models, and the lineage of the champion down to the shards, in the store."""
+    """Check ledger, aliases and files of models, and the lineage of the champion down to the shards, in the store.
+
+    Of a picture that this program made or mended: what it says, and the same of the version that it names. Anyone can
+    write what a picture says; it is no signature.
+    """
     from components.artifacts import Store
     from components.artifacts.audit import audit_all
     from components.stages.lineage import verify_lineage
@@ -108,9 +118,14 @@ def verify(
     workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     runs.configure(workspace.home)
+    if name is not None and Path(name).is_file():
+        _verify_picture(Path(name), artifacts, deep=deep, as_json=as_json)
+        return
     known = {record.name: record for record in registry.models()}
     if name is not None and name not in known:
-        raise ValueError(f"no model {name!r} is registered; there are: {', '.join(known) or 'none'}")
+        raise ValueError(
+            f"no model {name!r} is registered, nor is there such a file; there are: {', '.join(known) or 'none'}"
+        )
     problems: dict[str, list[str]] = {}
     with watched():
         progress = watcher.get()
@@ -122,6 +137,21 @@ def verify(
             found = audit_all(artifacts, deep=True, progress=progress)
             problems[artifacts.place] = [f"{artifact}: {problem}" for artifact, problem in found]
     _report(problems, as_json=as_json)
+
+
+def _verify_picture(path: Path, store: "Store", *, deep: bool, as_json: bool) -> None:
+    from flows.cli import origin
+
+    said = origin.stated(path)
+    with watched():
+        found = list(origin.problems(said, store, deep=deep))
+    if as_json:
+        say(json.dumps({"provenance": said.model_dump(exclude_none=True), "problems": found}, indent=1))
+        if found:
+            raise SystemExit(1)
+        return
+    say(f"{path}: {origin.told(said)}")
+    _report({f"{said.model} version {said.version}": found}, as_json=False)
 
 
 def _adopted(name: str, *, quiet: bool) -> list[str]:

@@ -1,58 +1,114 @@
 """Commands that use the champions: repair, generate, serve."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
+from flows.cli.progress import watched
 from flows.cli.tables import say
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from components.pictures.provenance import Maker, Provenance
+    from components.recipes.recipe import Images, Restorer
+    from flows.cli.batch import MaskReading
 
 app = App()
 
-Output = Annotated[Path, Parameter(name=["-o", "--output"], help="File to write.")]
+Output = Annotated[Path, Parameter(name=["-o", "--output"], help="File to write, or folder if IMAGE is one.")]
+Mark = Annotated[
+    bool,
+    Parameter(
+        negative="--no-mark", help="Say in the file which model made or mended the picture; pixels do not change."
+    ),
+]
 Version = Annotated[int | None, Parameter(help="A version instead of the champion.")]
 
 
 @app.command
-def repair(
-    image: Annotated[Path, Parameter(help="The picture, of any size.")],
+def repair(  # noqa: PLR0913 - a person's options
+    image: Annotated[Path, Parameter(help="The picture, of any size, or a folder of pictures.")],
     *,
     mask: Annotated[
         Path | None,
-        Parameter(help="A picture of the same size, white where pixels are missing; needed if the model only fills."),
+        Parameter(
+            name=["--mask", "--masks"],
+            help="A picture of the same size that marks what is missing, or a folder with one of each picture's name; "
+            "needed if the model only fills.",
+        ),
     ] = None,
+    mask_is: Annotated[
+        Literal["white", "black", "alpha"] | None,
+        Parameter(help="What marks a missing pixel; by default the mask's own two colours, or its opacity, say."),
+    ] = None,
+    grow: Annotated[float, Parameter(help="By how many pixels the missing parts grow on all sides.")] = 0,
     output: Output,
     model: Annotated[str, Parameter(help="Registered name, or its last part.")] = "inpainter",
     version: Version = None,
+    mark: Mark = True,
 ) -> None:
-    """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything."""
-    import numpy as np
+    """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything.
 
-    from components.pictures.reading import read_mask, read_picture
+    The file is written in the format of its suffix, whole or not at all, over the picture itself if you wish, with the
+    picture's grey, transparency, ICC profile, resolution, EXIF and XMP. A folder's pictures are mended one by one; the
+    same command continues where it was ended.
+    """
+    if image.is_dir():
+        from flows.cli.batch import MaskReading
+
+        _repair_folder(image, MaskReading(mask, mask_is, grow), output, model, version, mark=mark)
+        return
+    from flows.cli import files
+
+    form = files.demand_target(output)
+
+    from components.pictures.reading import read_mask, read_photo
+    from components.recipes.photos import MaskMissingError, demand_size, mended_file
+
+    photo, hole = read_photo(files.read(image), str(image)), None
+    if mask is not None:
+        hole = read_mask(files.read(mask), str(mask), meaning=mask_is, grow_px=grow)
+        demand_size(photo, hole, str(mask))
+    called, restorer, maker = _restorer(model, version)
+    try:
+        written = mended_file(restorer, photo, hole, form, str(mask), maker if mark else None)
+    except MaskMissingError as error:
+        words = f"{called} only fills missing pixels; say with --mask which of {image} are missing"
+        raise ValueError(words) from error
+    files.save(written.content, output)
+    share = "" if hole is None else f"{hole.mean():.1%} of the picture missing, "
+    say(f"{output}: {share}{'whole picture restored' if restorer.restores_known else 'mended'} by {called}")
+    for remark in written.remarks:
+        say(f"  {remark}")
+
+
+def _repair_folder(
+    folder: Path, masks: "MaskReading", output: Path, model: str, version: int | None, *, mark: bool
+) -> None:
+    from flows.cli import batch, files
+
+    if masks.folder is not None and not masks.folder.is_dir():
+        raise ValueError(f"{masks.folder}: expected a folder of masks, as {folder} is a folder of pictures")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output}: expected a folder, as {folder} is one")
+    called, restorer, maker = _restorer(model, version)
+    if masks.folder is None and not restorer.restores_known:
+        raise ValueError(f"{called} only fills missing pixels; say with --masks in which folder their masks are")
+    files.make_folder(output)
+    with watched():
+        tally = batch.repair_all(folder, output, masks, batch.Mender(restorer, maker if mark else None))
+    tally.report(output, f"mended by {called}")
+
+
+def _restorer(model: str, version: int | None) -> "tuple[str, Restorer, Maker]":
     from components.recipes.recipe import Restorer
-    from components.recipes.repair import repair as mend
     from flows.cli import champions
 
-    picture = read_picture(_read(image), str(image))
-    holes = np.zeros(picture.shape[:2], np.bool_) if mask is None else read_mask(_read(mask), str(mask))
-    if holes.shape != picture.shape[:2]:
-        raise ValueError(
-            f"{mask}: {holes.shape[1]} x {holes.shape[0]} pixels, expected those of {image}, "
-            f"{picture.shape[1]} x {picture.shape[0]}"
-        )
-    name, producer = champions.producer(model, version)
+    called, producer, maker = champions.loaded(model, version)
     if not isinstance(producer, Restorer):
-        raise ValueError(f"{name} makes pictures and mends none; name one that mends with --model")  # noqa: TRY004 - the user chose it
-    if mask is None and not producer.restores_known:
-        raise ValueError(f"{name} only fills missing pixels; say with --mask which of {image} are missing")
-    _save(mend(producer, picture, holes), output)
-    done = "whole picture restored" if producer.restores_known else f"{holes.mean():.1%} of the picture mended"
-    say(f"{output}: {done} by {name}")
+        raise ValueError(f"{called} makes pictures and mends none; name one that mends with --model")  # noqa: TRY004 - the user chose it
+    return called, producer, maker
 
 
 @app.command
@@ -66,30 +122,43 @@ def generate(
     seed: Annotated[int, Parameter(help="Equal seeds make equal pictures.")] = 0,
     of: Annotated[str | None, Parameter(name="--class", help="Class, for a conditional gan; none: any.")] = None,
     version: Version = None,
+    mark: Mark = True,
 ) -> None:
-    """Make pictures with the champion."""
-    from components.pictures import figures
-    from components.recipes.recipe import ClassGenerator, Generator
-    from flows.cli import champions
+    """Make pictures with the champion. Into a folder, the same command continues where it was ended."""
+    from flows.cli import files
 
+    sheet = bool(output.suffix) and not output.is_dir()
+    if sheet:
+        files.demand_target(output)
     if count < 1:
         raise ValueError(f"-n {count}: expected at least 1")
-    name, producer = champions.producer(model, version)
+
+    from components.recipes.recipe import ClassGenerator, Generator
+    from flows.cli import batch, champions
+
+    called, producer, maker = champions.loaded(model, version)
     if not isinstance(producer, Generator):
-        raise ValueError(f"{name} mends pictures and makes none; name one that makes pictures with --model")  # noqa: TRY004
-    if of is None:
-        pictures = producer.generate(count, seed)
-    elif isinstance(producer, ClassGenerator):
-        pictures = producer.generate_class(of, count, seed)
-    else:
-        raise ValueError(f"{name} was trained without classes; leave --class out")
-    if output.suffix:
-        _save(pictures[0] if count == 1 else figures.grid(pictures, scale=1), output)
-    else:
-        _make_folder(output)
-        for number, picture in enumerate(pictures):
-            _save(picture, output / f"{seed}-{number:05d}.png")
-    say(f"{output}: {count} pictures by {name}")
+        raise ValueError(f"{called} mends pictures and makes none; name one that makes pictures with --model")  # noqa: TRY004
+    if of is not None and not isinstance(producer, ClassGenerator):
+        raise ValueError(f"{called} was trained without classes; leave --class out")
+
+    def draw(samples: int, first: int) -> "Images":
+        if of is None:
+            return producer.generate(samples, seed, first)
+        assert isinstance(producer, ClassGenerator)
+        return producer.generate_class(of, samples, seed, first)
+
+    def said(number: int | None) -> "Provenance | None":
+        return maker.made(seed, number, of) if mark else None
+
+    if sheet:
+        files.save(batch.sheet(draw(count, 0), output, said(0 if count == 1 else None)), output)
+        say(f"{output}: {count} pictures by {called}")
+        return
+    files.make_folder(output)
+    with watched():
+        tally = batch.generate_all(draw, [output / f"{seed}-{number:05d}.png" for number in range(count)], said)
+    tally.report(output, f"made by {called}")
 
 
 @app.command
@@ -135,26 +204,3 @@ def serve(
         run(service, listening, settings.limits)
     except KeyboardInterrupt:
         return
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be made a folder ({error.strerror})") from error
-
-
-def _save(picture: "NDArray[np.uint8]", path: Path) -> None:
-    from PIL import Image
-
-    try:
-        Image.fromarray(picture).save(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: cannot be written ({error})") from error

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(300
 
 PYTHONPATH = os.pathsep.join(str(Path(__file__).parents[above]) for above in (2, 0))
 BATCH, STEPS, LONG = 16, 6, 24
+BF16 = "residual vae in bf16"
 ADAM = {"kind": "adam", "epsilon": 1e-4}
 """Adam divides by the size of the gradient: where that is rounding alone, a tiny epsilon makes whole steps of it."""
 GENERATION = {"evaluation": {"kind": "generation"}, "promotion": {"metric": "fd_efficientnet_lite0"}}
@@ -151,15 +152,22 @@ def run(
         if found:
             on_images(json.loads(text)["images"])
 
-    job.folder.mkdir(parents=True, exist_ok=True)
-    handed = job.folder / "job.json"
-    handed.write_text(job.model_dump_json())
+    launch_jobs([job], processes, module, watch)
+
+
+def launch_jobs(
+    jobs: Sequence[TrainJob], processes: int, module: str, watch: Callable[[str], None] | None = None
+) -> None:
+    """Run `module` in so many ranks, with the jobs' files as its arguments."""
+    for job in jobs:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / "job.json").write_text(job.model_dump_json())
     environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": PYTHONPATH}
     launch.launch_ranks(
         module,
-        [str(handed)],
+        [str(job.folder / "job.json") for job in jobs],
         launch.Placement(processes),
-        job.folder / "logs",
+        jobs[0].folder / "logs",
         limits=launch.Limits(timeout_s=240),
         environment=environment,
         on_line=watch,
@@ -205,12 +213,33 @@ def assert_equal_to_rounding(one: TrainJob, other: TrainJob) -> None:
             torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=0.01 * STEPS * rate, msg=message)
 
 
+@pytest.fixture(scope="module")
+def job_anywhere(shards, shards_of_classes) -> Callable[[str, Path], TrainJob]:
+    """Return the short training of a model, or in bfloat16 that of the residual VAE, in a folder."""
+
+    def job(name: str, folder: Path) -> TrainJob:
+        if name == BF16:
+            whole = job_of("residual vae", shards, folder)
+            training = whole.model.training.model_copy(update={"precision": "bf16"})
+            return whole.model_copy(update={"model": whole.model.model_copy(update={"training": training})})
+        return job_of(name, shards_of_classes if name.endswith("by class") else shards, folder)
+
+    return job
+
+
+@pytest.fixture(scope="module")
+def by_two(job_anywhere, tmp_path_factory) -> dict[str, TrainJob]:
+    """All of them, trained by the same two processes, one after the other."""
+    folder = tmp_path_factory.mktemp("two")
+    jobs = {name: job_anywhere(name, folder / name / "run") for name in (*MODELS, BF16)}
+    launch_jobs(list(jobs.values()), 2, "several_jobs")
+    return jobs
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_two_processes_equal_one_on_the_joined_batch(name, shards, shards_of_classes, tmp_path):
-    data = shards_of_classes if name.endswith("by class") else shards
-    one, two = (job_of(name, data, tmp_path / kind) for kind in ("one", "two"))
+def test_two_processes_equal_one_on_the_joined_batch(name, job_anywhere, by_two, tmp_path):
+    one, two = job_anywhere(name, tmp_path / "one"), by_two[name]
     train_here(one)
-    run(two, 2)
     assert_equal_to_rounding(one, two)
     assert (two.folder / "export" / "model.safetensors").is_file()
 
@@ -230,17 +259,12 @@ def test_one_two_and_four_processes_see_the_same_rows_in_the_same_order_and_end_
     assert_equal_to_rounding(jobs[1], jobs[4])
 
 
-def test_two_processes_in_bfloat16_learn_as_one_does(shards, tmp_path):
+def test_two_processes_in_bfloat16_learn_as_one_does(job_anywhere, by_two, tmp_path):
     # Sums of rounded numbers depend on their order, so here the curves are compared and not the weights.
+    one = job_anywhere(BF16, tmp_path / "one")
+    train_here(one)
     curves = []
-    for processes in (1, 2):
-        job = job_of("residual vae", shards, tmp_path / f"{processes}" / "run")
-        training = job.model.training.model_copy(update={"precision": "bf16"})
-        job = job.model_copy(update={"model": job.model.model_copy(update={"training": training})})
-        if processes == 1:
-            train_here(job)
-        else:
-            run(job, 2)
+    for job in (one, by_two[BF16]):
         lines = (job.folder / "curve.jsonl").read_text().splitlines()
         curves.append([json.loads(line)["vae/bound_bits"] for line in lines])
     assert len(curves[0]) == STEPS

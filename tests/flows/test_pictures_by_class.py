@@ -136,3 +136,23 @@ def test_a_served_model_takes_a_class_in_each_row_or_in_none(served, exports):
 def test_a_served_model_refuses_a_class_it_does_not_know(name, words, served):
     with pytest.raises(ValueError, match=words):
         served(name).predict(pd.DataFrame({"seed": [1], "class": ["emu"]}))
+
+
+def test_a_folder_is_filled_by_a_command_that_continues_and_extends_it(generate, exports, tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.cli.batch._AT_ONCE", 4)
+    assert generate("--model", "zoo-gan", "-n", "7", "--seed", "3", "-o", "many") == 0
+    whole = load_producer(exports["zoo-gan"]).generate(10, 3)
+
+    def look() -> dict[int, int]:
+        return {int(one.stem[2:]): one.stat().st_mtime_ns for one in (tmp_path / "many").iterdir()}
+
+    before = look()
+    (tmp_path / "many" / "3-00002.png").unlink()
+    assert generate("--model", "zoo-gan", "-n", "10", "--seed", "3", "-o", "many") == 0
+    after = look()
+    assert {number for number in after if after[number] != before.get(number)} == {2, 7, 8, 9}
+    for number in range(10):
+        found = np.asarray(Image.open(tmp_path / "many" / f"3-{number:05d}.png"))
+        assert np.abs(found.astype(int) - whole[number]).max() <= 1
+    assert generate("--model", "zoo-gan", "-n", "4", "--seed", "3", "--class", "dog", "-o", "many") == 0
+    assert {number for number, moment in look().items() if moment != after[number]} == {0, 1, 2, 3}

@@ -3,7 +3,6 @@
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from os.path import commonprefix
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,16 @@ from typing import Literal
 from pydantic import Field
 
 from components.artifacts import sha256_of
-from components.data.sources.item import MAX_FILE_BYTES, Problem, RawItem, Source, labelled, printable
+from components.data.sources.item import (
+    MAX_FILE_BYTES,
+    Problem,
+    RawItem,
+    Source,
+    is_junk,
+    labelled,
+    matches,
+    printable,
+)
 from components.section import digest_of
 
 _ENCRYPTED = 0x1
@@ -33,7 +41,7 @@ class ZipSource(Source):
     kind: Literal["zip"] = "zip"
     """Files inside a zip archive."""
     path: Path
-    """The archive. What macOS adds under `__MACOSX/` is no part of the source."""
+    """The archive. What systems put beside people's files, such as `__MACOSX/`, is no part of the source."""
     patterns: tuple[str, ...] = Field(default=("*",), min_length=1)
     """File names to take, as shell patterns without regard to case; others are no part of the source."""
     labels: bool = False
@@ -93,11 +101,8 @@ class ZipSource(Source):
                 member
                 for member in archive.infolist()
                 if not member.is_dir()
-                and not member.filename.startswith("__MACOSX/")
-                and any(
-                    fnmatchcase(PurePosixPath(member.filename).name.lower(), pattern.lower())
-                    for pattern in self.patterns
-                )
+                and matches(PurePosixPath(member.filename).name, self.patterns)
+                and not any(map(is_junk, PurePosixPath(member.filename).parts))
             ),
             key=lambda member: (member.filename, member.header_offset),
         )

@@ -4,14 +4,23 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, NoReturn
 
 from pydantic import Field
 
-from components.data.sources.item import MAX_FILE_BYTES, ContentDigest, Problem, RawItem, Source, labelled, printable
+from components.data.sources.item import (
+    MAX_FILE_BYTES,
+    ContentDigest,
+    Problem,
+    RawItem,
+    Source,
+    is_junk,
+    labelled,
+    matches,
+    printable,
+)
 
 # O_NONBLOCK: opening a FIFO would otherwise wait for a writer that may never come.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,7 +32,8 @@ class FolderSource(Source):
     kind: Literal["folder"] = "folder"
     """Files under a folder."""
     path: Path
-    """The folder. Links that lead out of it are refused, linked folders are not entered."""
+    """The folder. Links that lead out of it are refused, linked folders are not entered. What systems put beside
+    people's files, such as `._a.jpg`, `.DS_Store` and `Thumbs.db`, is no part of the source."""
     patterns: tuple[str, ...] = Field(default=("*",), min_length=1)
     """File names to take, as shell patterns without regard to case; others are no part of the source."""
     labels: bool = False
@@ -81,10 +91,10 @@ class FolderSource(Source):
 
     def _files(self, root: Path) -> Iterator[Path]:
         for folder, folders, files in os.walk(root, onerror=_cannot_list):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if not is_junk(name))
             linked = [name for name in folders if (Path(folder) / name).is_symlink()]
             for name in sorted(files + linked):
-                if any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.patterns):
+                if matches(name, self.patterns) and not is_junk(name):
                     yield Path(folder) / name
 
 

@@ -3,14 +3,22 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import ClassVar, Literal, Self
 
 from components.section import Section
 
 MAX_FILE_BYTES = 512 * 2**20
 """No file above this size is read into memory: an image of 50 million pixels needs less, even uncompressed."""
+
+_JUNK = {
+    ".ds_store", ".localized", "__macosx", ".appledouble", ".spotlight-v100", ".trashes", ".fseventsd",
+    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "system volume information",
+    "@eadir", "lost+found",
+}  # fmt: skip
+"""What macOS, Windows, Synology's disk stations and Linux put beside people's files, in small letters."""
 
 Reason = Literal[
     "empty",
@@ -109,6 +117,16 @@ class ContentDigest:
     def hexdigest(self) -> str:
         """Return 32 hexadecimal digits for the items taken in so far."""
         return self._hash.hexdigest()[:32]
+
+
+def is_junk(name: str) -> bool:
+    """Return whether a file or folder of this name is a system's and no person's, such as `._a.jpg` or Thumbs.db."""
+    return name.startswith("._") or name.lower() in _JUNK
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a file name fits one of the shell patterns, without regard to case."""
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def printable(name: str) -> str:

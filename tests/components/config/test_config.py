@@ -137,7 +137,8 @@ def test_an_override_of_a_section_of_the_same_kind_is_merged_and_of_another_kind
         ("seed", "--set seed: expected PATH=VALUE, such as models.gan.training.images=1000"),
         ("=3", "--set =3: expected PATH=VALUE"),
         ("name.first=3", "--set name.first=3: name is a value and has no keys"),
-        ("seed={", "--set seed={: '{' is not a YAML value"),
+        ("seed={", "--set seed={: not YAML, line 1, column 2: while parsing a flow node"),
+        ("seed=017", "--set seed=017: the value: expected a number without a 0 before it, found 017"),
     ],
 )
 def test_an_override_that_cannot_be_read_says_how_to_write_it(override, words, file):
@@ -167,7 +168,7 @@ def test_numbers_are_written_as_people_write_them(text, rate, tmp_path):
         ("", "expected keys and values, found NoneType"),
         ("- a", "expected keys and values, found list"),
         ("a: [", "not YAML"),
-        ("name: a\nname: b", "found the key 'name' twice in \"<unicode string>\", line 2"),
+        ("name: a\nname: b", "name: this key is there twice, in line 1 and in line 2"),
         ("a: !!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
@@ -181,7 +182,27 @@ def test_a_file_that_is_no_configuration_is_refused_with_its_name(content, words
 def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
     assert "cannot be read (No such file or directory)" in refusal(tmp_path / "none.yaml")
     (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff")
-    assert "not a text file" in refusal(tmp_path / "picture.yaml")
+    assert "picture.yaml: expected text in UTF-8, found byte 0x89 at 0" in refusal(tmp_path / "picture.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "path"),
+    [
+        ("seed=yes", "seed"),
+        ("models.vae.training.images=true", "models.vae.training.images"),
+        ("corruption.frozen.bins=[no, 0.2, 0.5]", "corruption.frozen.bins.0"),
+        ("models.inpainter.recipe.optimizer.rate=on", "models.inpainter.recipe.optimizer.rate"),
+    ],
+)
+def test_yes_and_no_are_no_numbers(override, path):
+    words = f"{path}: expected a number, found {'no' not in override} (as YAML reads yes"
+    assert words in refusal(QUICKSTART, override)
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "1e999"])
+@pytest.mark.parametrize("path", ["models.inpainter.recipe.loss.hole_weight", "models.gan.recipe.optimizer.rate"])
+def test_no_number_is_infinite(path, value):
+    assert f"{path}: Input should be a finite number" in refusal(QUICKSTART, f"{path}={value}")
 
 
 def test_a_configuration_survives_json_and_cannot_be_changed(file):

@@ -1,5 +1,6 @@
 """Every kind of file becomes the picture a person would see, or a reason."""
 
+import hashlib
 import io
 import random
 import struct
@@ -191,3 +192,24 @@ def test_no_damage_escapes_as_an_exception() -> None:
         result = examine(bytes(content[: rng.choice((len(content), rng.randrange(len(content))))]), 16, "pad", 10**6)
         outcomes.add(result.reason if isinstance(result, Problem) else "accepted")
     assert {"accepted", "truncated", "damaged", "not_an_image"} <= outcomes
+
+
+def drawn(mode: str, kind: str, orientation: int) -> bytes:
+    ramp = (np.arange(60 * 44 * 4).reshape(44, 60, 4) * 7 % 251).astype(np.uint8)
+    if mode == "I;16":
+        return encoded(Image.fromarray(ramp[..., 0].astype(np.uint16) * 259), kind)
+    image = Image.fromarray(ramp)
+    image = image.convert("RGB").convert(mode) if mode in {"CMYK", "P"} else image.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, kind, **({"exif": exif} if kind != "BMP" else {}))
+
+
+def test_pictures_are_named_as_they_were_when_the_first_data_sets_were_made() -> None:
+    digest = hashlib.sha256()
+    modes = {"PNG": "1 L LA P RGB RGBA I;16", "TIFF": "1 L LA P RGB RGBA CMYK I;16", "BMP": "1 L P RGB"}
+    for kind, listed in modes.items():
+        for turn, mode in enumerate(listed.split()):
+            for size, fit in ((16, "crop"), (33, "pad")):
+                digest.update(picture(drawn(mode, kind, turn + 1), size, fit).image.tobytes())
+    assert digest.hexdigest() == "36b38d24ed19c257534bd18132f5cf833efa7bedea92f711a4953cac2e22c21b"

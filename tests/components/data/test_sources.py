@@ -121,6 +121,33 @@ def test_odd_file_names_become_printable(tmp_path: Path) -> None:
     item.name.encode()
 
 
+JUNK = (
+    "._one.jpg", "trip/._two.jpg", ".DS_Store", "trip/.DS_Store", "Thumbs.db", "trip/desktop.ini", "Desktop.ini",
+    "@eaDir/one.jpg/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/$R1.jpg", ".Trashes/501/old.jpg", "__MACOSX/._one.jpg",
+)  # fmt: skip
+
+
+def test_what_systems_put_beside_photos_is_no_part_of_a_folder_nor_of_its_fingerprint(tmp_path: Path) -> None:
+    for name in ("one.jpg", "trip/two.jpg", "trip/_three.jpg", "trip/.hidden.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    source = FolderSource(path=tmp_path)
+    before = source.fingerprint(), source.signature(), source.count()
+    for name in JUNK:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"junk")
+    assert (source.fingerprint(), source.signature(), source.count()) == before
+    assert [item.name for item in source.items()] == ["one.jpg", "trip/.hidden.jpg", "trip/_three.jpg", "trip/two.jpg"]
+
+
+def test_what_systems_put_beside_photos_is_no_part_of_a_zip_nor_shifts_its_classes(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("pets/cat/1.png", "pets/dog/1.png", *JUNK):
+            archive.writestr(name, b"x")
+    items = list(ZipSource(path=tmp_path / "a.zip", labels=True).items())
+    assert [(item.name, item.label) for item in items] == [("pets/cat/1.png", "cat"), ("pets/dog/1.png", "dog")]
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nowhere is not there"):
         FolderSource(path=tmp_path / "nowhere").count()

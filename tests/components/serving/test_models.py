@@ -14,7 +14,10 @@ import pytest
 from PIL import Image
 
 from components.pictures import figures
+from components.pictures.formats import named
+from components.pictures.reading import read_mask, read_photo
 from components.recipes.export import load_producer
+from components.recipes.photos import mended_file
 from components.recipes.repair import repair
 from components.serving.settings import Limits
 
@@ -242,3 +245,24 @@ def test_a_long_row_of_pictures_ends_at_its_deadline(register, serve):
     assert (answer.status_code, "took too long" in answer.json()["error"]) == (503, True)
     slow.seconds = 0.0
     assert service.client.post("/models/vae/generate", json={"count": 1}).status_code == 200
+
+
+def test_what_is_mended_over_http_is_what_the_command_line_mends(register, serve, workspace):
+    register("inpainter")
+    service = serve()
+    red = np.zeros((30, 41, 3), np.uint8)
+    red[..., 0] = HOLE
+    grey = np.asarray(Image.fromarray(PHOTO).convert("LA"))
+    for photo, mask, asked in (
+        (PHOTO, red, {}),
+        (grey, HOLE, {}),
+        (PHOTO, 255 - HOLE, {"mask_is": "black", "grow": 1.5}),
+    ):
+        files = {"image": png(photo), "mask": png(mask)}
+        answer = service.client.post("/models/inpainter/repair", files=files, params=asked)
+        assert answer.status_code == 200, answer.text
+        hole = read_mask(files["mask"], "mask", meaning=asked.get("mask_is"), grow_px=asked.get("grow", 0))
+        producer = in_registry(workspace, "team-inpainter")
+        expected = mended_file(producer, read_photo(files["image"], "image"), hole, named("PNG")).content
+        assert np.array_equal(pixels(answer.content), pixels(expected))
+    assert service.client.post("/models/inpainter/repair?grow=-1", files=files).status_code == 422

@@ -1,0 +1,68 @@
+"""Files that commands read and write: pictures that people name on the command line."""
+
+import os
+import shutil
+from pathlib import Path
+
+from components.artifacts.files import draft_file
+from components.pictures.formats import Format, format_of
+
+
+def read(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def demand_target(path: Path) -> Format:
+    """Return the format of the picture that is to be written at `path`, before any work is done for it.
+
+    Raises:
+        ValueError: No picture can be written there.
+    """
+    form = format_of(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder, expected the name of a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise ValueError(f"{path}: cannot be written (no permission in its folder)")
+    return form
+
+
+class UnwritableError(ValueError):
+    """A file cannot be written: no room, no permission, no such place."""
+
+
+def save(content: bytes, path: Path) -> None:
+    """Write a file whole or not at all; one that is there before stays as it was unless this succeeds.
+
+    Raises:
+        UnwritableError: It cannot be written.
+    """
+    target = path.resolve()  # what a link points to, so that the link stays one
+    try:
+        with draft_file(target) as draft:
+            draft.write_bytes(content)
+            if target.exists():
+                shutil.copymode(target, draft)
+    except OSError as error:
+        raise UnwritableError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it.
+
+    Raises:
+        UnwritableError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableError(f"{path}: cannot be made a folder ({error.strerror})") from error
