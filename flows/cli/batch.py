@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from components.data.sources.item import is_junk
 from components.pictures import figures
 from components.pictures.decoding import DAMAGE
 from components.pictures.formats import encoded, format_of
@@ -22,7 +23,6 @@ from flows.cli.tables import say
 from flows.watching import watcher
 
 _AT_ONCE = 64
-_JUNK = {"thumbs.db", "desktop.ini"}
 _MASK_ENDINGS = ("", "_mask", "-mask")
 
 
@@ -130,9 +130,9 @@ def sheet(pictures: Images, path: Path, said: Provenance | None) -> bytes:
 def _pictures(folder: Path, without: Sequence[Path | None]) -> Iterator[Path]:
     """Yield the files below a folder in order, but for other folders and what systems leave in all of them."""
     for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        hidden = any(part.startswith(".") or is_junk(part) for part in path.relative_to(folder).parts)
         elsewhere = any(place is not None and path.resolve().is_relative_to(place.resolve()) for place in without)
-        if path.is_file() and not hidden and not elsewhere and path.name.lower() not in _JUNK:
+        if path.is_file() and not hidden and not elsewhere:
             yield path
 
 
