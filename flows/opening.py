@@ -26,6 +26,7 @@ from components.tracking.packaging import AlteredModelError
 from components.tracking.registry import ChampionMovedError
 from components.workspace import Workspace
 from flows import naming
+from flows.server_guard import guard_server
 from flows.side_by_side import models_at_once, side_by_side
 from flows.watching import watcher
 
@@ -126,6 +127,7 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
         LaunchFailed: A model failed; raised at the end, after all that the others could do was done.
     """
     with ExitStack() as stack:
+        guard_server()
         stack.enter_context(patient_run())
         workspace = Workspace.from_environment().create()
         store = Store.open(run.store or workspace.default_store, workspace.cache)

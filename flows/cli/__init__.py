@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 from cyclopts import App, CycloptsError
@@ -36,7 +37,7 @@ for commands in (
 
 def main() -> None:
     """Run the command named on the command line and end with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _hear_signals()
     sys.excepthook = _show_redacted
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
     os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""  # or that level would silence our own warnings, too
@@ -68,8 +69,15 @@ def main() -> None:
         sys.exit(1)
 
 
+def _hear_signals() -> None:
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does; `nohup` lets the terminal be ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a signal handler is given
-    """Let SIGTERM end a command as Ctrl-C does, so that what it started is stopped in a resumable state."""
+    """Let a signal end a command as Ctrl-C does, so that what it started is stopped in a resumable state."""
     raise KeyboardInterrupt
 
 
@@ -79,4 +87,5 @@ def _show_redacted(kind: type[BaseException], error: BaseException, trace: Trace
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(redact_text(text) + "\n")
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(redact_text(text) + "\n")

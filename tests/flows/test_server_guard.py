@@ -1,0 +1,50 @@
+"""Whatever ends a run started by hand, the Prefect server that it started for itself ends with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(300)]
+
+KINTSUGI = str(Path(sys.executable).with_name("kintsugi"))
+CONFIG = """
+name: long
+dataset: {source: {kind: shapes, images: 60, raster_px: 16}, size: 16}
+models:
+  vae:
+    recipe: {kind: vae, network: {kind: conv, latent: 4, width: 4}}
+    training: {images: 10_000_000, batch: 32}
+    evaluation: {kind: generation}
+    promotion: {metric: reconstruction_psnr}
+"""
+
+
+def below(process: "subprocess.Popen[bytes]", words: str) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [one for one in children if words in " ".join(one.cmdline())]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGHUP, 3)])
+def test_a_run_that_is_killed_or_loses_its_terminal_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    (tmp_path / "long.yaml").write_text(CONFIG)
+    environment = os.environ | {"KINTSUGI_HOME": str(tmp_path / "home")}
+    environment.pop("PREFECT_API_URL", None)
+    with subprocess.Popen([KINTSUGI, "train", tmp_path / "long.yaml"], env=environment) as run:
+        deadline = time.monotonic() + 120
+        while not below(run, "components.worker"):
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.2)
+        assert below(run, "prefect.server.api.server:create_app")
+        everyone = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(number)
+        assert run.wait(60) == code
+    assert psutil.wait_procs(everyone, timeout=40)[1] == []
