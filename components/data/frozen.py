@@ -90,6 +90,20 @@ class FrozenImages:
     """Number of each image's area bin, from 0."""
 
 
+def demand_test_images(frozen: FrozenSetConfig, shards: ShardSet) -> None:
+    """Check that there are as many test images as are to be damaged.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    available = shards.splits["test"].samples
+    if available < frozen.images:
+        raise ValueError(
+            f"corruption.frozen.images: {frozen.images:,} images are to be frozen, but the test split has "
+            f"{available:,}; ask for fewer, raise dataset.split.test or add data"
+        )
+
+
 def write_corruption_set(
     shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int, store: Store
 ) -> CorruptionSet:
@@ -101,12 +115,7 @@ def write_corruption_set(
     Raises:
         ValueError: The test split has fewer images than are asked for, or `mix` cannot fill a bin.
     """
-    available = shards.splits["test"].samples
-    if available < frozen.images:
-        raise ValueError(
-            f"{frozen.images} images are to be frozen, but the test split has {available}; "
-            "ask for fewer, raise split.test or add data"
-        )
+    demand_test_images(frozen, shards)
 
     def write(draft: Path) -> Mapping[str, Any]:
         tars = write_tars(_damaged_samples(shards, frozen, mix, seed), draft, "test", _SHARD_BYTES)

@@ -8,6 +8,7 @@ from typing import Literal
 from components.artifacts import Store
 from components.config import ModelConfig, RunConfig
 from components.data import ShardSet, plan_shards
+from components.data.frozen import demand_test_images
 from components.evaluation.yardstick import Yardstick, chosen, yardsticks
 from components.section import Section
 from components.stages.candidate import Candidate, Data
@@ -17,6 +18,9 @@ from components.stages.inputs import page_inputs
 from components.stages.outcome import Page
 from components.stages.pinned import in_force, pinned_shards
 from components.workspace import Workspace
+
+_DEVIATIONS = 5
+"""The number of test images is binomial; it is above its mean by so many standard deviations in no pile there is."""
 
 
 class Step(Section):
@@ -39,13 +43,16 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
         home: The workspace, which has the registry unless a server has it.
 
     Raises:
-        ValueError: The source is not there, or an evaluation set is asked for that is not.
+        ValueError: The source is not there, or an evaluation set is asked for that is not; or there are too few test
+            images to damage, or will be.
         ArtifactError: The shards of the pinned evaluation set are gone.
     """
     shards, files = plan_shards(run.dataset, store)
     pinned = _yardstick(run, shards, store)
     data = foresee_data(run, shards, pinned, store) if shards else None
     steps = [_shard_step(run, shards, files), _yardstick_step(run, pinned), *_corrupt_step(run, shards, pinned, store)]
+    if shards is None and files is not None:
+        _expect_test_images(run, files)
     models = list(_models(run, data, store, home))
     for model in models:
         facts = _facts(run, model.candidate.config, shards, files, Workspace(home).cache)
@@ -67,10 +74,23 @@ def _models(run: RunConfig, data: Data | None, store: Store, home: Path) -> Iter
 def _corrupt_step(run: RunConfig, shards: ShardSet | None, pinned: Yardstick | None, store: Store) -> Iterator[Step]:
     if run.corruption is not None:
         held = pinned_shards(pinned, store) if pinned else shards
+        if held is not None:
+            demand_test_images(run.corruption.frozen, held)
         found = frozen(run, held, store) if held else None
         bins = f" in {len(run.corruption.frozen.bins) - 1} bins of missing area" if run.corruption.mix.masks else ""
         facts = f"{run.corruption.frozen.images:,} test images{bins}"
         yield Step(stage="corrupt", state="reuse" if found else "run", facts=facts)
+
+
+def _expect_test_images(run: RunConfig, files: int) -> None:
+    """Raise ValueError where more test images are to be damaged than so many files will give, but by a miracle."""
+    wanted = run.corruption.frozen.images if run.corruption else 0
+    expected = files * run.dataset.split.test
+    if wanted > expected + _DEVIATIONS * expected**0.5:
+        raise ValueError(
+            f"corruption.frozen.images: {wanted:,} images are to be frozen, but of {files:,} files about "
+            f"{expected:,.0f} become test images; ask for fewer, raise dataset.split.test or add data"
+        )
 
 
 def _train_step(model: Foreseen, facts: str) -> Step:

@@ -50,6 +50,17 @@ def measure(run, name, subject, store, judged_on):
     return store.materialise(Scores, inputs, lambda draft: {"subject": subject})
 
 
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_more_frozen_images_than_there_are_test_images_are_found_before_anything_runs(run, store, steps, is_sharded):
+    frozen = run.corruption.frozen.model_copy(update={"images": 1_000})
+    greedy = run.model_copy(update={"corruption": run.corruption.model_copy(update={"frozen": frozen})})
+    if is_sharded:
+        write_shards(run.dataset, store)
+    words = r"corruption\.frozen\.images: 1,000 .* but " + ("the test split has" if is_sharded else "of .* files about")
+    with pytest.raises(ValueError, match=words):
+        steps(greedy, store)
+
+
 def test_in_an_empty_store_everything_is_to_do_and_nothing_is_written(run, store, steps, home):
     found = steps(run, store)
     assert [(step.stage, step.state) for step in found] == [
