@@ -48,7 +48,7 @@ team-status: install-team ## Say how the team's servers stand
 
 test: install-dev lint ## Everything: lint, types, import rules, the whole test suite
 	@bash infra/ensure_chromium.sh
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --no-loadscope-reorder --durations=15
 
 unit: install-dev ## The fast tests only: no servers, no browser, no long runs
 	$(BIN)/python -m pytest -m "not slow and not distributed and not flow and not server and not browser and not smoke and not team"
