@@ -3,6 +3,7 @@
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from math import isfinite
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -21,8 +22,8 @@ def explain(error: ValidationError, root: type[Section]) -> list[str]:
     return [_line(mistake, root) for mistake in error.errors(include_url=False)]
 
 
-def booleans_for_numbers(content: Any, made: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any YAML value
-    """Yield one line for each yes, no, true or false that was taken as a number.
+def no_numbers(content: Any, made: Any, place: str = "") -> Iterator[str]:  # noqa: ANN401 - any YAML value
+    """Yield one line for each yes, no, true or false that was taken as a number, and for each .inf and .nan.
 
     Args:
         content: What the file says.
@@ -32,13 +33,16 @@ def booleans_for_numbers(content: Any, made: Any, place: str = "") -> Iterator[s
     if isinstance(content, bool):
         if not isinstance(made, bool):
             yield f"{place}: expected a number, found {content} (as YAML reads yes, no, on, off, true and false)"
+    elif isinstance(content, float):
+        if not isfinite(content):
+            yield f"{place}: expected a finite number, found {content}"
     elif isinstance(content, dict):
         for key, inner in content.items():
             entry = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key), inner)
-            yield from booleans_for_numbers(inner, entry, f"{place}.{key}".lstrip("."))
+            yield from no_numbers(inner, entry, f"{place}.{key}".lstrip("."))
     elif isinstance(content, list) and isinstance(made, Sequence):
         for number, (inner, entry) in enumerate(zip(content, made, strict=False)):
-            yield from booleans_for_numbers(inner, entry, f"{place}.{number}")
+            yield from no_numbers(inner, entry, f"{place}.{number}")
 
 
 def _line(mistake: ErrorDetails, root: type[Section]) -> str:

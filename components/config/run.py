@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.artifacts.storage import checked_place
 from components.config import text
-from components.config.mistakes import booleans_for_numbers, explain
+from components.config.mistakes import explain, no_numbers
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
@@ -150,7 +150,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         run = RunConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in explain(error, RunConfig))) from error
-    if mistaken := list(booleans_for_numbers(content, run)):
+    if mistaken := list(no_numbers(content, run)):
         raise ConfigError("\n".join(f"{path}: {line}" for line in mistaken))
     return run
 

@@ -1,5 +1,6 @@
 """A configuration that cannot work is refused before anything runs, by path, in the words of the file."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +200,10 @@ def test_yes_and_no_are_no_numbers(override, path):
     assert words in refusal(QUICKSTART, override)
 
 
-@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "1e999"])
-@pytest.mark.parametrize("path", ["models.inpainter.recipe.loss.hole_weight", "models.gan.recipe.optimizer.rate"])
+@pytest.mark.parametrize("value", [".inf", ".nan", "1e999"])
+@pytest.mark.parametrize("path", ["models.inpainter.recipe.loss.hole_weight", "models.gan.promotion.relative_margin"])
 def test_no_number_is_infinite(path, value):
-    assert f"{path}: Input should be a finite number" in refusal(QUICKSTART, f"{path}={value}")
+    assert re.search(rf"{path}: .*, found (inf|nan)", refusal(QUICKSTART, f"{path}={value}"))
 
 
 def test_a_configuration_survives_json_and_cannot_be_changed(file):
