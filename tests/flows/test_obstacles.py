@@ -11,23 +11,7 @@ import pytest
 from flows.cli.obstacles import full_disk, in_the_way
 
 KINTSUGI = str(Path(sys.executable).with_name("kintsugi"))
-CONFIG = """
-name: small
-dataset: {source: {kind: shapes, images: 60, raster_px: 16}, size: 16}
-models:
-  vae:
-    recipe: {kind: vae, network: {kind: conv, latent: 4, width: 4}}
-    training: {images: 32, batch: 32}
-    evaluation: {kind: generation}
-    promotion: {metric: reconstruction_psnr}
-"""
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    (tmp_path / "small.yaml").write_text(CONFIG)
-    return tmp_path / "small.yaml"
 
 
 def call(home: Path, *words: str | Path, mounted: str = 'exec "$@"') -> subprocess.CompletedProcess[str]:
@@ -38,27 +22,27 @@ def call(home: Path, *words: str | Path, mounted: str = 'exec "$@"') -> subproce
 
 
 @pytest.mark.parametrize("command", ["shard", "run"])
-def test_a_workspace_that_can_only_be_read_is_named_at_once(config: Path, tmp_path: Path, command: str) -> None:
+def test_a_workspace_that_can_only_be_read_is_named_at_once(vae_only: Path, tmp_path: Path, command: str) -> None:
     for name in ("store", "training", "cache", "pages", "logs"):
         (tmp_path / "home" / name).mkdir(parents=True)
-    refused = call(tmp_path / "home", command, config, mounted=READ_ONLY)
+    refused = call(tmp_path / "home", command, vae_only, mounted=READ_ONLY)
     assert (refused.returncode, refused.stdout) == (2, "")
     words = "cannot be written to: see who owns it, and how its disk is mounted"
     assert refused.stderr == f"error: {tmp_path}/home/store {words}\n"
 
 
-def test_checking_needs_a_workspace_that_can_be_read_and_no_more(config: Path, tmp_path: Path) -> None:
+def test_checking_needs_a_workspace_that_can_be_read_and_no_more(vae_only: Path, tmp_path: Path) -> None:
     (tmp_path / "home" / "cache").mkdir(parents=True)
-    checked = call(tmp_path / "home", "check", config, mounted=READ_ONLY)
+    checked = call(tmp_path / "home", "check", vae_only, mounted=READ_ONLY)
     assert checked.returncode == 0, checked.stderr
 
 
 @pytest.mark.parametrize(
     "words", [["models"], ["doctor"], ["verify"], ["check", "small.yaml"], ["shard", "small.yaml"]]
 )
-def test_a_home_that_is_a_file_is_named(config: Path, tmp_path: Path, words: list[str]) -> None:
+def test_a_home_that_is_a_file_is_named(vae_only: Path, tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "file").touch()
-    named = [str(config) if word == "small.yaml" else word for word in words]
+    named = [str(vae_only) if word == "small.yaml" else word for word in words]
     refused = call(tmp_path / "file" / "below", *named)
     assert refused.returncode == 2
     assert refused.stderr.endswith(f"expected a folder, but {tmp_path / 'file'} is none\n")

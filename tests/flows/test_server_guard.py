@@ -13,16 +13,7 @@ import pytest
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(300)]
 
 KINTSUGI = str(Path(sys.executable).with_name("kintsugi"))
-CONFIG = """
-name: long
-dataset: {source: {kind: shapes, images: 60, raster_px: 16}, size: 16}
-models:
-  vae:
-    recipe: {kind: vae, network: {kind: conv, latent: 4, width: 4}}
-    training: {images: 10_000_000, batch: 32}
-    evaluation: {kind: generation}
-    promotion: {metric: reconstruction_psnr}
-"""
+LONG = "models.vae.training.images=10_000_000"
 
 
 def below(process: "subprocess.Popen[bytes]", words: str) -> list[psutil.Process]:
@@ -32,12 +23,11 @@ def below(process: "subprocess.Popen[bytes]", words: str) -> list[psutil.Process
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGHUP, 3)])
 def test_a_run_that_is_killed_or_loses_its_terminal_leaves_nothing_behind(
-    tmp_path: Path, number: signal.Signals, code: int
+    vae_only: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    (tmp_path / "long.yaml").write_text(CONFIG)
     environment = os.environ | {"KINTSUGI_HOME": str(tmp_path / "home")}
     environment.pop("PREFECT_API_URL", None)
-    with subprocess.Popen([KINTSUGI, "train", tmp_path / "long.yaml"], env=environment) as run:
+    with subprocess.Popen([KINTSUGI, "train", vae_only, "--set", LONG], env=environment) as run:
         deadline = time.monotonic() + 120
         while not below(run, "components.worker"):
             assert time.monotonic() < deadline
