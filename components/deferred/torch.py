@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from components.deferred import later
 
-__all__ = ["BatchNorm2d", "F", "Module", "Tensor", "inference_mode", "nn", "no_grad", "torch"]
+__all__ = ["BatchNorm2d", "F", "Module", "Tensor", "inference_mode", "nn", "torch"]
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -56,17 +56,6 @@ def inference_mode(function: Callable[P, Result]) -> Callable[P, Result]:
     @wraps(function)
     def run(*_arguments: P.args, **_options: P.kwargs) -> Result:
         with torch.inference_mode():
-            return function(*_arguments, **_options)
-
-    return run
-
-
-def no_grad(function: Callable[P, Result]) -> Callable[P, Result]:
-    """Run a function without building graphs for gradients."""
-
-    @wraps(function)
-    def run(*_arguments: P.args, **_options: P.kwargs) -> Result:
-        with torch.no_grad():
             return function(*_arguments, **_options)
 
     return run

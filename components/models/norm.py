@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 
 from components.deferred.torch import BatchNorm2d as TorchBatchNorm2d
-from components.deferred.torch import Tensor, no_grad, torch
+from components.deferred.torch import Tensor, torch
 from components.distributed import all_reduce_sum, processes
 
 
@@ -40,16 +40,16 @@ class BatchNorm2d(TorchBatchNorm2d):
         first, second = all_reduce_sum(moments) / processes()
         return first.to(x.dtype), (second - first**2).clamp_min(0).to(x.dtype)
 
-    @no_grad
     def _follow(self, mean: Float[Tensor, " channels"], variance: Float[Tensor, " channels"], elements: int) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        unbiased = variance * (elements / max(1, elements - 1))
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
-        self.num_batches_tracked += 1
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            unbiased = variance * (elements / max(1, elements - 1))
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+            self.num_batches_tracked += 1
 
 
 def _per_channel(values: Float[Tensor, " channels"]) -> Float[Tensor, "1 channels 1 1"]:

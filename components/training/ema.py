@@ -6,7 +6,7 @@ import copy
 
 from pydantic import Field
 
-from components.deferred.torch import Tensor, nn, no_grad, torch
+from components.deferred.torch import Tensor, nn, torch
 from components.ramp import half_cosine
 from components.section import Section
 
@@ -46,10 +46,10 @@ class Ema:
         self._weights: list[Tensor] = list(network.parameters())
         self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
 
-    @no_grad
     def update(self, images: int, batch: int) -> None:
         """Move the average one step of `batch` images; parameters are averaged, buffers copied."""
         towards = 1 - 0.5 ** (batch / self.config.half_life(images))
-        torch._foreach_lerp_(self._averages, self._weights, towards)
-        for average, current in self._buffers:
-            average.copy_(current)
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averages, self._weights, towards)
+            for average, current in self._buffers:
+                average.copy_(current)

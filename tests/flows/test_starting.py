@@ -1,0 +1,41 @@
+"""What only helps, lists or checks imports none of the libraries that take seconds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SLOW = ("torch", "mlflow", "prefect", "boto3")
+PROGRAM = """
+import sys
+from flows.cli import main
+try:
+    main()
+finally:
+    print("IMPORTED", *(name for name in %r if name in sys.modules))
+"""
+
+
+def imported(home: Path, *words: str) -> set[str]:
+    """Call `kintsugi WORDS` in a process of its own, and return which slow libraries it has imported."""
+    command = [sys.executable, "-c", PROGRAM % (SLOW,), *words]
+    environment = os.environ | {"KINTSUGI_HOME": str(home)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_imports_nothing_slow(tmp_path: Path, words: list[str]) -> None:
+    assert imported(tmp_path, *words) == set()
+
+
+@pytest.mark.slow
+def test_the_second_check_and_the_second_list_of_models_import_nothing_slow(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    config = str(root / "tests" / "flows" / "mini.yaml")
+    for words in (["check", config], ["models"]):
+        imported(tmp_path, *words)  # networks are counted, MLflow makes its tables
+        assert imported(tmp_path, *words) == set()
