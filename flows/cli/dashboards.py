@@ -13,6 +13,8 @@ from flows.cli.tables import say
 app = App()
 
 _HERE = "127.0.0.1"
+_WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""MLflow starts ten processes for jobs of its own, which judge language models; here they would idle at 5 s each."""
 
 
 @app.command
@@ -35,7 +37,8 @@ def dashboards(
     if uri.startswith(("http://", "https://")):
         say("MLflow: the server that MLFLOW_TRACKING_URI names")
     else:
-        commands.append(["mlflow", "server", "--host", _HERE, "--port", str(mlflow_port), "--backend-store-uri", uri])
+        address = ["--host", _HERE, "--port", str(mlflow_port)]
+        commands.append(["mlflow", "server", *address, "--workers", "1", "--backend-store-uri", uri])
         say(f"MLflow: http://{_HERE}:{mlflow_port}")
     if commands:
-        serve([[sys.executable, "-m", *command] for command in commands], os.environ)
+        serve([[sys.executable, "-m", *command] for command in commands], {**os.environ, **_WITHOUT_JOBS})
