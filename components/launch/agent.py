@@ -1,7 +1,7 @@
 """Agent: runs the ranks of this host and ends them when the launcher dies; notes which failed, with which exit codes.
 
-Use: python -m components.launch.agent PARENT FAILURES.json TORCHRUN_ARGUMENTS; for a single rank `alone FOLDER MODULE
-ARGUMENTS` in place of the last. The launcher's death is seen by the end of stdin, or by another parent.
+Use: python -m components.launch.agent FAILURES.json TORCHRUN_ARGUMENTS; for a single rank `alone FOLDER COMMAND` in
+place of the last. The launcher's death is seen by the end of stdin, or by another parent.
 """
 
 import json
@@ -23,18 +23,20 @@ _Failures = list[tuple[int, int, int, float]]
 
 
 def main() -> None:
-    """Run the ranks that the arguments after the first two ask for."""
-    parent, report, *arguments = sys.argv[1:]
-    threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    """Run the ranks that the arguments after the first ask for."""
+    report, *arguments = sys.argv[1:]
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     failures = _alone(arguments[1:]) if arguments[0] == ALONE else _torchrun(arguments)
     if failures:
         Path(report).write_text(json.dumps(failures))
-        sys.exit(1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if failures else 0)  # finalising what torch has loaded takes a second, and nothing is left to do
 
 
 def _alone(arguments: Sequence[str]) -> _Failures:
-    folder, module, *own = arguments
-    code = run_alone(module, own, Path(folder))
+    folder, *command = arguments
+    code = run_alone(command, Path(folder))
     return [(0, 0, code, time.time())] if code else []
 
 

@@ -26,19 +26,18 @@ _VARIABLES = {
 }
 
 
-def run_alone(module: str, arguments: Sequence[str], folder: Path) -> int:
-    """Run `python -m module` as the only rank and return its exit code; SIGTERM is passed on to it.
+def run_alone(command: Sequence[str], folder: Path) -> int:
+    """Run `command` as the only rank and return its exit code; SIGTERM is passed on to it.
 
     Args:
-        module: Run with `arguments`.
-        arguments: The command line of the rank.
+        command: The command line of the rank.
         folder: Where the rank's error file and logs go, in torchrun's places.
     """
     place = folder / ALONE / "attempt_0" / "0"
     place.mkdir(parents=True)
     environment = {**os.environ, **_VARIABLES, "TORCHELASTIC_ERROR_FILE": str(place / "error.json")}
     rank = subprocess.Popen(
-        [sys.executable, "-u", "-m", module, *arguments],
+        command,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

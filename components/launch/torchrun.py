@@ -8,7 +8,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,21 +19,31 @@ from pathlib import Path
 import psutil
 
 from components.launch.alone import ALONE
-from components.launch.outcome import Interrupted, LaunchFailed, outcome
+from components.launch.forkserver import Forkserver, can_fork, kept
+from components.launch.limits import HEARTBEAT, NO_LIMITS, Hung, Limits, Watch
+from components.launch.outcome import outcome
 from components.workspace import threads_per_process
 
 _GRACE_S = 20.0  # over torchrun's own 15 s for its ranks, under the 30 s that Prefect gives a cancelled flow
 _HUNG_GRACE_S = 5.0
-_START_S = 300.0
 _POLL_S = 0.25
+_AGENT = "components.launch.agent"
+_FAILURES = "failures.json"
+_LOGGED = ["--redirects=3", "--tee=3", "--log-line-prefix-template=[rank ${rank}] ", "--max-restarts=0", "--no-python"]
 _LAUNCH = "KINTSUGI_LAUNCH"
-_HEARTBEAT = "KINTSUGI_HEARTBEAT"
 
 
-def heartbeat() -> None:
-    """In a rank: tell the launcher that work goes on, if it asked to be told. Cheap enough for every step."""
-    if path := os.environ.get(_HEARTBEAT):
-        Path(path).touch()
+@dataclass(frozen=True)
+class Program:
+    """What each rank runs: `python -m module`."""
+
+    module: str
+    arguments: Sequence[str] = ()
+    """Its command line."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Added to this process's variables, of which Prefect's run context and MLFLOW_RUN_ID are dropped."""
+    imports: Sequence[str] = ("torch.distributed.run",)
+    """Modules that take long to import; ranks are forked from a process that has done so, where the system can."""
 
 
 @dataclass(frozen=True)
@@ -80,43 +89,25 @@ class Placement:
                 "--rdzv-id=kintsugi", f"--rdzv-endpoint={self.rendezvous}"]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a launch is given up."""
-
-    timeout_s: float | None = None
-    """Longest time the whole launch may take; None sets no limit."""
-    heartbeat: Path | None = None
-    """File that `heartbeat()` touches in the ranks."""
-    heartbeat_timeout_s: float | None = None
-    """Longest time between two touches; before the first one it is at least 300 s."""
-    asked: threading.Event | None = None
-    """Set by another thread to end the launch, for signals reach the main thread alone."""
-
-
 def launch_ranks(
-    module: str,
-    arguments: Sequence[str],
+    program: Program,
     placement: Placement,
     logs: Path,
     *,
-    limits: Limits = Limits(),
-    environment: Mapping[str, str] | None = None,
+    limits: Limits = NO_LIMITS,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Run `python -m module` in the ranks of this host and return when all have ended well.
+    """Run `program` in the ranks of this host and return when all have ended well.
 
     Whatever ends the call, an error of a rank, a limit, a signal that raises in the caller, every process of the
     group is gone when it returns: SIGTERM first, SIGKILL after 20 s. If the caller itself is killed, the group ends
     within about 20 s, at once where ranks call `parent.die_with_parent`.
 
     Args:
-        module: Run in each rank, with `arguments`.
-        arguments: The command line of each rank.
+        program: What each rank runs.
         placement: How many ranks, and where.
         logs: Each launch makes its own folder here: `agent.log`, and below it each rank's stdout and stderr.
         limits: When it is given up.
-        environment: Added to this process's variables, of which Prefect's run context and MLFLOW_RUN_ID are dropped.
         on_line: Called with every line that a rank prints, as "[rank 0] text".
 
     Raises:
@@ -128,22 +119,23 @@ def launch_ranks(
     folder = logs.absolute() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     options = placement.arguments()
     folder.mkdir(parents=True)
-    command = [sys.executable, "-u", "-m", "components.launch.agent", str(os.getpid()), str(folder / "failures.json")]
-    if placement.ranks == 1:
-        command += [ALONE, str(folder), module, *arguments]
-    else:
-        command += [*options, "--max-restarts=0", "--redirects=3", "--tee=3", f"--log-dir={folder}"]
-        command += ["--log-line-prefix-template=[rank ${rank}] ", "-m", module, *arguments]
-    variables = _environment(environment or {}, placement.processes * placement.at_once) | {_LAUNCH: folder.name}
-    if limits.heartbeat is not None:
-        variables[_HEARTBEAT] = str(limits.heartbeat.absolute())
-    watch = _Watch(limits)
+    variables = _environment(program.variables, placement.processes * placement.at_once)
+    watch = Watch(limits)
     watch.check()
-    agent = _Agent(command, variables, folder, on_line)
+    server = kept(program.imports, variables, folder / "forkserver.log") if can_fork() else None
+    variables[_LAUNCH] = folder.name
+    if limits.heartbeat is not None:
+        variables[HEARTBEAT] = str(limits.heartbeat.absolute())
+    rank = _python(server, program.module, program.arguments, tied=True)
+    if placement.ranks == 1:  # needs nothing that takes long to import
+        command = _python(None, _AGENT, [str(folder / _FAILURES), ALONE, str(folder), *rank])
+    else:
+        command = _python(server, _AGENT, [str(folder / _FAILURES), *options, f"--log-dir={folder}", *_LOGGED, *rank])
+    agent = _Agent(command, variables, folder, on_line, server)
     grace_s = _GRACE_S
     try:
         code = agent.follow(watch)
-    except _Hung:
+    except Hung:
         grace_s = _HUNG_GRACE_S
         raise
     finally:
@@ -152,53 +144,27 @@ def launch_ranks(
         raise outcome(folder, code, placement.first_rank, placement.ranks)
 
 
-class _Hung(LaunchFailed):
-    pass
-
-
-@dataclass
-class _Watch:
-    """Tells when a limit is passed."""
-
-    limits: Limits
-    _started: float = field(default_factory=time.monotonic)
-    _last: float = field(default_factory=time.monotonic)
-    _stamp: int = 0
-    _beats: int = 0
-
-    def __post_init__(self) -> None:
-        self._stamp = self._last_heartbeat()
-
-    def check(self) -> None:
-        """Raise LaunchFailed when a limit is passed, Interrupted when the launch is asked to end."""
-        now, limits = time.monotonic(), self.limits
-        if limits.asked is not None and limits.asked.is_set():
-            raise Interrupted("asked to end")
-        if limits.timeout_s is not None and now - self._started > limits.timeout_s:
-            raise LaunchFailed(f"not finished within its time limit of {limits.timeout_s:g} s")
-        if limits.heartbeat_timeout_s is None:
-            return
-        if (stamp := self._last_heartbeat()) != self._stamp:
-            self._stamp, self._last, self._beats = stamp, now, self._beats + 1
-        limit_s = limits.heartbeat_timeout_s if self._beats else max(_START_S, limits.heartbeat_timeout_s)
-        if now - self._last > limit_s:
-            words = f"no progress for {limit_s:g} s: {limits.heartbeat} was not touched, a rank may hang"
-            raise _Hung(words, lost=True)
-
-    def _last_heartbeat(self) -> int:
-        with suppress(FileNotFoundError):
-            return self.limits.heartbeat.stat().st_mtime_ns if self.limits.heartbeat else 0
-        return 0
+def _python(server: Forkserver | None, module: str, arguments: Sequence[str], *, tied: bool = False) -> list[str]:
+    """Return the command that runs a module, in a forked process where there is a server."""
+    if server is not None:
+        return server.command(module, arguments, tied=tied)
+    return [sys.executable, "-u", "-m", module, *arguments]
 
 
 class _Agent:
     """The torchrun process of one launch: its lines, its end, and the end of every process below it."""
 
     def __init__(
-        self, command: list[str], variables: dict[str, str], folder: Path, on_line: Callable[[str], None] | None
+        self,
+        command: list[str],
+        variables: dict[str, str],
+        folder: Path,
+        on_line: Callable[[str], None] | None,
+        server: Forkserver | None,
     ) -> None:
         self._launch = variables[_LAUNCH]
         self._on_line = on_line
+        self._server = server
         self._rest = b""
         self._log = (folder / "agent.log").open("ab")
         self._process = subprocess.Popen(
@@ -213,7 +179,7 @@ class _Agent:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
 
-    def follow(self, watch: _Watch) -> int:
+    def follow(self, watch: Watch) -> int:
         """Pass lines on until the agent ends; return its exit code."""
         while self._process.poll() is None:
             for line in self._lines(_POLL_S):
@@ -270,9 +236,12 @@ class _Agent:
 
     def _below(self) -> list[psutil.Process]:
         """Return the live processes of this launch, also those whose parent is gone: all carry its mark."""
-        found = []
+        found = self._server.having(_LAUNCH, self._launch) if self._server is not None else []
         with suppress(psutil.Error):
-            found += psutil.Process(self._process.pid).children(recursive=True)
+            found.append(psutil.Process(self._process.pid))
+        for process in tuple(found):
+            with suppress(psutil.Error):
+                found += process.children(recursive=True)
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.environ().get(_LAUNCH) == self._launch:

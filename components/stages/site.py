@@ -20,6 +20,7 @@ from components.tracking import runs
 from components.tracking.client import TrackingError
 from components.training.config import ExecutionConfig
 from components.worker.jobs import PROGRESS, Job
+from components.worker.program import program
 from components.workspace import Workspace
 
 _BRIEFLY_S = 5.0
@@ -116,12 +117,10 @@ def run_job(job: Job, site: Site, stage: str, placement: launch.Placement, limit
     handed.write_text(job.model_dump_json(indent=1))
     with processors(stage, placement.processes, partial(_wait, stage, site)) as variables:
         launch.launch_ranks(
-            "components.worker",
-            [str(handed)],
+            program(handed, variables),
             replace(placement, at_once=site.at_once),
             folder,
             limits=replace(limits or launch.Limits(), asked=site.asked),
-            environment=variables,
             on_line=partial(_show, stage, site.progress),
         )
 

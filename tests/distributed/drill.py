@@ -1,8 +1,9 @@
 """The drill: trainings are killed at random instants until they are finished, and must end in an untouched one's bytes.
 
 `python tests/distributed/drill.py --kills 100` trains each family with 1, 2 and 4 processes twice, once left alone and
-once killed (SIGKILL): a rank, the launcher (torchrun) or the parent that a flow would be; while starting, while
-training, or inside the write of a checkpoint. Exit code 1 if final weights, exported weights or scores differ.
+once killed (SIGKILL): a rank, the launcher (torchrun), the forkserver or the parent that a flow would be; while
+starting, while training, or inside the write of a checkpoint. Exit code 1 if final weights, exported weights or scores
+differ.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from drilled_training import BATCH, FAMILIES, STEPS, Attempt, fingerprint, prepa
 
 GIVE_UP_S = 600.0
 WHEN = ("training", "training", "training", "checkpoint write", "checkpoint write", "starting")
-WHOM = ("a rank", "the launcher", "the parent")
+WHOM = ("a rank", "the launcher", "the forkserver", "the parent")
 
 
 @dataclass
@@ -84,11 +85,10 @@ class Drill:
             return not self.attempt.has_ended and self._kill(left)
         number = self.dice.randrange(len(victims)) if when != "checkpoint write" else 0
         with suppress(psutil.Error):
-            name = f"rank {victims[number].environ()['RANK']}" if whom == "a rank" else whom
             victims[number].kill()
             at = time.monotonic()
             seen = max((images for _, images in self.attempt.progress(since)), default=0)
-            kill = Kill(self.family, self.processes, when, name, round(at - begun, 2), seen, self._is_writing())
+            kill = Kill(self.family, self.processes, when, whom, round(at - begun, 2), seen, self._is_writing())
             self.kills.append(kill)
             return True
         return self._kill(left)
@@ -155,7 +155,7 @@ def drills(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, int
 
 def _row(kill: Kill) -> str:
     return (
-        f"{kill.family:9} x{kill.processes} {kill.at_s:6.2f} s  {kill.when:16} {kill.victim:12} "
+        f"{kill.family:9} x{kill.processes} {kill.at_s:6.2f} s  {kill.when:16} {kill.victim:14} "
         f"at {kill.at_images:6,} {'torn' if kill.inside_write else '    '}  "
         f"resumed at {kill.resumed_images:6,} after {kill.recovery_s:5.1f} s"
     )

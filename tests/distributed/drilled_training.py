@@ -24,6 +24,7 @@ def parent(job_file: Path, processes: int) -> None:
     """Be what a flow's stage is: launch, relaunch when a process is lost, pass lines on."""
     from components import launch
     from components.launch.persist import persist
+    from components.worker.program import program
 
     folder = job_file.parent
 
@@ -34,12 +35,10 @@ def parent(job_file: Path, processes: int) -> None:
     def attempt() -> None:
         say("launch")
         launch.launch_ranks(
-            "components.worker",
-            [str(job_file)],
+            program(job_file, {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}),
             launch.Placement(processes),
             folder / "logs",
             limits=launch.Limits(heartbeat=folder / "heartbeat", heartbeat_timeout_s=60),
-            environment={"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
             on_line=say,
         )
 
@@ -97,15 +96,11 @@ class Attempt:
             return [psutil.Process(self.process.pid)]
         with suppress(psutil.Error):
             below = psutil.Process(self.process.pid).children(recursive=True)
-            ranks = [one for one in below if _is_rank(one)]
-            return ranks if whom == "a rank" else [one for one in below if one not in ranks][:1]
+            if whom == "a rank":
+                return [one for one in below if one.name() == "worker"]
+            module = "components.launch.agent" if whom == "the launcher" else "components.launch.forking"
+            return [one for one in below if module in one.cmdline()][:1]  # what a forkserver forks comes after it
         return []
-
-
-def _is_rank(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return "components.worker" in process.cmdline()[:4]
-    return False
 
 
 def prepare(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.launch import Interrupted, LaunchFailed, Limits, Placement, Stopped, launch_ranks
+from components.launch import Interrupted, LaunchFailed, Limits, Placement, Program, Stopped, launch_ranks
 
 pytestmark = pytest.mark.distributed
 HERE = Path(__file__).parent
@@ -22,15 +22,15 @@ PLACE = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
 CALLER = """
 import sys
 from pathlib import Path
-from components.launch import Placement, launch_ranks
+from components.launch import Placement, Program, launch_ranks
 folder = Path(sys.argv[2])
-launch_ranks("launched_rank", sys.argv[1:3], Placement(int(sys.argv[3])), folder / "logs")
+launch_ranks(Program("launched_rank", sys.argv[1:3]), Placement(int(sys.argv[3])), folder / "logs")
 """
 COUNTS = pytest.mark.parametrize("count", [1, 2])  # one alone, and two by torchrun
 
 
 def launch(what: str, folder: Path, count: int = 2, **options) -> None:
-    launch_ranks("launched_rank", [what, str(folder)], Placement(count), folder / "logs", environment=PLACE, **options)
+    launch_ranks(Program("launched_rank", [what, str(folder)], PLACE), Placement(count), folder / "logs", **options)
 
 
 def until(condition: Callable[[], bool], limit_s: float) -> None:
@@ -110,7 +110,7 @@ def test_a_rank_that_died_without_a_word_is_named_before_those_that_lost_it(tmp_
 
 def test_an_unknown_module_fails_with_the_interpreters_words(tmp_path):
     with pytest.raises(LaunchFailed, match="No module named no_such_module"):
-        launch_ranks("no_such_module", [], Placement(1), tmp_path)
+        launch_ranks(Program("no_such_module"), Placement(1), tmp_path)
 
 
 @COUNTS
@@ -138,7 +138,7 @@ def test_a_launch_in_a_thread_ends_when_it_is_asked_to_and_its_ranks_could_save(
 def test_launches_side_by_side_share_the_cores(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     placement, logs = Placement(processes=1, at_once=2), tmp_path / "logs"
-    launch_ranks("launched_rank", ["say", str(tmp_path)], placement, logs, environment=PLACE)
+    launch_ranks(Program("launched_rank", ["say", str(tmp_path)], PLACE), placement, logs)
     threads = max(1, len(os.sched_getaffinity(0)) // 2)
     assert (tmp_path / "environment-0").read_text().split()[2] == str(threads)
 
@@ -183,15 +183,20 @@ def test_an_error_in_the_caller_ends_ranks_that_ignore_sigterm(tmp_path, monkeyp
     assert gone_by_id(tmp_path, count)
 
 
+def agent_of(caller: psutil.Process) -> psutil.Process:
+    return next(one for one in caller.children() if "components.launch.agent" in one.cmdline())
+
+
 @COUNTS
-def test_killing_the_agent_leaves_no_rank(caller, count):
-    process, below = caller("tied", count)
-    below[0].parent().kill()
+@pytest.mark.parametrize("what", ["tied", "ignore"])
+def test_killing_the_agent_leaves_no_rank(caller, what, count):
+    process, below = caller(what, count)
+    agent_of(process).kill()
     until(lambda: gone([*below, process]), 10)
 
 
 @COUNTS
-def test_killing_the_agent_leaves_no_rank_even_if_ranks_do_not_watch_it(caller, count):
+def test_killing_the_forkserver_leaves_no_rank(caller, count):
     process, below = caller("ignore", count)
     below[0].parent().kill()
     until(lambda: gone([*below, process]), 10)
@@ -208,7 +213,7 @@ def test_killing_the_launcher_ends_the_ranks_which_can_still_save(caller, tmp_pa
 @COUNTS
 def test_killing_launcher_and_agent_at_once_leaves_no_rank(caller, count):
     process, below = caller("tied", count)
-    agent = below[0].parent()
+    agent = agent_of(process)
     process.kill()
     agent.kill()
     until(lambda: gone(below), 10)
@@ -230,7 +235,7 @@ def test_two_hosts_make_one_group_with_fixed_ranks(tmp_path):
     def host(rank: int) -> None:
         command = ["add_ranks", str(tmp_path)]
         placement, logs = Placement(1, nodes=2, node_rank=rank, rendezvous=place), tmp_path / f"host-{rank}"
-        launch_ranks("launched_rank", command, placement, logs, limits=Limits(timeout_s=90), environment=PLACE)
+        launch_ranks(Program("launched_rank", command, PLACE), placement, logs, limits=Limits(timeout_s=90))
 
     other = threading.Thread(target=host, args=(1,))
     other.start()
@@ -242,5 +247,5 @@ def test_two_hosts_make_one_group_with_fixed_ranks(tmp_path):
 @pytest.mark.parametrize("wrong", [Placement(2, nodes=2), Placement(2, 2, 2, "a:1")])
 def test_contradicting_hosts_are_refused_before_anything_starts(tmp_path, wrong):
     with pytest.raises(ValueError, match="host"):
-        launch_ranks("launched_rank", ["say", str(tmp_path)], wrong, tmp_path / "logs", environment=PLACE)
+        launch_ranks(Program("launched_rank", ["say", str(tmp_path)], PLACE), wrong, tmp_path / "logs")
     assert not (tmp_path / "logs").exists()

@@ -26,6 +26,7 @@ from components.training.checkpoint import newest_place
 from components.training.guard import GuardConfig
 from components.training.optimizer import AdamConfig
 from components.worker.jobs import PROGRESS, TrainJob
+from components.worker.program import program
 from components.worker.train import train_to_the_end
 from tests import examples
 
@@ -163,13 +164,12 @@ def launch_jobs(
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / "job.json").write_text(job.model_dump_json())
     environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": PYTHONPATH}
+    imports = program(Path(), {}).imports
     launch.launch_ranks(
-        module,
-        [str(job.folder / "job.json") for job in jobs],
+        launch.Program(module, [str(job.folder / "job.json") for job in jobs], environment, imports),
         launch.Placement(processes),
         jobs[0].folder / "logs",
         limits=launch.Limits(timeout_s=240),
-        environment=environment,
         on_line=watch,
     )
 
@@ -184,7 +184,7 @@ def train_here(job: TrainJob) -> None:
 
 def ranks() -> list[psutil.Process]:
     """Return the training processes below this one."""
-    return [one for one in psutil.Process().children(recursive=True) if "components.worker" in one.cmdline()[:4]]
+    return [one for one in psutil.Process().children(recursive=True) if one.name() == "worker"]
 
 
 def once(images: int, action: Callable[[], object]) -> Callable[[int], None]:

@@ -140,7 +140,7 @@ def stopper(images: int) -> Progress:
             left.clear()
             below = psutil.Process().children(recursive=True)
             with suppress(psutil.NoSuchProcess):
-                for rank in [one for one in below if "components.worker" in one.cmdline()[:4]][-1:]:
+                for rank in [one for one in below if one.name() == "worker"][-1:]:
                     rank.terminate()
 
     return watch

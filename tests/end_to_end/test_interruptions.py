@@ -31,9 +31,8 @@ def progressed(home):
 
 
 def ranks_below(process):
-    """Return the training's processes, and torchrun's above them."""
-    below = [one for one in psutil.Process(process.pid).children(recursive=True) if one.is_running()]
-    return [one for one in below if "components.worker" in one.cmdline()]
+    """Return the training's processes."""
+    return [one for one in psutil.Process(process.pid).children(recursive=True) if one.name() == "worker"]
 
 
 def resumptions(home):
@@ -79,7 +78,7 @@ def troubled(call, start, served, vae_only, tmp_path_factory):
     process = start("train", vae_only, home=home, **served)
     wait_for(progressed(home), process)
     before = len(resumptions(home))
-    next(one for one in ranks_below(process) if not one.children()).kill()
+    ranks_below(process)[0].kill()
     wait_for(lambda: len(resumptions(home)) > before, process)  # by itself
     wait_for(progressed(home), process)
     everyone = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]

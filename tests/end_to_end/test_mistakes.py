@@ -19,8 +19,8 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def answers(smoke, start, photos):
-    """Make all of them, two at a time, for a command takes seconds to start; return (exit code, message) by name."""
+def answers(smoke, call, photos):
+    """Make all of them; return (exit code, message) by name."""
     repair = ["repair", photos / "photo.png", "--model", "smoke-inpainter", "-o", photos / "out.png", "--mask"]
     generate = ["generate", "-o", photos / "out.png", "--model"]
     commands = {
@@ -37,13 +37,8 @@ def answers(smoke, start, photos):
         "nothing to roll back to": ["rollback", "smoke-vae"],
         "unknown run": ["compare", "smoke", "dragon"],
     }
-    names, found = list(commands), {}
-    for pair in zip(names[::2], names[1::2], strict=True):
-        processes = {name: start(*commands[name], home=smoke.home) for name in pair}
-        for name, process in processes.items():
-            out, err = process.communicate(timeout=100)
-            found[name] = (process.returncode, out + err)
-    return found
+    said = {name: call(*command, home=smoke.home) for name, command in commands.items()}
+    return {name: (one.returncode, one.stdout + one.stderr) for name, one in said.items()}
 
 
 @pytest.mark.parametrize(

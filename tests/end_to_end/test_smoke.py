@@ -40,7 +40,7 @@ def test_a_second_run_trains_nothing_and_is_quick(smoke, call, served):
     logs = set((smoke.home / "logs").rglob("agent.log"))
     again = call("run", smoke.config, home=smoke.home, **served)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.splitlines()[-1] == smoke.said.stdout.splitlines()[-1]
+    assert again.stdout.splitlines()[-1].split()[:2] == smoke.said.stdout.splitlines()[-1].split()[:2]
     assert set((smoke.home / "logs").rglob("agent.log")) == logs
     assert "train vae: 3,200 of 3,200  reused" in again.stderr
 

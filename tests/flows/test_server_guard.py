@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,15 @@ def below(process: "subprocess.Popen[bytes]", words: str) -> list[psutil.Process
     return [one for one in children if words in " ".join(one.cmdline())]
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """A closed terminal is heard, though these tests may be run by `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGHUP, 3)])
 def test_a_run_that_is_killed_or_loses_its_terminal_leaves_nothing_behind(
     vae_only: Path, tmp_path: Path, number: signal.Signals, code: int
@@ -29,12 +39,15 @@ def test_a_run_that_is_killed_or_loses_its_terminal_leaves_nothing_behind(
     environment.pop("PREFECT_API_URL", None)
     with subprocess.Popen([KINTSUGI, "train", vae_only, "--set", LONG], env=environment) as run:
         deadline = time.monotonic() + 120
-        while not below(run, "components.worker"):
+        while not below(run, "components.launch.agent"):
             assert time.monotonic() < deadline
             assert run.poll() is None
             time.sleep(0.2)
         assert below(run, "prefect.server.api.server:create_app")
         everyone = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(number)
-        assert run.wait(60) == code
+        try:
+            assert run.wait(60) == code
+        finally:
+            run.kill()
     assert psutil.wait_procs(everyone, timeout=40)[1] == []

@@ -57,9 +57,13 @@ def store(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A configured home with an empty store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
-    place = tmp_path / "home with space"
+    return configured(tmp_path / "home with space", migrated)
+
+
+def configured(place: Path, database: Path) -> Path:
+    """Return the new folder `place`, which tracking now uses, with a copy of a database."""
     place.mkdir()
-    shutil.copy(migrated, place / "mlflow.db")
+    shutil.copy(database, place / "mlflow.db")
     runs.configure(place)
     return place
 
@@ -67,10 +71,14 @@ def store(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 @pytest.fixture
 def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on the import path with the module that loads test models."""
-    folder = tmp_path / "loader"
+    return loading(tmp_path / "loader", monkeypatch)
+
+
+def loading(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Return the new `folder`, put on the import path, with the module that loads test models."""
     folder.mkdir()
     (folder / f"{LOADER}.py").write_text(_LOADER_TEXT)
-    monkeypatch.syspath_prepend(folder)
+    patch.syspath_prepend(folder)
     return folder
 
 
@@ -84,10 +92,15 @@ def write_export(folder: Path, value: int) -> Path:
 @pytest.fixture
 def registered(store: Path, loader: Path, tmp_path: Path) -> Callable[..., int]:
     """Registers export number `value`, of the model "gan" unless named, and returns its version."""
+    return registering(tmp_path / "exports")
+
+
+def registering(exports: Path) -> Callable[..., int]:
+    """Return what registers an export, written below `exports`."""
     run_id = runs.open_run("kintsugi", "training", "digest")
 
     def register(value: int, name: str = "gan") -> int:
-        folder = tmp_path / "exports" / str(value)
+        folder = exports / str(value)
         return registry.register(
             name,
             registry.Export(

@@ -1,6 +1,7 @@
 """A rollback keeps the gate's word, unless a person says who he is and why; and it can be undone."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -9,20 +10,31 @@ from components.tracking import registry
 from components.tracking.registry import RefusedError, WithdrawnError
 from components.tracking.standing import read_state
 from flows.cli.registry import app
+from tests.components.tracking.conftest import configured, loading, registering
 
-Register = Callable[..., int]
+
+@pytest.fixture(scope="module")
+def migrated(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database that each test has a copy of: 2 is champion over 1; the gate rejected 3, held 4, never saw 5."""
+    folder = tmp_path_factory.mktemp("judged")
+    with pytest.MonkeyPatch.context() as patch:
+        loading(folder / "loader", patch)
+        home = configured(folder / "home", migrated)
+        register = registering(folder / "exports")
+        for version in (1, 2, 3, 4, 5):
+            register(version)
+        for version, against in ((1, None), (2, 1)):
+            registry.record_decision("gan", version, "promote", ["better"], judged_against=against)
+            registry.promote("gan", version, judged_against=against, by="gate")
+        registry.record_decision("gan", 3, "reject", ["fd 9.1 is not better", "inside the noise"], judged_against=2)
+        registry.record_decision("gan", 4, "hold", ["too few samples"], judged_against=2)
+    return home / "mlflow.db"
 
 
 @pytest.fixture
-def judged(registered: Register) -> None:
-    """Version 2 is champion over 1; the gate rejected 3, held 4, and never saw 5."""
-    for version in (1, 2, 3, 4, 5):
-        registered(version)
-    for version, against in ((1, None), (2, 1)):
-        registry.record_decision("gan", version, "promote", ["better"], judged_against=against)
-        registry.promote("gan", version, judged_against=against, by="gate")
-    registry.record_decision("gan", 3, "reject", ["fd 9.1 is not better", "inside the noise"], judged_against=2)
-    registry.record_decision("gan", 4, "hold", ["too few samples"], judged_against=2)
+def judged(store: Path, loader: Path) -> Path:
+    """The home with that registry."""
+    return store
 
 
 @pytest.fixture
@@ -49,7 +61,7 @@ def at_home(store: object, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_the_gate_did_not_let_through_is_refused_with_the_way_to_insist(
-    judged: None, version: int, words: str
+    judged: Path, version: int, words: str
 ) -> None:
     with pytest.raises(RefusedError, match=words) as caught:
         registry.rollback("gan", to=version)
@@ -57,7 +69,7 @@ def test_what_the_gate_did_not_let_through_is_refused_with_the_way_to_insist(
     assert registry.champion("gan") == 2
 
 
-def test_an_override_is_recorded_and_a_plain_rollback_undoes_it(judged: None) -> None:
+def test_an_override_is_recorded_and_a_plain_rollback_undoes_it(judged: Path) -> None:
     standing = registry.rollback("gan", to=3, override=True, by="ada", reason="the test set is out of date")
     assert (standing.champion, standing.previous) == (3, 2)
     state = read_state(MlflowClient(), "gan")
@@ -76,20 +88,20 @@ def test_an_override_is_recorded_and_a_plain_rollback_undoes_it(judged: None) ->
 
 
 @pytest.mark.parametrize(("by", "reason"), [("", "why"), ("ada", "")])
-def test_an_override_without_who_or_why_changes_nothing(judged: None, by: str, reason: str) -> None:
+def test_an_override_without_who_or_why_changes_nothing(judged: Path, by: str, reason: str) -> None:
     with pytest.raises(ValueError, match="who decided and why"):
         registry.rollback("gan", to=3, override=True, by=by, reason=reason)
     assert registry.champion("gan") == 2
 
 
-def test_secrets_in_a_reason_do_not_reach_the_ledger(judged: None) -> None:
+def test_secrets_in_a_reason_do_not_reach_the_ledger(judged: Path) -> None:
     registry.rollback("gan", to=3, override=True, by="ada", reason="see https://ada:pass-word@wiki.example/gate")
     reason = read_state(MlflowClient(), "gan").history.entries[-1].reason
     assert reason == "see https://[redacted]@wiki.example/gate"
 
 
 def test_the_command_says_what_happened_and_how_to_undo_it(
-    judged: None, command: Callable[..., str], store: object, monkeypatch: pytest.MonkeyPatch
+    judged: Path, command: Callable[..., str], store: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_home(store, monkeypatch)
     said = command("gan")
