@@ -1,5 +1,6 @@
 """Runs of the smallest configuration with a real Prefect server, shared because each costs torchrun's start."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -57,11 +58,16 @@ def at() -> Callable[[Path], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
-def carry_out(prefect_api: str, at: Callable[[Path], AbstractContextManager[None]]) -> Callable[..., Run]:
+def carry_out(
+    prefect_api: str, migrated: Path, at: Callable[[Path], AbstractContextManager[None]]
+) -> Callable[..., Run]:
     """Retrain in a workspace up to a stage, to whatever end."""
     from flows import pipeline
 
     def run(home: Path, config: Path, *overrides: str, until: str = "publish") -> Run:
+        home.mkdir(exist_ok=True)
+        if not (home / "mlflow.db").exists():
+            shutil.copy(migrated, home / "mlflow.db")
         with at(home):
             return Run(home, pipeline.retrain(config, overrides, until=until, return_state=True))
 

@@ -49,17 +49,6 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database, whose tables are made once for all tests."""
-    home = tmp_path_factory.mktemp("migrated")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
-        runs.configure(home)
-    return home / "mlflow.db"
-
-
 @pytest.fixture
 def workspace(home: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A configured home with an empty registry."""

@@ -42,16 +42,6 @@ def _unsynchronised() -> Iterator[None]:
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", connected)
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("migrated")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("KINTSUGI_DEFAULT_TRACKING_URI", raising=False)
-        runs.configure(home)
-    return home / "mlflow.db"
-
-
 @pytest.fixture
 def store(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configured home with an empty store."""
