@@ -77,7 +77,7 @@ def test_an_altered_champion_is_not_served_and_the_one_before_stays(register, se
     assert version(service) == 1
     fresh = serve()
     answer = fresh.client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, "not what was registered" in answer.json()["error"]) == (503, True)
+    assert (answer.status_code, "not what was registered" in answer.json()["detail"]) == (503, True)
 
 
 def test_one_ledger_that_cannot_be_trusted_does_not_keep_the_others_from_service(register, serve):
@@ -96,7 +96,7 @@ def test_one_ledger_that_cannot_be_trusted_does_not_keep_the_others_from_service
         time.sleep(0.2)
     assert version(other, "gan") == 1
     answer = other.client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, answer.json()["error"]) == (503, "the promotion ledger of team-vae cannot be trusted")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the promotion ledger of team-vae cannot be trusted")
     assert version(service) == 1
 
 
@@ -105,11 +105,11 @@ def test_a_name_that_fits_two_models_is_not_guessed(register, serve):
     register("vae", 2, "other-vae")
     client = serve().client
     answer = client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, "more than one model" in answer.json()["error"]) == (404, True)
+    assert (answer.status_code, "more than one model" in answer.json()["detail"]) == (404, True)
     assert client.post("/models/other-vae/generate", json={"count": 1}).status_code == 200
 
 
 def test_a_model_without_a_champion_says_so(register, serve):
     register("vae", 1, promoted=False)
     answer = serve().client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, answer.json()["error"]) == (404, "team-vae has no champion yet")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "team-vae has no champion yet")

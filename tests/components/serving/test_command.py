@@ -59,11 +59,11 @@ def test_it_serves_from_the_first_moment_until_it_is_stopped(start, register, wo
         assert client.get("/health").json()["status"] == "ok"
         assert client.get("/models", auth=None).status_code == 401
         assert client.get("/models").json() == []
-        assert "No run has a page" in client.get("/").text
+        assert "No run has a page" in client.get("/runs").text
         register("vae", 1)  # the first night
         publish(Store(workspace.store), told("nightly"))
         deadline = time.monotonic() + 30
-        while "nightly" not in (index := client.get("/").text) or "team-vae" not in index:
+        while "nightly" not in (index := client.get("/runs").text) or "team-vae" not in index:
             assert time.monotonic() < deadline
             time.sleep(0.3)
         answer = client.post("/models/vae/generate", json={"count": 4})
