@@ -10,6 +10,8 @@ from components.serving.champions import Champions
 from components.serving.pages import Pages
 from components.serving.refusal import Refusal
 
+_AGAIN_S = 2
+
 
 class Readiness:
     """Whether the registry was read, and the models that were named are in memory."""
@@ -33,7 +35,10 @@ class Readiness:
         self._champions.refresher.look_again()
         self._champions.demand_seen()
         for model in self._models:
-            await self._champions.get(model)
+            try:
+                await self._champions.get(model)
+            except Refusal as error:
+                raise Refusal(503, str(error), retry_after_s=_AGAIN_S) from error
 
 
 def health_routes(champions: Champions, pages: Pages, readiness: Readiness) -> APIRouter:
@@ -41,8 +46,8 @@ def health_routes(champions: Champions, pages: Pages, readiness: Readiness) -> A
     routes = APIRouter()
 
     @routes.get("/ping", include_in_schema=False)
-    @routes.get("/health", summary="Whether the service is there, and since when what it knows is old")
-    @routes.get("/healthz", include_in_schema=False)
+    @routes.get("/health", include_in_schema=False)
+    @routes.get("/healthz", summary="Whether the service is there, and since when what it knows is old")
     async def health() -> dict[str, object]:
         champions.refresher.look_again()
         pages.refresher.look_again()

@@ -5,166 +5,36 @@ on the same export, and what becomes of 10,000 requests while the champion chang
 """
 
 import argparse
-import base64
-import http.client
 import json
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import machine
 import numpy as np
 import pandas as pd
-import torch
+from load import (
+    HERE,
+    NAME,
+    SIDE_PX,
+    Answer,
+    Load,
+    both_servers,
+    free_port,
+    prepared,
+    request_of,
+    serve_command,
+    started,
+)
 
-from components.pictures.encoding import png
-from components.recipes.export import ModelCard, export_digest, load_producer, write_export
-from components.recipes.inpainter import InpainterConfig
-from components.recipes.recipe import PRODUCER
+from components.recipes.export import load_producer
 from components.recipes.serving import ServedRestorer
-from components.tracking import registry, runs
+from components.tracking import registry
 
-NAME = "bench-inpainter"
-SIDE_PX = 64
 CLIENTS = (1, 8, 64)
-HERE = Path(__file__).parent
-
-
-def request_of(side: int = SIDE_PX) -> dict[str, str]:
-    """Return a picture and a mask, as base64 PNG."""
-    image = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
-    mask = np.zeros((side, side, 3), np.uint8)
-    mask[side // 4 : side // 2, side // 4 : side // 2] = 255
-    return {name: base64.b64encode(png(pixels)).decode() for name, pixels in (("image", image), ("mask", mask))}
-
-
-def register(home: Path, seed: int) -> Path:
-    """Register an untrained network, whose pictures follow from the seed, and return its export."""
-    recipe = InpainterConfig()
-    network = recipe.build(SIDE_PX, 1).networks[PRODUCER]
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
-    export = home / f"export-{seed}"
-    export.mkdir()
-    write_export(export, network, ModelCard(size=SIDE_PX, recipe=recipe, images=0))
-    digest = export_digest(export)
-    run = runs.open_run("bench", "inpainter", digest)
-    made = registry.Export(export, digest, "inpainter", recipe.interface)
-    registry.register(NAME, made, lineage={}, run_id=run)
-    return export
-
-
-@dataclass
-class Answer:
-    """What became of one request."""
-
-    began: float
-    ended: float
-    status: int
-    version: str
-    content: bytes
-
-
-@dataclass
-class Load:
-    """Clients that each send one request after the other on a connection of their own."""
-
-    port: int
-    path: str
-    body: bytes
-    answers: list[Answer] = field(default_factory=list)
-
-    def run(self, clients: int, more: Callable[[int], bool]) -> float:
-        """Send requests while `more` says so of the number sent by then, and return the seconds it took."""
-        lock, sent = threading.Lock(), 0
-
-        def claimed() -> bool:
-            nonlocal sent
-            with lock:
-                goes_on = more(sent)
-                sent += goes_on
-                return goes_on
-
-        def client() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-            while claimed():
-                began = time.perf_counter()
-                connection.request("POST", self.path, self.body, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                content = answer.read()
-                version = answer.headers.get("X-Kintsugi-Version", "")
-                self.answers.append(Answer(began, time.perf_counter(), answer.status, version, content))
-            connection.close()
-
-        threads = [threading.Thread(target=client) for _ in range(clients)]
-        began = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return time.perf_counter() - began
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
-@contextmanager
-def started(command: list[str], port: int, health: str, home: Path) -> Iterator[None]:
-    """Run a server until it is no longer needed; from when it answers at `health`."""
-    environment = {**os.environ, "KINTSUGI_HOME": str(home), "PYTHONPATH": str(HERE.parents[1])}
-    with (home / f"{port}.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 300
-        while not _answers(port, health):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((home / f"{port}.log").read_text()[-2000:])
-            time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(60)
-
-
-def _answers(port: int, path: str) -> bool:
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("GET", path)
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-
-
-def tool(name: str) -> str:
-    """Return the path of a command of this environment."""
-    return str(Path(sys.executable).with_name(name))
-
-
-@contextmanager
-def both_servers(home: Path, export: Path) -> Iterator[dict[str, int]]:
-    """Run `kintsugi serve` and MLflow's scoring server with the same model, and give their ports by name."""
-    ours, theirs = free_port(), free_port()
-    serve = [tool("kintsugi"), "serve", "--model", NAME, "--port", str(ours)]
-    model = export.parent / "cache" / "models" / f"{NAME}-1"
-    with started(serve, ours, "/readyz", home):
-        score = [tool("mlflow"), "models", "serve", "-m", str(model), "--env-manager", "local", "-p", str(theirs)]
-        with started(score, theirs, "/ping", home):
-            yield {"kintsugi serve": ours, "MLflow's scoring server": theirs}
 
 
 def speeds(ports: dict[str, int], export: Path, requests: int, rounds: int) -> list[str]:
@@ -242,8 +112,7 @@ def _lines(answers: list[Answer], moments: list[tuple[float, str]]) -> list[str]
     )
     changes, ones, twos = len(moments), len(pictures["1"]), len(pictures["2"])
     return [
-        f"- {len(answers):,} requests by 8 clients over {changes} changes of champion, promotions and rollbacks in turn:",
-        f"  **{lost} lost**",
+        f"- {len(answers):,} requests by 8 clients over {changes} promotions and rollbacks in turn:\n  **{lost} lost**",
         f"- different pictures by version 1: {ones}, by version 2: {twos}; no answer is half by each",
         "- from the end of a promotion or rollback to the first answer by the new champion: "
         f"median {statistics.median(live):.2f} s, greatest {max(live):.2f} s",
@@ -262,16 +131,11 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        os.environ["KINTSUGI_HOME"] = folder
-        runs.configure(home)
-        export = register(home, 1)
-        registry.promote(NAME, 1, judged_against=None)
-        register(home, 2)
+        export = prepared(home)
         with both_servers(home, export) as ports:
             rows = speeds(ports, export, asked.requests, asked.rounds)
         port = free_port()
-        serve = [tool("kintsugi"), "serve", "--model", NAME, "--port", str(port)]
-        with started(serve, port, "/readyz", home):
+        with started(serve_command(port), port, "/readyz", home):
             lines = promotions(port, asked.changes, asked.under_load)
     asked.out.write_text(_page(asked, rows, lines))
     print(asked.out.read_text())
@@ -284,11 +148,13 @@ def _page(asked: argparse.Namespace, rows: list[str], lines: list[str]) -> str:
     return f"""# The service under load
 
 `{command} --changes {asked.changes} --under-load {asked.under_load}`,
-{facts["at"]}, commit {facts["commit"]} with {facts["changed_files"]} changed files; {facts["processor"]}, {facts["cores"]} cores,
-load average {facts["load_average"]} at the end; Python {facts["python"]}, torch {packages["torch"]}, mlflow {packages["mlflow"]}.
+{facts["at"]}, commit {facts["commit"]} with {facts["changed_files"]} changed files.
+{facts["processor"]}, {facts["cores"]} cores, load average {facts["load_average"]} at the end;
+Python {facts["python"]}, torch {packages["torch"]}, mlflow {packages["mlflow"]}.
 
 An inpainter with the default network mends {SIDE_PX} x {SIDE_PX} pixels, one row per request to `/invocations`; all
-answers are equal to the byte. {asked.rounds} rounds of {asked.requests} requests each; clients and servers share the cores.
+answers are equal to the byte. {asked.rounds} rounds of {asked.requests} requests each; clients and servers share the
+cores.
 
 | | clients | requests per s: median (least to greatest) | p50, ms | p99, ms |
 |---|---|---|---|---|

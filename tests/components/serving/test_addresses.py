@@ -115,7 +115,7 @@ def test_ready_is_said_once_the_named_model_is_loaded_and_not_before(register, s
         assert (answer.status_code, "registry has not answered" in answer.text) == (503, True)
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert answer.status_code == 404
+    assert (answer.status_code, "model gan is not registered" in answer.text) == (503, True)
     assert service.client.get("/healthz").json()["status"] == "ok"
     register("gan")
     while (answer := service.client.get("/readyz")).status_code != 200:
