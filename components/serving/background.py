@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from components.serving.measuring import Measures
@@ -46,12 +47,14 @@ class Workers:
     def __init__(self, limits: Limits, measures: Measures) -> None:
         self._limits, self._measures = limits, measures
         self._free = asyncio.Semaphore(limits.jobs)
+        self._hands = _Hands(limits.jobs)
         self._waiting = 0
         self._stopping = threading.Event()
 
     def stop(self) -> None:
         """Let jobs that look at their deadline end."""
         self._stopping.set()
+        self._hands.stop()
 
     async def run(self, job: Callable[[Deadline], Result]) -> Result:
         """Return what `job` returns, once its turn has come.
@@ -62,7 +65,7 @@ class Workers:
         await self._turn()
         self._measures.working.inc()
         deadline = Deadline(self._limits.job_s, self._stopping)
-        running = in_thread(lambda: job(deadline))
+        running = in_thread(lambda: job(deadline), self._hands.take)
         running.add_done_callback(self._done)
         try:
             async with asyncio.timeout(self._limits.job_s + 1):
@@ -130,9 +133,9 @@ class Refresher:
         is_late = self._running is not None and time.monotonic() - self._began > _LATE_S
         return self._seen_at if self._failing or is_late else None
 
-    def look_again(self) -> None:
-        """Begin to look, unless that was done a moment ago."""
-        if self._running is None and time.monotonic() - self._began >= self._every_s:
+    def look_again(self, every_s: float | None = None) -> None:
+        """Begin to look, unless that was done a moment ago, or in the last `every_s` seconds."""
+        if self._running is None and time.monotonic() - self._began >= (every_s or self._every_s):
             self._began = time.monotonic()
             self._running = in_thread(self._attempt)
             self._running.add_done_callback(self._done)
@@ -165,15 +168,49 @@ class Refresher:
             _log.error("%s: unforeseen", self._what, exc_info=error)
 
 
-def in_thread(work: Callable[[], Result]) -> "asyncio.Future[Result]":
-    """Start `work` in a thread that does not keep the process from ending, and return its outcome to come."""
+class _Hands:
+    """Threads that stay: a network finds the memory again that its last pass in a thread has left there."""
+
+    def __init__(self, count: int) -> None:
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._count = count
+        for _ in range(count):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def take(self, task: Callable[[], None]) -> None:
+        """Let the next thread that is free carry out a task, which raises nothing."""
+        self._tasks.put(task)
+
+    def stop(self) -> None:
+        """Let the threads end after what they were given by now."""
+        for _ in range(self._count):
+            self._tasks.put(None)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
+
+
+def _in_a_new_thread(task: Callable[[], None]) -> None:
+    threading.Thread(target=task, daemon=True).start()
+
+
+def in_thread(
+    work: Callable[[], Result], begin: Callable[[Callable[[], None]], None] = _in_a_new_thread
+) -> "asyncio.Future[Result]":
+    """Start `work` in a thread that does not keep the process from ending, and return its outcome to come.
+
+    Args:
+        work: What to do.
+        begin: Finds the thread; a new one by default.
+    """
     settling = _Settling[Result](asyncio.get_running_loop())
 
     def run() -> None:
         with settling:
             settling.result = work()
 
-    threading.Thread(target=run, daemon=True).start()
+    begin(run)
     return settling.outcome
 
 

@@ -16,6 +16,8 @@ from components.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 _PEEK_EVERY_S, _PEEK_STALE_S = 0.5, 1.5
+_REST_EVERY_S = 10.0
+"""While only models in service are asked, whose ledgers are looked at anyway, the rest of the registry can wait."""
 _MOST_OTHERS = 4
 
 
@@ -108,7 +110,7 @@ class Champions:
             return await self.record(model)
         if name not in self.shelf.in_service:
             return await self.record(model)
-        self.refresher.look_again()
+        self.refresher.look_again(_REST_EVERY_S)
         await self._peeker.fresh()
         return self._resolve(model, self._registered.models)
 

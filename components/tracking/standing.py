@@ -57,8 +57,6 @@ class VersionRecord(Section):
     withdrawn: bool
     """Whether a person took it out of service."""
     scores: dict[str, float]
-    card: str
-    """What MLflow shows of it, in words."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,6 @@ def version_records(state: State) -> tuple[VersionRecord, ...]:
             served=number in served,
             withdrawn=number in state.history.withdrawn,
             scores=version.scores,
-            card=version.description,
         )
         for number, version in sorted(state.versions.items(), reverse=True)
     )

@@ -119,7 +119,7 @@ export class Mending {
   fit() {
     if (!this.photo || part("result").hidden) return;
     const stage = part("compare");
-    const largest = Math.min(stage.parentElement.clientWidth / this.photo.width, Math.max(240, innerHeight * 0.68) / this.photo.height);
+    const largest = Math.min(stage.parentElement.clientWidth / this.photo.width, Math.max(240, innerHeight * 0.6) / this.photo.height);
     stage.style.width = `${Math.round(this.photo.width * largest)}px`;
     stage.style.height = `${Math.round(this.photo.height * largest)}px`;
     stage.classList.toggle("small-picture", isSmall(this.photo));

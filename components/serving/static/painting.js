@@ -32,7 +32,7 @@ export class Painting {
 
   fit() {
     if (!this.photo || !this.canvas.parentElement.clientWidth) return;
-    const room = { width: this.canvas.parentElement.clientWidth, height: Math.max(240, innerHeight * 0.68) };
+    const room = { width: this.canvas.parentElement.clientWidth, height: Math.max(240, innerHeight * 0.6) };
     const largest = Math.min(room.width / this.photo.width, room.height / this.photo.height);
     const [width, height] = [this.photo.width, this.photo.height].map((side) => Math.max(1, Math.round(side * largest)));
     const density = Math.min(devicePixelRatio || 1, 2);
