@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from queue import SimpleQueue
+from queue import LifoQueue, SimpleQueue
 from typing import Generic, TypeVar
 
 from components.serving.measuring import Measures
@@ -169,26 +169,28 @@ class Refresher:
 
 
 class _Hands:
-    """Threads that stay: a network finds the memory again that its last pass in a thread has left there."""
+    """Threads that stay, the last one that became free first: it finds the memory warm that its last pass has left."""
 
     def __init__(self, count: int) -> None:
-        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._count = count
-        for _ in range(count):
-            threading.Thread(target=self._work, daemon=True).start()
+        self._idle: LifoQueue[SimpleQueue[Callable[[], None] | None]] = LifoQueue()
+        self._all = [SimpleQueue[Callable[[], None] | None]() for _ in range(count)]
+        for tasks in self._all:
+            self._idle.put(tasks)
+            threading.Thread(target=self._work, args=(tasks,), daemon=True).start()
 
     def take(self, task: Callable[[], None]) -> None:
-        """Let the next thread that is free carry out a task, which raises nothing."""
-        self._tasks.put(task)
+        """Let a thread that is free, or will be in a moment, carry out a task, which raises nothing."""
+        self._idle.get().put(task)
 
     def stop(self) -> None:
         """Let the threads end after what they were given by now."""
-        for _ in range(self._count):
-            self._tasks.put(None)
+        for tasks in self._all:
+            tasks.put(None)
 
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
+    def _work(self, tasks: "SimpleQueue[Callable[[], None] | None]") -> None:
+        while (task := tasks.get()) is not None:
             task()
+            self._idle.put(tasks)
 
 
 def _in_a_new_thread(task: Callable[[], None]) -> None:
