@@ -27,8 +27,8 @@ def bind(settings: Settings) -> socket.socket:
         listening = socket.create_server(address[:2], family=family, backlog=settings.limits.connections)
     except OSError as error:
         raise ServiceError(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from error
-    # What it accepts inherits this. asyncio sets it only on sockets of which it knows that they speak TCP, and without it
-    # the body of an answer waits 40 ms for the client to acknowledge the head.
+    # What it accepts inherits this. asyncio sets it only on sockets that were made for TCP by name, and without it the
+    # body of an answer waits 40 ms for the client to acknowledge the head.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
