@@ -189,7 +189,7 @@ def serve(
 
     settings = Settings.from_environment(host, port, allowed_host)
     if version is not None and len(model) != 1:
-        raise ValueError(f"--version {version}: say with one --model of which model")
+        raise ValueError(f"--version {version}: say with --model of which model, and name no other")
 
     from components.artifacts import Store
     from components.serving.app import create_app
