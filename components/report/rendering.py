@@ -33,6 +33,11 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
     return _environment().get_template(template).render(dict(values))
 
 
+def style() -> str:
+    """Return the style sheet that all pages share."""
+    return (_TEMPLATES / "style.css").read_text()
+
+
 def media_type(content: bytes) -> str:
     """Return the media type of an image file's bytes.
 
@@ -95,7 +100,7 @@ def _environment() -> Environment:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals.update(
         percent=percent,
-        style=Markup((_TEMPLATES / "style.css").read_text()),
+        style=Markup(style()),
         script=Markup(script),
         script_digest=digest,
         words={"promote": "Promoted", "reject": "Rejected", "hold": "Held", "failed": "Failed"},

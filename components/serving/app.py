@@ -1,10 +1,11 @@
 """The application: routes behind the guard, and errors as one line of JSON without paths or call stacks."""
 
 import asyncio
+import importlib.metadata
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,9 +14,13 @@ from starlette.responses import JSONResponse
 
 from components.serving.background import Workers
 from components.serving.browsing import page_routes
+from components.serving.cards import Cards
 from components.serving.champions import Champions
+from components.serving.front import front_routes
 from components.serving.guard import PROTECTIONS, Guard, refused
-from components.serving.models import model_routes
+from components.serving.health import Readiness, health_routes
+from components.serving.measuring import Counting
+from components.serving.models import ModelRoutes, model_routes
 from components.serving.pages import Pages
 from components.serving.refusal import Refusal
 from components.serving.settings import Settings
@@ -23,50 +28,46 @@ from components.serving.settings import Settings
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, champions: Champions, pages: Pages, model: str | None = None) -> FastAPI:
+def create_app(settings: Settings, champions: Champions, pages: Pages, models: tuple[str, ...] = ()) -> FastAPI:
     """Return the application.
 
     Args:
         settings: Whom it answers, and how much.
         champions: The models.
         pages: The pages.
-        model: The model behind /invocations, loaded at the start; None for no such address.
+        models: Models that are loaded at the start; the first is behind /invocations.
     """
-    workers = Workers(settings.limits)
+    workers = Workers(settings.limits, champions.measures)
+    readiness = Readiness(champions, models)
 
     @asynccontextmanager
     async def living(_app: FastAPI) -> AsyncIterator[None]:
-        champions.refresher.look_again()
         pages.refresher.look_again()
-        loading = asyncio.ensure_future(_load(champions, model))
+        loading = asyncio.ensure_future(readiness.load())
         yield
         workers.stop()
         loading.cancel()
 
-    app = FastAPI(title="Kintsugi", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Kintsugi", version=_version(), lifespan=living, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Counting, measures=champions.measures)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _refused_by_framework)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(Exception, _unforeseen)
-    app.include_router(page_routes(pages, champions, workers, settings.limits))
-    app.include_router(model_routes(champions, workers, settings.limits, model))
-
-    @app.get("/ping")
-    @app.get("/health")
-    async def health() -> dict[str, object]:
-        champions.refresher.look_again()
-        pages.refresher.look_again()
-        since = {"models": champions.refresher.stale_since, "pages": pages.refresher.stale_since}
-        return {"status": "ok", "stale_since": {what: moment and moment.isoformat() for what, moment in since.items()}}
-
+    app.include_router(front_routes(app))
+    asked = ModelRoutes(champions, workers, settings.limits)
+    app.include_router(model_routes(asked, Cards(champions, pages), models[0] if models else None), tags=["Models"])
+    app.include_router(health_routes(champions, pages, readiness), tags=["For machines"])
+    app.include_router(page_routes(pages, champions, workers, settings.limits), tags=["For people"])
     return app
 
 
-async def _load(champions: Champions, model: str | None) -> None:
-    if model is not None:
-        with suppress(Refusal):  # said again to whoever asks for it
-            await champions.get(model)
+def _version() -> str:
+    try:
+        return importlib.metadata.version("kintsugi")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
@@ -76,16 +77,16 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 async def _refused_by_framework(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
 async def _not_understood(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     mistake = error.errors()[0]
-    return JSONResponse({"error": f"{mistake['loc'][-1]}: {mistake['msg']}"}, 422)
+    return JSONResponse({"detail": f"{mistake['loc'][-1]}: {mistake['msg']}"}, 422)
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
     number = secrets.token_hex(4)
     _log.error("error %s in %s %r", number, request.method, request.url.path, exc_info=error)
-    return JSONResponse({"error": f"something went wrong here; the log has it as {number}"}, 500, PROTECTIONS)
+    return JSONResponse({"detail": f"something went wrong here; the log has it as {number}"}, 500, PROTECTIONS)

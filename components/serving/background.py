@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from queue import LifoQueue, SimpleQueue
 from typing import Generic, TypeVar
 
+from components.serving.measuring import Measures
 from components.serving.refusal import Refusal
 from components.serving.settings import Limits
 
@@ -42,15 +44,17 @@ class Deadline:
 class Workers:
     """Runs jobs in threads: some at once, some waiting, and the others are refused at once."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, measures: Measures) -> None:
+        self._limits, self._measures = limits, measures
         self._free = asyncio.Semaphore(limits.jobs)
+        self._hands = _Hands(limits.jobs)
         self._waiting = 0
         self._stopping = threading.Event()
 
     def stop(self) -> None:
         """Let jobs that look at their deadline end."""
         self._stopping.set()
+        self._hands.stop()
 
     async def run(self, job: Callable[[Deadline], Result]) -> Result:
         """Return what `job` returns, once its turn has come.
@@ -59,8 +63,9 @@ class Workers:
             Refusal: Too many wait already, or it took too long. A job that goes on keeps its place.
         """
         await self._turn()
+        self._measures.working.inc()
         deadline = Deadline(self._limits.job_s, self._stopping)
-        running = in_thread(lambda: job(deadline))
+        running = in_thread(lambda: job(deadline), self._hands.take)
         running.add_done_callback(self._done)
         try:
             async with asyncio.timeout(self._limits.job_s + 1):
@@ -70,8 +75,9 @@ class Workers:
 
     async def _turn(self) -> None:
         if self._free.locked() and self._waiting >= self._limits.waiting:
-            raise Refusal(503, "too many requests wait already; try again in a moment", retry_after_s=2)
+            raise Refusal(429, "too many requests wait already; try again in a moment", retry_after_s=2)
         self._waiting += 1
+        self._measures.waiting.inc()
         try:
             async with asyncio.timeout(self._limits.job_s):
                 await self._free.acquire()
@@ -79,29 +85,42 @@ class Workers:
             raise Refusal(503, "other requests took too long; try again in a moment", retry_after_s=10) from error
         finally:
             self._waiting -= 1
+            self._measures.waiting.dec()
 
     def _done(self, running: "asyncio.Future[Result]") -> None:
         self._free.release()
+        self._measures.working.dec()
         if not running.cancelled():
             running.exception()  # also one that nobody waits for any more counts as seen
 
 
 class Refresher:
-    """Calls `look` when somebody asks and the last look is older than two seconds; one call at a time.
+    """Calls `look` when somebody asks and the last look began a while ago; one call at a time.
 
     Nobody waits long: what was seen before stays in use while a look takes its time or fails.
     """
 
-    def __init__(self, what: str, look: Callable[[], None], away: tuple[type[Exception], ...]) -> None:
+    def __init__(
+        self,
+        what: str,
+        look: Callable[[], None],
+        away: tuple[type[Exception], ...],
+        *,
+        every_s: float = _EVERY_S,
+        stale_s: float = _EVERY_S,
+    ) -> None:
         """Prepare to look.
 
         Args:
             what: Named in the log.
             look: Blocking; runs in a thread of its own.
             away: What `look` raises when its source cannot be reached or trusted for now.
+            every_s: How long a look counts as recent.
+            stale_s: How old what was seen may be before a request waits for the next look.
         """
         self._what, self._look, self._away = what, look, away
-        self._began = -_EVERY_S
+        self._every_s, self._stale_s = every_s, stale_s
+        self._began = self._seen_from = -every_s
         self._running: asyncio.Future[None] | None = None
         self._failing = False
         self._seen_at = datetime.now(UTC)
@@ -114,9 +133,9 @@ class Refresher:
         is_late = self._running is not None and time.monotonic() - self._began > _LATE_S
         return self._seen_at if self._failing or is_late else None
 
-    def look_again(self) -> None:
-        """Begin to look, unless that was done a moment ago."""
-        if self._running is None and time.monotonic() - self._began >= _EVERY_S:
+    def look_again(self, every_s: float | None = None) -> None:
+        """Begin to look, unless that was done a moment ago, or in the last `every_s` seconds."""
+        if self._running is None and time.monotonic() - self._began >= (every_s or self._every_s):
             self._began = time.monotonic()
             self._running = in_thread(self._attempt)
             self._running.add_done_callback(self._done)
@@ -125,11 +144,12 @@ class Refresher:
         """Look, unless that was done a moment ago, and wait a little for the outcome."""
         self.look_again()
         patience_s = self._began + (_PATIENCE_S if self.seen else _FIRST_PATIENCE_S) - time.monotonic()
-        if self._running is not None and not self._failing and patience_s > 0:
+        is_stale = not self.seen or time.monotonic() - self._seen_from > self._stale_s
+        if self._running is not None and is_stale and not self._failing and patience_s > 0:
             await asyncio.wait({self._running}, timeout=patience_s)
 
     def _attempt(self) -> None:
-        began = datetime.now(UTC)
+        began, began_at = time.monotonic(), datetime.now(UTC)
         try:
             self._look()
         except self._away as error:
@@ -139,7 +159,7 @@ class Refresher:
             return
         if self._failing:
             _log.warning("%s: there again", self._what)
-        self.seen, self._failing, self._seen_at = True, False, began
+        self.seen, self._failing, self._seen_from, self._seen_at = True, False, began, began_at
 
     def _done(self, running: "asyncio.Future[None]") -> None:
         self._running = None
@@ -148,15 +168,51 @@ class Refresher:
             _log.error("%s: unforeseen", self._what, exc_info=error)
 
 
-def in_thread(work: Callable[[], Result]) -> "asyncio.Future[Result]":
-    """Start `work` in a thread that does not keep the process from ending, and return its outcome to come."""
+class _Hands:
+    """Threads that stay, the last one that became free first: it finds the memory warm that its last pass has left."""
+
+    def __init__(self, count: int) -> None:
+        self._idle: LifoQueue[SimpleQueue[Callable[[], None] | None]] = LifoQueue()
+        self._all = [SimpleQueue[Callable[[], None] | None]() for _ in range(count)]
+        for tasks in self._all:
+            self._idle.put(tasks)
+            threading.Thread(target=self._work, args=(tasks,), daemon=True).start()
+
+    def take(self, task: Callable[[], None]) -> None:
+        """Let a thread that is free, or will be in a moment, carry out a task, which raises nothing."""
+        self._idle.get().put(task)
+
+    def stop(self) -> None:
+        """Let the threads end after what they were given by now."""
+        for tasks in self._all:
+            tasks.put(None)
+
+    def _work(self, tasks: "SimpleQueue[Callable[[], None] | None]") -> None:
+        while (task := tasks.get()) is not None:
+            task()
+            self._idle.put(tasks)
+
+
+def _in_a_new_thread(task: Callable[[], None]) -> None:
+    threading.Thread(target=task, daemon=True).start()
+
+
+def in_thread(
+    work: Callable[[], Result], begin: Callable[[Callable[[], None]], None] = _in_a_new_thread
+) -> "asyncio.Future[Result]":
+    """Start `work` in a thread that does not keep the process from ending, and return its outcome to come.
+
+    Args:
+        work: What to do.
+        begin: Finds the thread; a new one by default.
+    """
     settling = _Settling[Result](asyncio.get_running_loop())
 
     def run() -> None:
         with settling:
             settling.result = work()
 
-    threading.Thread(target=run, daemon=True).start()
+    begin(run)
     return settling.outcome
 
 

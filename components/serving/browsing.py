@@ -1,4 +1,4 @@
-"""Routes for people: the index of runs and models, a run's page, and runs side by side."""
+"""Routes for people who look at runs: the index of runs and models, a run's page, and runs side by side."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
     """Return the routes that show pages."""
     routes = APIRouter()
 
-    @routes.get("/")
+    @routes.get("/runs", summary="All runs and models, as a page")
     async def index() -> HTMLResponse:
         listed, records = await pages.listed(), await champions.records()
         entries = [
@@ -47,7 +47,7 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
         notes = [*_note("The registry", champions.refresher), *_note("The artifact store", pages.refresher)]
         return HTMLResponse(service_page(entries, models, notes), headers={"Content-Security-Policy": _OURS})
 
-    @routes.get("/pages/{file:path}")
+    @routes.get("/pages/{file:path}", summary="The page of a run")
     async def page(file: str) -> HTMLResponse:
         listed = await pages.find(file)
         content = await workers.run(lambda _deadline: pages.html(listed))
@@ -55,7 +55,7 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
             content, headers={"Content-Security-Policy": _FROM_STORE, "Cache-Control": "private, max-age=3600"}
         )
 
-    @routes.get("/compare")
+    @routes.get("/compare", summary="Runs side by side, as a page")
     async def compare(run: Annotated[list[str], Query()]) -> HTMLResponse:
         if not 2 <= len(run) <= limits.runs:
             raise Refusal(422, f"run: expected from 2 to {limits.runs} runs, found {len(run)}")

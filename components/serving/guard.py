@@ -19,7 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-OPEN = frozenset({"/health", "/ping"})
+OPEN = frozenset({"/health", "/healthz", "/ping", "/readyz"})
 """Asked by machines that have no password and know no name; they learn only that the service is there."""
 PROTECTIONS = {
     "X-Content-Type-Options": "nosniff",
@@ -41,6 +41,7 @@ class Guard:
         self._app = app
         self._settings = settings
         self._bodies = 0
+        self._held_bytes = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer or pass on one request."""
@@ -49,14 +50,14 @@ class Guard:
             return
         protected = _protecting(send)
         headers = Headers(scope=scope)
-        holds_body = False
+        holds_body, body = False, bytearray()
         try:
             self._admit(scope, headers)
             if scope["method"] not in _READ_FROM:
                 self._demand_room(headers)
                 holds_body = True
                 self._bodies += 1
-                receive = await self._taken_in(receive)
+                receive = await self._taken_in(receive, body)
             await self._app(scope, receive, protected)
         except Refusal as refusal:
             if "expect" not in headers:  # who waits for "100 Continue" has sent nothing yet
@@ -66,6 +67,7 @@ class Guard:
             await answer(scope, receive, protected)
         finally:
             self._bodies -= holds_body
+            self._let_go(body)
 
     def _admit(self, scope: MutableMapping[str, Any], headers: Headers) -> None:
         # The server below refuses a long head only if it comes in pieces.
@@ -83,14 +85,19 @@ class Guard:
             raise Refusal(403, "pages of other sites may not use this server")
 
     def _demand_password(self, headers: Headers) -> None:
-        credentials = self._settings.credentials
-        if credentials is None:
+        settings = self._settings
+        if settings.is_open:
             return
         scheme, _, text = headers.get("authorization", "").partition(" ")
         with suppress(binascii.Error, ValueError):
-            if scheme.lower() == "basic" and credentials.fit(base64.b64decode(text.strip(), validate=True)):
+            if scheme.lower() == "basic" and settings.credentials is not None:
+                if settings.credentials.fit(base64.b64decode(text.strip(), validate=True)):
+                    return
+            elif (
+                scheme.lower() == "bearer" and settings.token is not None and settings.token.fit(text.strip().encode())
+            ):
                 return
-        raise _Unknown
+        raise _UnknownError(settings)
 
     def _demand_room(self, headers: Headers) -> None:
         limits = self._settings.limits
@@ -99,21 +106,23 @@ class Guard:
             raise Refusal(400, "Content-Length is no number")
         if int(length) > limits.body_bytes:
             raise self._too_large()
-        if self._bodies >= limits.bodies:
-            raise Refusal(503, "too many requests at once; try again in a moment", retry_after_s=2)
+        if self._bodies >= limits.bodies or self._held_bytes + int(length) > limits.held_bytes:
+            raise Refusal(429, "too many requests at once; try again in a moment", retry_after_s=2)
 
-    async def _taken_in(self, receive: Receive) -> Receive:
-        """Return a `receive` that gives the whole body at once."""
-        limits, body = self._settings.limits, bytearray()
+    async def _taken_in(self, receive: Receive, body: bytearray) -> Receive:
+        """Take the whole of a request into `body`, and return a `receive` that gives it at once."""
+        limits = self._settings.limits
         try:
             async with asyncio.timeout(limits.body_s):
                 while True:
                     message = await receive()
                     if message["type"] != "http.request":
                         raise Refusal(400, "the request broke off")
-                    body += message.get("body", b"")
+                    part = message.get("body", b"")
+                    body += part
+                    self._held_bytes += len(part)
                     if len(body) > limits.body_bytes:
-                        body.clear()
+                        self._let_go(body)
                         raise self._too_large()
                     if not message.get("more_body", False):
                         break
@@ -126,21 +135,28 @@ class Guard:
 
         return replayed
 
+    def _let_go(self, body: bytearray) -> None:
+        self._held_bytes -= len(body)
+        body.clear()
+
     def _too_large(self) -> Refusal:
         return Refusal(413, f"a request may have at most {self._settings.limits.body_bytes / (1 << 20):g} MiB")
 
 
-class _Unknown(Refusal):
-    """No password, or a wrong one."""
+class _UnknownError(Refusal):
+    """No password and no token, or a wrong one."""
 
-    def __init__(self) -> None:
-        super().__init__(401, "user and password are needed")
-        self.headers = {"WWW-Authenticate": 'Basic realm="kintsugi", charset="UTF-8"'}
+    def __init__(self, settings: Settings) -> None:
+        ways = {"user and password": settings.credentials, "a bearer token": settings.token}
+        wanted = [way for way, secret in ways.items() if secret is not None]
+        super().__init__(401, f"{' or '.join(wanted)} {'are' if settings.credentials else 'is'} needed")
+        scheme = "Basic" if settings.credentials is not None else "Bearer"
+        self.headers = {"WWW-Authenticate": f'{scheme} realm="kintsugi", charset="UTF-8"'}
 
 
 def refused(refusal: Refusal) -> JSONResponse:
     """Return the answer that says why: one line of JSON."""
-    return JSONResponse({"error": str(refusal)}, refusal.status, refusal.headers)
+    return JSONResponse({"detail": str(refusal)}, refusal.status, refusal.headers)
 
 
 def _protecting(send: Send) -> Send:

@@ -1,120 +1,102 @@
 """Routes of the models: which are in service, and what they make and mend."""
 
-from dataclasses import replace
-from typing import Annotated, Any, NamedTuple
+import base64
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from PIL import Image
+from starlette.responses import JSONResponse
 
-from components.pictures import figures
-from components.pictures.formats import encoded, named
-from components.pictures.masks import Meaning
-from components.pictures.metadata import Metadata
-from components.pictures.provenance import marked
-from components.pictures.reading import WEB_FORMATS, read_mask, read_photo
-from components.recipes.photos import MaskMissingError, mended_file
-from components.recipes.recipe import ClassGenerator, Generator, Images, Restorer
-from components.recipes.serving import ServedGenerator, ServedRestorer
-from components.serving import asking
-from components.serving.background import Deadline, Workers
-from components.serving.bounded import BoundedGenerator, BoundedRestorer, bounded
-from components.serving.champions import Champion, Champions
+from components.recipes.recipe import Restorer
+from components.serving import asking, saying
+from components.serving.background import Workers
+from components.serving.cards import CardOfModel, Cards
+from components.serving.champions import Champions
 from components.serving.refusal import Refusal
 from components.serving.settings import Limits
-
-_LEVEL = 4
-"""zlib's effort: pictures go over the network, and a person waits for them."""
-_PNG = replace(named("PNG"), pixels={"compress_level": _LEVEL})
+from components.serving.shelf import Champion
+from components.serving.work import Made, Workbench, drawn, predicted
 
 
-def model_routes(champions: Champions, workers: Workers, limits: Limits, default: str | None) -> APIRouter:
-    """Return the routes below /models, and /invocations for the model called `default`."""
-    routes = APIRouter()
+class ModelRoutes:
+    """What the routes share: the models, and who works for a request."""
 
-    @routes.get("/models")
+    def __init__(self, champions: Champions, workers: Workers, limits: Limits) -> None:
+        self.champions, self.limits = champions, limits
+        self._workers, self._bench = workers, Workbench(limits)
+
+    async def mend(self, request: Request, champion: Champion, files: asking.Pictures, how: asking.Mending) -> Response:
+        """Answer with the mended picture."""
+        made = await self._workers.run(lambda deadline: self._bench.mended(champion, files, how, deadline))
+        return self._answer(request, champion, made, 1)
+
+    async def draw(self, request: Request, champion: Champion, wish: asking.Wish) -> Response:
+        """Answer with a picture or a sheet of them."""
+        made = await self._workers.run(lambda deadline: drawn(champion, wish, deadline))
+        return self._answer(request, champion, made, wish.count)
+
+    async def predict(self, request: Request, champion: Champion) -> dict[str, list[dict[str, str]]]:
+        """Answer as MLflow's scoring server does."""
+        mends = isinstance(champion.producer, Restorer)
+        frame = await asking.table(request, self.limits.pictures, mends=mends)
+        answers = await self._workers.run(lambda deadline: predicted(champion, frame, deadline))
+        self.champions.measures.made(champion.name, champion.version, len(answers))
+        return {"predictions": answers}
+
+    def _answer(self, request: Request, champion: Champion, made: Made, pictures: int) -> Response:
+        self.champions.measures.made(champion.name, champion.version, pictures)
+        said = {"model": champion.name, "version": champion.version, "remarks": list(made.remarks)}
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"image": base64.b64encode(made.content).decode(), "type": made.media_type, **said})
+        headers = {"X-Kintsugi-Model": champion.name, "X-Kintsugi-Version": str(champion.version)}
+        return Response(made.content, media_type=made.media_type, headers=headers)
+
+
+def model_routes(routes_of: ModelRoutes, cards: Cards, default: str | None) -> APIRouter:
+    """Return the routes that ask models, and /invocations for the model called `default`."""
+    routes, champions = APIRouter(), routes_of.champions
+
+    @routes.get("/models", summary="All models, their versions, and which of them is in service")
     async def models() -> list[dict[str, Any]]:
         records = await champions.records()
-        return [{**record.model_dump(mode="json"), "problem": champions.problem(record.name)} for record in records]
+        champions.demand_seen()
+        return [
+            {
+                **record.model_dump(mode="json"),
+                "does": saying.deed(record.family),
+                "problem": champions.problem(record.name),
+                "versions": [one.model_dump(mode="json") for one in champions.versions(record.name)],
+            }
+            for record in records
+        ]
 
-    @routes.post("/models/{name}/repair")
-    async def repair(
-        name: str, request: Request, mask_is: Meaning | None = None, grow: Annotated[float, Query(ge=0)] = 0
-    ) -> Response:
+    @routes.get("/models/{name}/card", summary="What a version learnt from and how good it is, baselines beside it")
+    async def card(name: str, version: Annotated[int | None, Query(ge=1)] = None) -> CardOfModel:
+        return await cards.of(await champions.get(name, version))
+
+    @routes.post("/repair", **saying.REPAIR)
+    async def repair(request: Request) -> Response:
+        files, how = await asking.repair(request)
+        return await routes_of.mend(request, await champions.get(how.model, how.version), files, how)
+
+    @routes.post("/generate", **saying.GENERATE)
+    async def generate(request: Request) -> Response:
+        wish = await asking.wish(request, asking.Draw, routes_of.limits.pictures)
+        return await routes_of.draw(request, await champions.get(wish.model, wish.version), wish)
+
+    @routes.post("/models/{name}/repair", **saying.REPAIR_BY_NAME)
+    async def repair_by_name(name: str, request: Request, how: Annotated[asking.Mending, Query()]) -> Response:
         files = await asking.pictures(request)
-        champion = await champions.get(name)
+        return await routes_of.mend(request, await champions.get(name, how.version), files, how)
 
-        def repaired(deadline: Deadline) -> bytes:
-            return _repaired(champion, files, _MaskReading(mask_is, grow), deadline)
+    @routes.post("/models/{name}/generate", **saying.GENERATE_BY_NAME)
+    async def generate_by_name(name: str, request: Request) -> Response:
+        wish = await asking.wish(request, asking.Wish, routes_of.limits.pictures)
+        return await routes_of.draw(request, await champions.get(name, wish.version), wish)
 
-        return _png_answer(champion, await workers.run(repaired))
-
-    @routes.post("/models/{name}/generate")
-    async def generate(name: str, request: Request) -> Response:
-        wish = await asking.wish(request, limits.pictures)
-        champion = await champions.get(name)
-        return _png_answer(champion, await workers.run(lambda deadline: _generated(champion, wish, deadline)))
-
-    @routes.post("/invocations")
+    @routes.post("/invocations", **saying.INVOCATIONS)
     async def invocations(request: Request) -> dict[str, list[dict[str, str]]]:
         if default is None:
             raise Refusal(404, "no model was named for this address; kintsugi serve --model NAME names one")
-        champion = await champions.get(default)
-        mends = isinstance(champion.producer, Restorer)
-        frame = await asking.table(request, limits.pictures, mends=mends)
-
-        def predicted(deadline: Deadline) -> list[dict[str, str]]:
-            producer = bounded(champion.producer, deadline)
-            with asking.in_words():
-                if isinstance(producer, BoundedRestorer):
-                    return ServedRestorer(producer).predict(frame)
-                return ServedGenerator(producer).predict(frame)
-
-        return {"predictions": await workers.run(predicted)}
+        return await routes_of.predict(request, await champions.get(default))
 
     return routes
-
-
-class _MaskReading(NamedTuple):
-    """How a request says that its mask is meant."""
-
-    meaning: Meaning | None
-    grow_px: float
-
-
-def _repaired(champion: Champion, files: dict[str, bytes], reading: _MaskReading, deadline: Deadline) -> bytes:
-    restorer = bounded(champion.producer, deadline)
-    if not isinstance(restorer, BoundedRestorer):
-        raise Refusal(422, f"{champion.name} makes pictures and mends none")
-    with asking.in_words():
-        photo, hole = read_photo(files["image"], "image", WEB_FORMATS), None
-        if "mask" in files:
-            hole = read_mask(files["mask"], "mask", WEB_FORMATS, meaning=reading.meaning, grow_px=reading.grow_px)
-        try:
-            return mended_file(restorer, photo, hole, _PNG, maker=champion.maker).content
-        except MaskMissingError as error:
-            words = f"{champion.name} only fills missing pixels; send a file called mask, white where missing"
-            raise Refusal(422, words) from error
-
-
-def _generated(champion: Champion, wish: asking.Wish, deadline: Deadline) -> bytes:
-    generator = bounded(champion.producer, deadline)
-    if not isinstance(generator, BoundedGenerator):
-        raise Refusal(422, f"{champion.name} mends pictures and makes none")
-    with asking.in_words():
-        pictures = _drawn(generator, champion.name, wish)
-    sheet = pictures[0] if wish.count == 1 else figures.grid(pictures, scale=1)
-    made = champion.maker.made(wish.seed, 0 if wish.count == 1 else None, wish.of)
-    return encoded(Image.fromarray(sheet), _PNG, marked(Metadata(), made))
-
-
-def _drawn(generator: Generator, name: str, wish: asking.Wish) -> Images:
-    if wish.of is None:
-        return generator.generate(wish.count, wish.seed)
-    if not isinstance(generator, ClassGenerator):
-        raise Refusal(422, f"{name} was trained without classes; leave class out")
-    return generator.generate_class(wish.of, wish.count, wish.seed)
-
-
-def _png_answer(champion: Champion, content: bytes) -> Response:
-    headers = {"X-Kintsugi-Model": champion.name, "X-Kintsugi-Version": str(champion.version)}
-    return Response(content, media_type="image/png", headers=headers)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +12,10 @@ from pydantic import ValidationError
 
 from components.artifacts import ArtifactError, Store
 from components.report.comparison import RunColumn, write_comparison
-from components.report.content import Link
+from components.report.content import Link, PageContent
 from components.report.index import IndexEntry, entry_in
 from components.report.older import read_content
-from components.serving.background import Refresher
+from components.serving.background import Refresher, in_thread
 from components.serving.refusal import Refusal
 from components.serving.store import PageFiles, pages_of
 from components.stages.outcome import Page
@@ -80,6 +81,25 @@ class Pages:
         if found is None:
             raise Refusal(404, f"there is no page of a run {run!r}")
         return found
+
+    async def of_version(self, name: str, version: int) -> tuple[Listed, PageContent] | None:
+        """Return the newest page that shows a version of the model registered as `name`; None if none does."""
+        fitting = [
+            one
+            for one in await self.listed()
+            if any(f"{one.entry.name}-{said.model}" == name for said in one.entry.verdicts)
+        ]
+        return await in_thread(lambda: self._first_of(fitting, name, version))
+
+    def _first_of(self, fitting: list[Listed], name: str, version: int) -> tuple[Listed, PageContent] | None:
+        for listed in fitting:
+            with suppress(Refusal, ValueError):  # then it says nothing that can be shown
+                content = read_content(self._shown(listed.page.digest, "page.json"))
+                if any(
+                    f"{content.run.name}-{one.name}" == name and one.version == str(version) for one in content.models
+                ):
+                    return listed, content
+        return None
 
     def html(self, listed: Listed) -> bytes:
         """Return a page's HTML, checked. May be called from any thread, and blocks.

@@ -24,9 +24,13 @@ def bind(settings: Settings) -> socket.socket:
     """
     try:
         (family, *_, address), *_ = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        return socket.create_server(address[:2], family=family, backlog=settings.limits.connections)
+        listening = socket.create_server(address[:2], family=family, backlog=settings.limits.connections)
     except OSError as error:
         raise ServiceError(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from error
+    # What it accepts inherits this. asyncio sets it only on sockets that were made for TCP by name, and without it the
+    # body of an answer waits 40 ms for the client to acknowledge the head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def address_of(listening: socket.socket) -> str:

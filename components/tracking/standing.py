@@ -46,6 +46,19 @@ class ModelRecord(Section):
     """What MLflow shows of that version, in words."""
 
 
+class VersionRecord(Section):
+    """What is worth saying of one version to those who may choose it."""
+
+    version: int
+    verdict: str
+    """The gate's: promote, reject or hold; empty before it decided."""
+    served: bool
+    """Whether it is or was in service."""
+    withdrawn: bool
+    """Whether a person took it out of service."""
+    scores: dict[str, float]
+
+
 @dataclass(frozen=True)
 class State:
     """All that a model's standing follows from."""
@@ -125,6 +138,30 @@ def record_of(name: str, state: State) -> ModelRecord:
         card=shown.description if shown else "",
         **vars(standing),
     )
+
+
+def version_records(state: State) -> tuple[VersionRecord, ...]:
+    """Return what is worth saying of each version, the newest first."""
+    served = {entry.version for entry in state.history.entries}
+    return tuple(
+        VersionRecord(
+            version=number,
+            verdict=version.decision.verdict if version.decision else "",
+            served=number in served,
+            withdrawn=number in state.history.withdrawn,
+            scores=version.scores,
+        )
+        for number, version in sorted(state.versions.items(), reverse=True)
+    )
+
+
+def champion_of(client: MlflowClient, name: str, ledger: str) -> int | None:
+    """Return the version that a ledger says is in service, by one request.
+
+    Raises:
+        LedgerError: The ledger cannot be trusted.
+    """
+    return replay(ledger_params(client, ledger, name), ledger, name).champion
 
 
 def set_aliases(client: MlflowClient, name: str, standing: Standing) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,15 @@ from components.tracking import registry, runs
 from components.tracking.client import MlflowClient, TrackingError, mlflow
 from components.tracking.ledger import LedgerError
 from components.tracking.packaging import Delivery
-from components.tracking.standing import ModelRecord, known_models, read_state, record_of
+from components.tracking.standing import (
+    ModelRecord,
+    VersionRecord,
+    champion_of,
+    known_models,
+    read_state,
+    record_of,
+    version_records,
+)
 
 _REQUEST_S = "10"  # MLflow's own default is two minutes, in which nobody would learn that it is away
 
@@ -31,6 +39,10 @@ class Registered:
     """Those whose ledger can be trusted, by name."""
     distrusted: Mapping[str, str] = field(default_factory=dict)
     """Why the others cannot be used, by name."""
+    versions: Mapping[str, tuple[VersionRecord, ...]] = field(default_factory=dict)
+    """Of each model, the newest first."""
+    ledgers: Mapping[str, str] = field(default_factory=dict)
+    """Ids of the runs that are the models' ledgers, by name."""
 
 
 def watch(home: Path) -> None:
@@ -46,15 +58,36 @@ def look() -> Registered:
     Raises:
         RegistryAwayError: The registry does not answer.
     """
-    models, distrusted = [], {}
+    models, distrusted, versions, ledgers = [], {}, {}, {}
     with _answering():
         client = MlflowClient()
         for name in known_models(client):
             try:
-                models.append(record_of(name, read_state(client, name)))
+                state = read_state(client, name)
             except LedgerError as error:
                 distrusted[name] = str(error)
-    return Registered(tuple(models), distrusted)
+            else:
+                models.append(record_of(name, state))
+                versions[name], ledgers[name] = version_records(state), state.ledger
+    return Registered(tuple(models), distrusted, versions, ledgers)
+
+
+def champions(ledgers: Mapping[str, str]) -> dict[str, int | None]:
+    """Return the version in service of each model by its ledger alone, which takes far less than a look at everything.
+
+    Args:
+        ledgers: Ids of the ledgers, by model. One that cannot be trusted is left out.
+
+    Raises:
+        RegistryAwayError: The registry does not answer.
+    """
+    found = {}
+    with _answering():
+        client = MlflowClient()
+        for name, ledger in ledgers.items():
+            with suppress(LedgerError):
+                found[name] = champion_of(client, name, ledger)
+    return found
 
 
 def fetch(name: str, version: int, to: Path) -> Delivery:

@@ -165,9 +165,14 @@ def generate(
 def serve(
     *,
     model: Annotated[
-        str | None, Parameter(help="Model behind /invocations: registered name, or its last part.")
-    ] = None,
-    version: Annotated[int | None, Parameter(help="A version of --model instead of its champion.")] = None,
+        tuple[str, ...],
+        Parameter(
+            help="Model to load at the start: registered name, or its last part; may be repeated. The first is behind "
+            "/invocations.",
+            negative=(),
+        ),
+    ] = (),
+    version: Annotated[int | None, Parameter(help="A version of the one --model instead of its champion.")] = None,
     host: Annotated[str, Parameter(help="Address to listen on; others than loopback need a password.")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 5001,
     allowed_host: Annotated[
@@ -175,15 +180,16 @@ def serve(
     ] = (),
     store: Annotated[str | None, Parameter(help="Artifact store that holds the pages.")] = None,
 ) -> None:
-    """Serve the champions and the pages of all runs over HTTP, until Ctrl-C.
+    """Serve a page to mend and draw with the champions, their API, and the pages of all runs, until Ctrl-C.
 
-    KINTSUGI_SERVE_AUTH=user:password asks for that password; KINTSUGI_SERVE_HOSTS adds to --allowed-host.
+    KINTSUGI_SERVE_AUTH=user:password asks for that password, KINTSUGI_SERVE_TOKEN programs for that bearer token;
+    KINTSUGI_SERVE_HOSTS adds to --allowed-host.
     """
     from components.serving.settings import AUTH, Settings
 
     settings = Settings.from_environment(host, port, allowed_host)
-    if version is not None and model is None:
-        raise ValueError(f"--version {version}: say with --model of which model")
+    if version is not None and len(model) != 1:
+        raise ValueError(f"--version {version}: say with --model of which model, and name no other")
 
     from components.artifacts import Store
     from components.serving.app import create_app
@@ -193,12 +199,12 @@ def serve(
 
     workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
-    champions = Champions(workspace, {model: version} if model is not None and version is not None else {})
+    champions = Champions(workspace, {model[0]: version} if version is not None else {})
     service = create_app(settings, champions, Pages(artifacts, workspace.cache / "pages"), model)
     listening = bind(settings)
-    access = (
-        "with a password" if settings.credentials else f"for this machine only, without a password ({AUTH} sets one)"
-    )
+    access = f"for this machine only, without a password ({AUTH} sets one)"
+    if not settings.is_open:
+        access = "with a password" if settings.credentials else "with a token"
     say(f"kintsugi serve: {address_of(listening)}, {access}")
     try:
         run(service, listening, settings.limits)

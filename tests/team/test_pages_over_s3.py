@@ -48,13 +48,13 @@ def test_a_machine_that_made_no_page_shows_them_all(s3, proxy, tmp_path, home, m
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
         with httpx.Client(base_url=address, timeout=60) as client:
-            assert "first" in client.get("/").text
+            assert "first" in client.get("/runs").text
             file = f"/pages/first-{first.digest[:8]}.html"
             assert client.get(file).content == (first.path / "page.html").read_bytes()
 
             second = publish(worker, "second")
             deadline = time.monotonic() + 20
-            while "second" not in client.get("/").text:
+            while "second" not in client.get("/runs").text:
                 assert time.monotonic() < deadline
                 time.sleep(0.3)
             compared = client.get("/compare", params={"run": ["first", f"second-{second.digest[:8]}"]})
@@ -67,7 +67,7 @@ def test_a_machine_that_made_no_page_shows_them_all(s3, proxy, tmp_path, home, m
                 time.sleep(0.5)
             began = time.monotonic()
             assert client.get(file).content == (first.path / "page.html").read_bytes()
-            assert "second" in client.get("/").text
+            assert "second" in client.get("/runs").text
             assert time.monotonic() - began < 5
     finally:
         server.should_exit = True

@@ -168,7 +168,7 @@ def serve(workspace: Workspace) -> Iterator[Callable[..., Service]]:
         champions = Champions(workspace)
         pages = Pages(store or Store(workspace.store), workspace.cache / "pages")
         listening = bind(chosen)
-        server = server_of(create_app(chosen, champions, pages, model), chosen.limits)
+        server = server_of(create_app(chosen, champions, pages, (model,) if model else ()), chosen.limits)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         port = listening.getsockname()[1]

@@ -1,15 +1,24 @@
 """A new champion takes over while requests come in; what cannot be trusted or reached changes nothing."""
 
+import io
 import threading
 import time
 
 import httpx
+import numpy as np
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 
 from components.tracking import registry
 
 pytestmark = pytest.mark.timeout(120)
+
+
+def png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def version(service, name="vae"):
@@ -59,6 +68,46 @@ def test_a_new_champion_answers_within_seconds_and_no_request_fails(register, se
     assert pictures["1"] != pictures["2"]
 
 
+def test_no_request_is_lost_or_answered_half_by_each_while_champions_change(register, serve):
+    register("inpainter", 1)
+    register("inpainter", 2, promoted=False)
+    service = serve(model="inpainter")
+    image, mask = np.zeros((40, 56, 3), np.uint8) + 90, np.zeros((40, 56), np.uint8)
+    mask[8:20, 8:40] = 255
+    files = {"image": png(image), "mask": png(mask)}
+    seen, lost, stop = [], [], threading.Event()
+
+    def ask():
+        with httpx.Client(base_url=service.address, timeout=60) as client:
+            while not stop.is_set():
+                answer = client.post("/repair", files=files)
+                if answer.status_code == 200:
+                    seen.append((answer.headers["x-kintsugi-version"], answer.content))
+                else:
+                    lost.append(answer.text)
+
+    asking = [threading.Thread(target=ask) for _ in range(6)]
+    for one in asking:
+        one.start()
+    try:
+        for change in range(6):
+            if change % 2 == 0:
+                registry.promote("team-inpainter", 2, judged_against=1, by="test", again=True)
+            else:
+                registry.rollback("team-inpainter")
+            expected, deadline = "21"[change % 2], time.monotonic() + 30
+            while not seen or seen[-1][0] != expected:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+    finally:
+        stop.set()
+        for one in asking:
+            one.join()
+    assert lost == []
+    pictures = {number: {content for one, content in seen if one == number} for number in "12"}
+    assert [len(found) for found in pictures.values()] == [1, 1]
+
+
 def test_an_altered_champion_is_not_served_and_the_one_before_stays(register, serve, home):
     register("vae", 1)
     service = serve()
@@ -77,7 +126,7 @@ def test_an_altered_champion_is_not_served_and_the_one_before_stays(register, se
     assert version(service) == 1
     fresh = serve()
     answer = fresh.client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, "not what was registered" in answer.json()["error"]) == (503, True)
+    assert (answer.status_code, "not what was registered" in answer.json()["detail"]) == (503, True)
 
 
 def test_one_ledger_that_cannot_be_trusted_does_not_keep_the_others_from_service(register, serve):
@@ -96,7 +145,7 @@ def test_one_ledger_that_cannot_be_trusted_does_not_keep_the_others_from_service
         time.sleep(0.2)
     assert version(other, "gan") == 1
     answer = other.client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, answer.json()["error"]) == (503, "the promotion ledger of team-vae cannot be trusted")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "the promotion ledger of team-vae cannot be trusted")
     assert version(service) == 1
 
 
@@ -105,11 +154,11 @@ def test_a_name_that_fits_two_models_is_not_guessed(register, serve):
     register("vae", 2, "other-vae")
     client = serve().client
     answer = client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, "more than one model" in answer.json()["error"]) == (404, True)
+    assert (answer.status_code, "more than one model" in answer.json()["detail"]) == (404, True)
     assert client.post("/models/other-vae/generate", json={"count": 1}).status_code == 200
 
 
 def test_a_model_without_a_champion_says_so(register, serve):
     register("vae", 1, promoted=False)
     answer = serve().client.post("/models/vae/generate", json={"count": 1})
-    assert (answer.status_code, answer.json()["error"]) == (404, "team-vae has no champion yet")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "team-vae has no champion yet")

@@ -58,12 +58,16 @@ def test_it_serves_from_the_first_moment_until_it_is_stopped(start, register, wo
     with httpx.Client(base_url=address(line), auth=("team", SECRET), timeout=60) as client:
         assert client.get("/health").json()["status"] == "ok"
         assert client.get("/models", auth=None).status_code == 401
-        assert client.get("/models").json() == []
-        assert "No run has a page" in client.get("/").text
+        deadline = time.monotonic() + 60
+        while (answer := client.get("/models")).status_code == 503:  # the registry has not answered yet
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        assert answer.json() == []
+        assert "No run has a page" in client.get("/runs").text
         register("vae", 1)  # the first night
         publish(Store(workspace.store), told("nightly"))
         deadline = time.monotonic() + 30
-        while "nightly" not in (index := client.get("/").text) or "team-vae" not in index:
+        while "nightly" not in (index := client.get("/runs").text) or "team-vae" not in index:
             assert time.monotonic() < deadline
             time.sleep(0.3)
         answer = client.post("/models/vae/generate", json={"count": 4})

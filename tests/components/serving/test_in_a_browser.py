@@ -32,7 +32,7 @@ def test_people_go_from_the_index_to_pages_and_comparisons_quietly(shown, browse
         def fits(tab=tab):
             return tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
-        tab.goto(shown.address)
+        tab.goto(f"{shown.address}/runs")
         tab.screenshot(path=tmp_path / f"index-{width}.png", full_page=True)
         assert tab.locator("#runs tbody tr").count() == 3
         assert tab.locator("#models tbody tr").count() == 1
@@ -47,7 +47,7 @@ def test_people_go_from_the_index_to_pages_and_comparisons_quietly(shown, browse
             assert tab.evaluate("[...document.images].every(image => image.naturalWidth)")
             assert tab.evaluate("origin") == "null"  # and can neither read nor ask anything of the service
             assert fits()
-            tab.goto(shown.address)
+            tab.goto(f"{shown.address}/runs")
 
         for box in tab.locator("#runs input").all():
             box.check()

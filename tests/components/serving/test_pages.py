@@ -20,7 +20,7 @@ def store(workspace):
 def test_pages_are_listed_newest_first_and_shown_byte_by_byte(store, publish, told, serve):
     older, newer = publish(store, told("nightly", 0)), publish(store, told("nightly", 1))
     client = serve().client
-    index = client.get("/")
+    index = client.get("/runs")
     assert index.headers["content-type"].startswith("text/html")
     addresses = [f"pages/nightly-{page.digest[:8]}.html" for page in (newer, older)]
     assert index.text.index(addresses[0]) < index.text.index(addresses[1])
@@ -35,10 +35,10 @@ def test_pages_are_listed_newest_first_and_shown_byte_by_byte(store, publish, to
 
 def test_a_new_page_appears_without_a_restart(store, publish, told, serve):
     client = serve().client
-    assert "No run has a page" in client.get("/").text
+    assert "No run has a page" in client.get("/runs").text
     publish(store, told("nightly"))
     deadline = time.monotonic() + 10
-    while "nightly" not in client.get("/").text:
+    while "nightly" not in client.get("/runs").text:
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -50,9 +50,9 @@ def test_an_altered_page_is_not_shown(store, publish, told, serve, caplog):
     assert client.get(address).status_code == 200
     (page.path / "page.html").write_bytes((page.path / "page.html").read_bytes() + b"<script>alert(1)</script>")
     answer = client.get(address)
-    assert (answer.status_code, "not what its manifest says" in answer.json()["error"]) == (500, True)
+    assert (answer.status_code, "not what its manifest says" in answer.json()["detail"]) == (500, True)
     assert str(store.root) not in answer.text
-    assert client.get("/").status_code == 200
+    assert client.get("/runs").status_code == 200
 
 
 def test_runs_are_set_side_by_side_by_name_digest_or_both(store, publish, told, serve):
@@ -76,7 +76,7 @@ def test_names_cannot_become_markup(store, publish, told, serve):
     page = publish(store, told(name, 0, model="<script>alert(2)</script>"))
     publish(store, told("plain", 1))
     client = serve().client
-    index = client.get("/").text
+    index = client.get("/runs").text
     assert "<img src=x" not in index
     assert "<script>alert" not in index
     (listed,) = [part.split('"')[0] for part in index.split('href="./')[1:] if "onerror" in part.split('"')[0]]
@@ -89,14 +89,14 @@ def test_names_cannot_become_markup(store, publish, told, serve):
 def test_a_store_that_is_away_is_said_to_be_stale(store, publish, told, serve):
     publish(store, told("nightly"))
     service = serve()
-    assert "nightly" in service.client.get("/").text
+    assert "nightly" in service.client.get("/runs").text
     away = store.root.with_name("away")
     shutil.move(store.root, away)
     deadline = time.monotonic() + 20
     while service.client.get("/health").json()["stale_since"]["pages"] is None:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    index = service.client.get("/").text
+    index = service.client.get("/runs").text
     assert "nightly" in index
     assert "The artifact store does not answer" in index
     shutil.move(away, store.root)
@@ -113,7 +113,7 @@ def test_what_is_no_page_is_left_out(store, publish, told, serve, caplog):
         (folder / "manifest.json").write_bytes(text)
     copied = good.path.with_name("f" * 40)
     shutil.copytree(good.path, copied)
-    index = serve().client.get("/").text
+    index = serve().client.get("/runs").text
     assert index.count('href="./pages/') == 1
     assert caplog.text.count("a page is left out") == 5
 
