@@ -77,9 +77,30 @@ def decode(
     except _BOMB as error:
         raise UnreadableError("too_large", f"more than {most_pixels} pixels") from error
     except DAMAGE as error:
-        words = str(error) or type(error).__name__
-        short = any(hint in words.lower() for hint in _CUT_SHORT)
-        raise UnreadableError("truncated" if short else "damaged", " ".join(words.split())) from error
+        raise _damage(error) from error
+
+
+def decoded(image: Image.Image) -> Decoded:
+    """Return a copy of a picture in memory, upright.
+
+    Raises:
+        UnreadableError: It is none after all, as Pillow reads files late; or of a mode without an agreed white.
+    """
+    try:
+        image.load()
+        found = _loaded(image.copy(), None)
+    except UnreadableError:
+        raise
+    except DAMAGE as error:
+        raise _damage(error) from error
+    found.image.format = image.format
+    return found
+
+
+def _damage(error: Exception) -> UnreadableError:
+    words = str(error) or type(error).__name__
+    short = any(hint in words.lower() for hint in _CUT_SHORT)
+    return UnreadableError("truncated" if short else "damaged", " ".join(words.split()))
 
 
 def _demand_size(opened: Image.Image, most_pixels: int) -> None:

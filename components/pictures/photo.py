@@ -42,8 +42,8 @@ class Photo:
     """A picture from a file."""
 
     decoded: Decoded
-    sha256: str
-    """Of the file."""
+    sha256: str | None
+    """Of the file; None of a picture that came without one."""
     notes: tuple[str, ...] = ()
     """What reading it has cost, in words."""
 
@@ -56,6 +56,10 @@ class Photo:
     def metadata(self) -> Metadata:
         """What its file says beside pixels."""
         return metadata_of(self.decoded.image)
+
+    def mended(self, pixels: RGB, hole: Bool[np.ndarray, "height width"]) -> Image.Image:
+        """Return this picture with the colours of `pixels` where `hole` is True, in its own mode where that can be."""
+        return mended(as_held(self.decoded.image), pixels, hole)
 
     def written(
         self,

@@ -91,8 +91,8 @@ class Maker:
         said = self._said("trainedAlgorithmicMedia")
         return said.model_copy(update={"seed": seed, "number": number, "of": of})
 
-    def mended(self, source: str, hole: Bool[np.ndarray, "height width"] | None) -> Provenance:
-        """Return what to say of the mended copy of the file whose sha256 is `source`."""
+    def mended(self, source: str | None, hole: Bool[np.ndarray, "height width"] | None) -> Provenance:
+        """Return what to say of the mended copy of the file whose sha256 is `source`; None, if it came without one."""
         said = self._said("compositeWithTrainedAlgorithmicMedia")
         return said.model_copy(update={"source": source, "mask": None if hole is None else _digest(hole)})
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.artifacts import Store
+from components.champions import files
 from components.pictures.provenance import Provenance, provenance_of
 from components.pictures.reading import read_photo
 from components.stages.lineage import verify_lineage
 from components.tracking import registry
-from flows.cli import files
 from flows.watching import watcher
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.champions import files
 from components.models.resnet import ResnetConfig
 from components.pictures.formats import encoded, named
 from components.pictures.metadata import Metadata
@@ -28,7 +29,6 @@ from components.recipes.recipe import PRODUCER
 from components.recipes.repair import repair
 from components.tracking import registry, runs
 from flows import cli
-from flows.cli import files
 
 pytestmark = [
     pytest.mark.slow,

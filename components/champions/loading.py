@@ -1,7 +1,8 @@
-"""The models that commands use: found by name in the registry, fetched and checked."""
+"""Loading: a model in service, found by name in the registry, fetched, checked, and its network in memory."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
+from components.deferred.torch import torch
 from components.pictures.provenance import Maker
 from components.recipes.export import export_digest, load_producer
 from components.recipes.recipe import Producer
@@ -30,18 +31,12 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     return record, registry.download(record.name, number, workspace.cache / "models" / f"{record.name}-{number}")
 
 
-class InService(NamedTuple):
-    """A version of a model, loaded."""
+def loaded(model: str, version: int | None) -> tuple[Producer, Maker]:
+    """Return the network of a champion, or of another version, on a GPU where there is one, and what its pictures say.
 
-    called: str
-    """What a person calls it."""
-    producer: Producer
-    maker: Maker
-    """What its pictures say of where they come from."""
-
-
-def loaded(model: str, version: int | None) -> InService:
-    """Return the champion of a model, or another version, with the network that makes or mends pictures."""
+    Arguments and errors are those of `delivered`.
+    """
     record, delivery = delivered(model, version)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     maker = Maker(record.name, delivery.version, export_digest(delivery.export))
-    return InService(f"{record.name} version {delivery.version}", load_producer(delivery.export), maker)
+    return load_producer(delivery.export, device), maker
