@@ -76,6 +76,7 @@ class Champion:
         *,
         mask_is: Meaning | None = None,
         grow: float = 0,
+        size: int | None = None,
         to: str | Path | None = None,
         mark: bool = True,
     ) -> Image.Image:
@@ -92,6 +93,8 @@ class Champion:
                 bool, True where missing. None, if the model restores everything.
             mask_is: What marks a missing pixel; None finds out.
             grow: By how many pixels the missing parts grow on all sides.
+            size: Show the network each wide hole whole, in a copy of its surroundings whose longer side has at most so
+                many pixels; None mends holes from coarse to fine, a rim at a time.
             to: A file to write as well, in the format of its suffix, whole or not at all; over the picture itself, if
                 you wish. It keeps what the picture's own file says beside pixels.
             mark: Say in that file which model mended it.
@@ -102,20 +105,20 @@ class Champion:
         """
         target = None if to is None else Path(to)
         form = None if target is None else files.demand_target(target)
-        mended = self.mended(damaged(image, mask, mask_is, grow))
+        mended = self.mended(damaged(image, mask, mask_is, grow), size)
         if target is not None and form is not None:
             files.save(mended.written(form, self.maker if mark else None).content, target)
         return mended.image
 
-    def mended(self, harm: Damaged) -> Mended:
-        """Return a picture, mended, and still with all that its file says.
+    def mended(self, harm: Damaged, size: int | None = None) -> Mended:
+        """Return a picture, mended, and still with all that its file says; `size` is that of `repair`.
 
         Raises:
             MaskMissingError: The model only fills missing pixels, and nobody says which those are.
             ValueError: It mends nothing, or the mask marks nothing, or everything.
         """
         try:
-            return mended_photo(self._restorer(), harm.photo, harm.hole, harm.mask)
+            return mended_photo(self._restorer(), harm.photo, harm.hole, harm.mask, size)
         except MaskMissingError as error:
             words = f"{self.called} only fills missing pixels; say with a mask which of {harm.name} are missing"
             raise MaskMissingError(words) from error

@@ -1,5 +1,6 @@
 """Decoding: the bytes of an image file as Pillow's picture, whole and upright, or the reason why there is none."""
 
+import ctypes
 import io
 import struct
 import zlib
@@ -7,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, _imaging
 
 Reason = Literal["empty", "not_an_image", "truncated", "damaged", "too_large", "unsupported_pixels"]
 
@@ -31,6 +32,21 @@ _STARTS = {
     "PNG": (b"\x89PNG",), "JPEG": (b"\xff\xd8\xff",), "GIF": (b"GIF8",), "TIFF": (b"II*\0", b"MM\0*"),
     "PSD": (b"8BPS",), "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "), "PDF": (b"%PDF",), "SVG": (b"<svg", b"<?xml"),
 }  # fmt: skip
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff, which Pillow decodes with, from writing about damage to standard error past all that Python does.
+
+    That nothing is said of it is libtiff's own option (TIFFSetErrorHandler(3)); Pillow raises what matters. Where the
+    library's names cannot be reached, as in a Pillow that has it built in, it stays as it was.
+    """
+    with suppress(OSError, AttributeError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        set_handler(None)
+
+
+_silence_libtiff()
 
 
 class UnreadableError(ValueError):

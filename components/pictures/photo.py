@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image, JpegImagePlugin
@@ -121,5 +122,5 @@ def _mode_notes(before: str, after: str, place: str) -> tuple[str, ...]:
 def _greatest_change(content: bytes, image: Image.Image, hole: Bool[np.ndarray, "height width"]) -> int:
     """Return by how much the known pixels of a picture differ from those in its file."""
     with Image.open(io.BytesIO(content)) as again:
-        apart = np.abs(np.asarray(to_rgb(again), np.int16) - np.asarray(to_rgb(image)))
-    return int(apart[~hole].max(initial=0))
+        apart = cv2.absdiff(np.asarray(to_rgb(again)), np.asarray(to_rgb(image)))
+    return int(apart.max(axis=2)[~hole].max(initial=0))

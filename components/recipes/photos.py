@@ -45,6 +45,7 @@ def mended_photo(
     photo: Photo,
     hole: Bool[np.ndarray, "mask_height mask_width"] | None,
     mask: str = "the mask",
+    side_px: int | None = None,
 ) -> Mended:
     """Return a photo with its missing pixels filled in; the others are restored where the model does that.
 
@@ -53,6 +54,7 @@ def mended_photo(
         photo: What to mend.
         hole: True where pixels are missing; None says that none is.
         mask: What messages call the mask.
+        side_px: At which size the network sees wide holes, as in `repair`.
 
     Raises:
         MaskMissingError: The model only fills missing pixels, and `hole` is None.
@@ -64,7 +66,7 @@ def mended_photo(
     if missing.shape == photo.pixels.shape[:2]:  # `repair` refuses others
         _demand_work(missing, restorer, mask)
     changed = np.ones_like(missing) if restorer.restores_known else missing
-    return Mended(photo, repair(restorer, photo.pixels, missing), changed, hole)
+    return Mended(photo, repair(restorer, photo.pixels, missing, side_px=side_px), changed, hole)
 
 
 def mended_file(

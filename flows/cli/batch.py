@@ -19,12 +19,18 @@ from flows.watching import watcher
 _MASK_ENDINGS = ("", "_mask", "-mask")
 
 
-class MaskReading(NamedTuple):
-    """Where masks are, and how they are meant."""
+class Wishes(NamedTuple):
+    """How all pictures of a folder are to be mended."""
 
-    folder: Path | None
+    masks: Path | None
+    """The folder of their masks."""
     meaning: Meaning | None
+    """What marks a missing pixel; None finds out."""
     grow_px: float
+    size: int | None
+    """At which size the network sees wide holes; None: from coarse to fine."""
+    mark: bool
+    """Whether files say which model mended them."""
 
 
 @dataclass
@@ -51,7 +57,7 @@ class Tally:
             raise SystemExit(2)
 
 
-def repair_all(folder: Path, output: Path, masks: MaskReading, mender: Champion, *, mark: bool) -> Tally:
+def repair_all(folder: Path, output: Path, wishes: Wishes, mender: Champion) -> Tally:
     """Mend all pictures below a folder, to the same names below another, or the same one; refuse single ones.
 
     What an earlier command mended by the same model, of the same picture with the same mask, is left as it is, which
@@ -63,15 +69,15 @@ def repair_all(folder: Path, output: Path, masks: MaskReading, mender: Champion,
     """
     tally, progress = Tally(), watcher.get()
     output = folder if output.resolve() == folder.resolve() else output
-    pictures = list(_pictures(folder, [place for place in (output, masks.folder) if place not in {None, folder}]))
+    pictures = list(_pictures(folder, [place for place in (output, wishes.masks) if place not in {None, folder}]))
     if not pictures:
         raise ValueError(f"{folder}: there is no picture in it")
     for number, path in enumerate(pictures):
         progress("repair", number, len(pictures), path.name)
         try:
-            mask = _mask_of(path, folder, masks.folder)
-            harm = damaged(path, mask, masks.meaning, masks.grow_px)
-            tally.count(fresh=_repair(harm, _target(path, folder, output), mender, mark=mark))
+            mask = _mask_of(path, folder, wishes.masks)
+            harm = damaged(path, mask, wishes.meaning, wishes.grow_px)
+            tally.count(fresh=_repair(harm, _target(path, folder, output), mender, wishes))
         except files.UnwritableError:
             raise
         except ValueError as error:
@@ -101,12 +107,12 @@ def _target(path: Path, folder: Path, output: Path) -> Path:
     return target
 
 
-def _repair(harm: Damaged, target: Path, mender: Champion, *, mark: bool) -> bool:
+def _repair(harm: Damaged, target: Path, mender: Champion, wishes: Wishes) -> bool:
     """Mend one picture; return False if that was done before."""
-    wanted = mender.maker.mended(harm.photo.sha256, harm.hole) if mark else None
+    wanted = mender.maker.mended(harm.photo.sha256, harm.hole) if wishes.mark else None
     if is_there(target, wanted, in_place=str(target) == harm.name):
         return False
-    written = mender.mended(harm).written(format_of(target), mender.maker if mark else None)
+    written = mender.mended(harm, wishes.size).written(format_of(target), mender.maker if wishes.mark else None)
     files.make_folder(target.parent)
     files.save(written.content, target)
     return True

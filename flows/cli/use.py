@@ -12,7 +12,7 @@ from flows.cli.tables import say
 from flows.watching import watcher
 
 if TYPE_CHECKING:
-    from flows.cli.batch import MaskReading
+    from flows.cli.batch import Wishes
 
 app = App()
 
@@ -43,6 +43,13 @@ def repair(  # noqa: PLR0913 - a person's options
         Parameter(help="What marks a missing pixel; by default the mask's own two colours, or its opacity, say."),
     ] = None,
     grow: Annotated[float, Parameter(help="By how many pixels the missing parts grow on all sides.")] = 0,
+    size: Annotated[
+        int | None,
+        Parameter(
+            help="Side in pixels at which the network sees each wide hole whole, amid its surroundings; by default "
+            "wide holes are mended from coarse to fine, a rim at a time."
+        ),
+    ] = None,
     output: Output,
     model: Annotated[str, Parameter(help="Registered name, or its last part.")] = "inpainter",
     version: Version = None,
@@ -50,14 +57,16 @@ def repair(  # noqa: PLR0913 - a person's options
 ) -> None:
     """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything.
 
+    Tiles of 512 pixels are mended, only where there are holes, on a GPU where there is one.
+
     The file is written in the format of its suffix, whole or not at all, over the picture itself if you wish, with the
     picture's grey, transparency, ICC profile, resolution, EXIF and XMP. A folder's pictures are mended one by one; the
     same command continues where it was ended.
     """
     if image.is_dir():
-        from flows.cli.batch import MaskReading
+        from flows.cli.batch import Wishes
 
-        _repair_folder(image, MaskReading(mask, mask_is, grow), output, model, version, mark=mark)
+        _repair_folder(image, Wishes(mask, mask_is, grow, size, mark), output, model, version)
         return
     from components.champions import files
 
@@ -70,7 +79,7 @@ def repair(  # noqa: PLR0913 - a person's options
     harm = damaged(image, mask, mask_is, grow)
     mender = champion(model, version)
     try:
-        mended = mender.mended(harm)
+        mended = mender.mended(harm, size)
     except MaskMissingError as error:
         words = f"{mender.called} only fills missing pixels; say with --mask which of {image} are missing"
         raise ValueError(words) from error
@@ -82,23 +91,21 @@ def repair(  # noqa: PLR0913 - a person's options
         say(f"  {remark}")
 
 
-def _repair_folder(
-    folder: Path, masks: "MaskReading", output: Path, model: str, version: int | None, *, mark: bool
-) -> None:
+def _repair_folder(folder: Path, wishes: "Wishes", output: Path, model: str, version: int | None) -> None:
     from components.champions import files
     from components.champions.champion import champion
     from flows.cli import batch
 
-    if masks.folder is not None and not masks.folder.is_dir():
-        raise ValueError(f"{masks.folder}: expected a folder of masks, as {folder} is a folder of pictures")
+    if wishes.masks is not None and not wishes.masks.is_dir():
+        raise ValueError(f"{wishes.masks}: expected a folder of masks, as {folder} is a folder of pictures")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output}: expected a folder, as {folder} is one")
     mender = champion(model, version)
-    if masks.folder is None and not mender.restores_known:
+    if wishes.masks is None and not mender.restores_known:
         raise ValueError(f"{mender.called} only fills missing pixels; say with --masks in which folder their masks are")
     files.make_folder(output)
     with watched():
-        tally = batch.repair_all(folder, output, masks, mender, mark=mark)
+        tally = batch.repair_all(folder, output, wishes, mender)
     tally.report(output, f"mended by {mender.called}")
 
 
