@@ -36,6 +36,10 @@ def champion(name: str, version: int | None = None) -> "Champion":
 class Champion:
     """A version of a model; `champion` returns the one in service."""
 
+    name: str
+    """Its registered name."""
+    version: int
+    """Its number in the registry."""
     producer: Producer
     """Its network."""
     maker: Maker
@@ -43,16 +47,6 @@ class Champion:
 
     def __repr__(self) -> str:
         return f"<{self.called}>"
-
-    @property
-    def name(self) -> str:
-        """Its registered name."""
-        return self.maker.model
-
-    @property
-    def version(self) -> int:
-        """Its number in the registry."""
-        return self.maker.version
 
     @property
     def called(self) -> str:

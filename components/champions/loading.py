@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from components.deferred.torch import torch
 from components.pictures.provenance import Maker
 from components.recipes.export import export_digest, load_producer
@@ -31,12 +33,22 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     return record, registry.download(record.name, number, workspace.cache / "models" / f"{record.name}-{number}")
 
 
-def loaded(model: str, version: int | None) -> tuple[Producer, Maker]:
-    """Return the network of a champion, or of another version, on a GPU where there is one, and what its pictures say.
+class Loaded(NamedTuple):
+    """A version of a model, in memory."""
+
+    name: str
+    version: int
+    producer: Producer
+    maker: Maker
+    """What its pictures say of where they come from."""
+
+
+def loaded(model: str, version: int | None) -> Loaded:
+    """Return the champion of a model, or another version, on a GPU where there is one.
 
     Arguments and errors are those of `delivered`.
     """
     record, delivery = delivered(model, version)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     maker = Maker(record.name, delivery.version, export_digest(delivery.export))
-    return load_producer(delivery.export, device), maker
+    return Loaded(record.name, delivery.version, load_producer(delivery.export, device), maker)

@@ -43,10 +43,10 @@ class Provenance(Section):
 
     source_type: SourceType
     """IPTC's: made by a model, or a picture of which a model made a part."""
-    model: str
-    """Registered name."""
-    version: int
-    """Of the model."""
+    model: str | None = None
+    """Registered name, where who made it knew."""
+    version: int | None = None
+    """Of the model, likewise."""
     export: str
     """Digest of the model's files."""
     program: str
@@ -78,9 +78,9 @@ class Provenance(Section):
 class Maker:
     """A version of a model, which says of what it makes and mends where it comes from."""
 
-    model: str
-    """Registered name."""
-    version: int
+    model: str | None
+    """Registered name; None and no version, where only the files are known."""
+    version: int | None
     export: str
     """Digest of its files."""
     dated: bool = True
