@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # six processes, each of which imports torch
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # five processes, each of which imports torch
 COUNT = 800
 PROGRAM = "from flows.cli import main; main()"
 
@@ -39,7 +39,7 @@ def killed(output: Path, environment: dict[str, str], whole: int, delay_s: float
 def test_killed_at_random_instants_it_ends_in_the_same_bytes(registered: Path, root: Path, tmp_path: Path) -> None:
     environment = os.environ | {"KINTSUGI_HOME": str(registered), "PYTHONPATH": str(root)}
     chance = random.Random(7)
-    lived = [killed(tmp_path / "killed", environment, whole, chance.uniform(0, 0.15)) for whole in (1, 3, 5)]
+    lived = [killed(tmp_path / "killed", environment, whole, chance.uniform(0, 0.15)) for whole in (1, 4)]
     assert any(lived)
     done = subprocess.run(command(tmp_path / "killed"), env=environment, check=True, capture_output=True, text=True)
     assert " were there already" in done.stdout
