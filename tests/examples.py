@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from components.config import RunConfig, load
 from components.data.shardset import SplitFacts
-from components.data.sources import FolderSource, ShapesSource, TorchvisionSource, ZipSource
+from components.data.sources import FolderSource, ShapesSource, TorchvisionSource, WebdatasetSource, ZipSource
 from components.models.network import NetworkSection
 from components.recipes.recipe import RecipeSection
 from components.section import Section, kinds
@@ -33,6 +33,7 @@ _OTHERS = (
     FolderSource(path=Path("pictures")),
     ShapesSource(images=3),
     TorchvisionSource(name="MNIST"),
+    WebdatasetSource(path=Path("tars")),
     ZipSource(path=Path("pictures.zip")),
 )
 

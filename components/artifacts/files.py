@@ -1,5 +1,6 @@
 """Local files that are whole or not there, even after a power cut, and are what they were."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -80,6 +81,12 @@ def remove_folder(path: Path) -> None:
 def draft_of(path: Path) -> Path:
     """Return a new name beside `path` for what is to become `path`."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
+
+
+def remove_drafts(path: Path) -> None:
+    """Delete what writers of `path` left that were killed; there must be no other writer now."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*{DRAFT}"):
+        draft.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:

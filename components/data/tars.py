@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.artifacts import sha256_of
 from components.data.shardset import ShardFacts
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from webdataset import ShardWriter
 
 _BLOCK = tarfile.BLOCKSIZE
+_SAME_FOR_ALL: Mapping[str, Any] = {"encoder": False, "mtime": 0, "user": "kintsugi", "group": "kintsugi"}
+"""Options of webdataset's writers with which equal samples give equal bytes."""
 _END = tarfile.RECORDSIZE  # two empty blocks, and padding up to a whole record
 
 
@@ -75,6 +77,20 @@ def write_tars(samples: Iterable[Sample], folder: Path, prefix: str, shard_bytes
     )
 
 
+def write_tar(samples: Iterable[Sample], path: Path) -> None:
+    """Write samples in the order given to one tar.
+
+    Args:
+        samples: Keys are unique and hold no dot.
+        path: The tar.
+    """
+    from webdataset import TarWriter  # here, for it brings torch
+
+    with path.open("wb") as file, TarWriter(file, **_SAME_FOR_ALL) as writer:
+        for sample in samples:
+            writer.write({"__key__": sample.key, **sample.members})
+
+
 def members(path: Path) -> Iterator[Member]:
     """Yield the members of a tar in order; nothing is unpacked."""
     with tarfile.open(path, "r:") as tar:
@@ -93,8 +109,5 @@ def _writer(folder: Path, prefix: str, names: list[str]) -> "ShardWriter":
         maxsize=sys.maxsize,
         post=lambda name: names.append(Path(name).name),
         verbose=0,
-        encoder=False,
-        mtime=0,
-        user="kintsugi",
-        group="kintsugi",
+        **_SAME_FOR_ALL,
     )

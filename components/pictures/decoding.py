@@ -1,5 +1,6 @@
 """Decoding: the bytes of an image file as Pillow's picture, whole and upright, or the reason why there is none."""
 
+import ctypes
 import io
 import struct
 import zlib
@@ -7,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, _imaging
 
 Reason = Literal["empty", "not_an_image", "truncated", "damaged", "too_large", "unsupported_pixels"]
 
@@ -31,6 +32,21 @@ _STARTS = {
     "PNG": (b"\x89PNG",), "JPEG": (b"\xff\xd8\xff",), "GIF": (b"GIF8",), "TIFF": (b"II*\0", b"MM\0*"),
     "PSD": (b"8BPS",), "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "), "PDF": (b"%PDF",), "SVG": (b"<svg", b"<?xml"),
 }  # fmt: skip
+
+
+def _silence_libtiff() -> None:
+    """Keep libtiff, which Pillow decodes with, from writing about damage to standard error past all that Python does.
+
+    That nothing is said of it is libtiff's own option (TIFFSetErrorHandler(3)); Pillow raises what matters. Where the
+    library's names cannot be reached, as in a Pillow that has it built in, it stays as it was.
+    """
+    with suppress(OSError, AttributeError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler.restype, set_handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        set_handler(None)
+
+
+_silence_libtiff()
 
 
 class UnreadableError(ValueError):
@@ -77,9 +93,30 @@ def decode(
     except _BOMB as error:
         raise UnreadableError("too_large", f"more than {most_pixels} pixels") from error
     except DAMAGE as error:
-        words = str(error) or type(error).__name__
-        short = any(hint in words.lower() for hint in _CUT_SHORT)
-        raise UnreadableError("truncated" if short else "damaged", " ".join(words.split())) from error
+        raise _damage(error) from error
+
+
+def decoded(image: Image.Image) -> Decoded:
+    """Return a copy of a picture in memory, upright.
+
+    Raises:
+        UnreadableError: It is none after all, as Pillow reads files late; or of a mode without an agreed white.
+    """
+    try:
+        image.load()
+        found = _loaded(image.copy(), None)
+    except UnreadableError:
+        raise
+    except DAMAGE as error:
+        raise _damage(error) from error
+    found.image.format = image.format
+    return found
+
+
+def _damage(error: Exception) -> UnreadableError:
+    words = str(error) or type(error).__name__
+    short = any(hint in words.lower() for hint in _CUT_SHORT)
+    return UnreadableError("truncated" if short else "damaged", " ".join(words.split()))
 
 
 def _demand_size(opened: Image.Image, most_pixels: int) -> None:

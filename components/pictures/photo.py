@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image, JpegImagePlugin
@@ -42,8 +43,8 @@ class Photo:
     """A picture from a file."""
 
     decoded: Decoded
-    sha256: str
-    """Of the file."""
+    sha256: str | None
+    """Of the file; None of a picture that came without one."""
     notes: tuple[str, ...] = ()
     """What reading it has cost, in words."""
 
@@ -56,6 +57,10 @@ class Photo:
     def metadata(self) -> Metadata:
         """What its file says beside pixels."""
         return metadata_of(self.decoded.image)
+
+    def mended(self, pixels: RGB, hole: Bool[np.ndarray, "height width"]) -> Image.Image:
+        """Return this picture with the colours of `pixels` where `hole` is True, in its own mode where that can be."""
+        return mended(as_held(self.decoded.image), pixels, hole)
 
     def written(
         self,
@@ -117,5 +122,5 @@ def _mode_notes(before: str, after: str, place: str) -> tuple[str, ...]:
 def _greatest_change(content: bytes, image: Image.Image, hole: Bool[np.ndarray, "height width"]) -> int:
     """Return by how much the known pixels of a picture differ from those in its file."""
     with Image.open(io.BytesIO(content)) as again:
-        apart = np.abs(np.asarray(to_rgb(again), np.int16) - np.asarray(to_rgb(image)))
-    return int(apart[~hole].max(initial=0))
+        apart = cv2.absdiff(np.asarray(to_rgb(again)), np.asarray(to_rgb(image)))
+    return int(apart.max(axis=2)[~hole].max(initial=0))

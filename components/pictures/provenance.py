@@ -43,10 +43,10 @@ class Provenance(Section):
 
     source_type: SourceType
     """IPTC's: made by a model, or a picture of which a model made a part."""
-    model: str
-    """Registered name."""
-    version: int
-    """Of the model."""
+    model: str | None = None
+    """Registered name, where who made it knew."""
+    version: int | None = None
+    """Of the model, likewise."""
     export: str
     """Digest of the model's files."""
     program: str
@@ -78,9 +78,9 @@ class Provenance(Section):
 class Maker:
     """A version of a model, which says of what it makes and mends where it comes from."""
 
-    model: str
-    """Registered name."""
-    version: int
+    model: str | None
+    """Registered name; None and no version, where only the files are known."""
+    version: int | None
     export: str
     """Digest of its files."""
     dated: bool = True
@@ -91,8 +91,8 @@ class Maker:
         said = self._said("trainedAlgorithmicMedia")
         return said.model_copy(update={"seed": seed, "number": number, "of": of})
 
-    def mended(self, source: str, hole: Bool[np.ndarray, "height width"] | None) -> Provenance:
-        """Return what to say of the mended copy of the file whose sha256 is `source`."""
+    def mended(self, source: str | None, hole: Bool[np.ndarray, "height width"] | None) -> Provenance:
+        """Return what to say of the mended copy of the file whose sha256 is `source`; None, if it came without one."""
         said = self._said("compositeWithTrainedAlgorithmicMedia")
         return said.model_copy(update={"source": source, "mask": None if hole is None else _digest(hole)})
 

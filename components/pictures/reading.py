@@ -2,13 +2,14 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
 from components.pictures.colours import RGB
-from components.pictures.decoding import DAMAGE, Decoded, UnreadableError, decode
+from components.pictures.decoding import DAMAGE, Decoded, UnreadableError, decode, decoded
 from components.pictures.masks import Meaning, hole_of
 from components.pictures.photo import Photo
 
@@ -45,11 +46,24 @@ def read_photo(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) ->
         TooManyPixelsError: It has more than `MOST_PIXELS`, by its header.
         ValueError: It is not a whole picture in one of the formats, of levels that have an agreed white.
     """
-    decoded = _decoded(content, name, formats)
-    bits, frames = _bits(content, decoded.image), _frames(content, formats)
+    found = _decoded(content, name, formats)
+    bits, frames = _bits(content, found.image), _frames(content, formats)
     notes = [f"{bits} bits per channel are read as 8"] if bits > 8 else []
     notes += [f"of {frames} pictures in the file the first is taken"] if frames > 1 else []
-    return Photo(decoded, hashlib.sha256(content).hexdigest(), tuple(notes))
+    return Photo(found, hashlib.sha256(content).hexdigest(), tuple(notes))
+
+
+def photo_of(image: Image.Image, name: str) -> Photo:
+    """Return a picture that is in memory as `read_photo` returns that of a file, and leave it as it is.
+
+    Args:
+        image: The picture.
+        name: What messages call it.
+
+    Raises:
+        ValueError: Its file is damaged, which Pillow finds late, or its mode has no agreed white.
+    """
+    return Photo(_in_words(lambda: decoded(image), name), None)
 
 
 def read_picture(content: bytes, name: str, formats: tuple[str, ...] = FORMATS) -> RGB:
@@ -73,16 +87,30 @@ def read_mask(
         TooManyPixelsError: It has more than `MOST_PIXELS`, by its header.
         ValueError: It is no picture, or a mask that can be read in two ways.
     """
-    decoded = _decoded(content, name, formats)
+    return _hole_of(_decoded(content, name, formats), name, meaning, grow_px)
+
+
+def hole_in(
+    image: Image.Image, name: str, *, meaning: Meaning | None = None, grow_px: float = 0
+) -> Bool[np.ndarray, "height width"]:
+    """Return where a mask that is in memory says that pixels are missing; all else is as in `read_mask`."""
+    return _hole_of(_in_words(lambda: decoded(image), name), name, meaning, grow_px)
+
+
+def _hole_of(mask: Decoded, name: str, meaning: Meaning | None, grow_px: float) -> Bool[np.ndarray, "height width"]:
     try:
-        return hole_of(decoded.image, meaning, grow_px)
+        return hole_of(mask.image, meaning, grow_px)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
 def _decoded(content: bytes, name: str, formats: tuple[str, ...]) -> Decoded:
+    return _in_words(lambda: decode(content, formats, MOST_PIXELS), name)
+
+
+def _in_words(decoding: Callable[[], Decoded], name: str) -> Decoded:
     try:
-        return decode(content, formats, MOST_PIXELS)
+        return decoding()
     except UnreadableError as error:
         if error.reason == "too_large":
             found = "many times more pixels" if error.__cause__ else str(error)

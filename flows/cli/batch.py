@@ -1,44 +1,36 @@
 """Batches: many pictures mended or made by one command, one after the other in memory, continued where it was ended."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
+from components.champions import files
+from components.champions.champion import Champion
+from components.champions.damaged import Damaged, damaged
+from components.champions.making import is_there
 from components.data.sources.item import is_junk
-from components.pictures import figures
-from components.pictures.decoding import DAMAGE
-from components.pictures.formats import encoded, format_of
+from components.pictures.formats import format_of
 from components.pictures.masks import Meaning
-from components.pictures.metadata import Metadata
-from components.pictures.provenance import Maker, Provenance, marked, provenance_of
-from components.pictures.reading import read_mask, read_photo
-from components.recipes.photos import demand_size, mended_file
-from components.recipes.recipe import Images, Restorer
-from flows.cli import files
 from flows.cli.tables import say
 from flows.watching import watcher
 
-_AT_ONCE = 64
 _MASK_ENDINGS = ("", "_mask", "-mask")
 
 
-class MaskReading(NamedTuple):
-    """Where masks are, and how they are meant."""
+class Wishes(NamedTuple):
+    """How all pictures of a folder are to be mended."""
 
-    folder: Path | None
+    masks: Path | None
+    """The folder of their masks."""
     meaning: Meaning | None
+    """What marks a missing pixel; None finds out."""
     grow_px: float
-
-
-class Mender(NamedTuple):
-    """A model that mends, and what its pictures say of it: nothing, if None."""
-
-    restorer: Restorer
-    maker: Maker | None
+    size: int | None
+    """At which size the network sees wide holes; None: from coarse to fine."""
+    mark: bool
+    """Whether files say which model mended them."""
 
 
 @dataclass
@@ -65,7 +57,7 @@ class Tally:
             raise SystemExit(2)
 
 
-def repair_all(folder: Path, output: Path, masks: MaskReading, mender: Mender) -> Tally:
+def repair_all(folder: Path, output: Path, wishes: Wishes, mender: Champion) -> Tally:
     """Mend all pictures below a folder, to the same names below another, or the same one; refuse single ones.
 
     What an earlier command mended by the same model, of the same picture with the same mask, is left as it is, which
@@ -77,54 +69,21 @@ def repair_all(folder: Path, output: Path, masks: MaskReading, mender: Mender) -
     """
     tally, progress = Tally(), watcher.get()
     output = folder if output.resolve() == folder.resolve() else output
-    pictures = list(_pictures(folder, [place for place in (output, masks.folder) if place not in {None, folder}]))
+    pictures = list(_pictures(folder, [place for place in (output, wishes.masks) if place not in {None, folder}]))
     if not pictures:
         raise ValueError(f"{folder}: there is no picture in it")
     for number, path in enumerate(pictures):
         progress("repair", number, len(pictures), path.name)
         try:
-            mask = _mask_of(path, folder, masks.folder)
-            tally.count(fresh=_repair(path, _target(path, folder, output), masks, mender, mask))
+            mask = _mask_of(path, folder, wishes.masks)
+            harm = damaged(path, mask, wishes.meaning, wishes.grow_px)
+            tally.count(fresh=_repair(harm, _target(path, folder, output), mender, wishes))
         except files.UnwritableError:
             raise
         except ValueError as error:
             tally.refused.append(str(error))
     progress("repair", len(pictures), len(pictures))
     return tally
-
-
-def generate_all(
-    draw: Callable[[int, int], Images], targets: Sequence[Path], said: Callable[[int], Provenance | None]
-) -> Tally:
-    """Write the first pictures of a draw, but for those that an earlier command wrote and marked.
-
-    Args:
-        draw: Given how many and the number of the first, returns pictures of the draw.
-        targets: Where each goes.
-        said: Given its number, returns what the file is to say of a picture.
-
-    Raises:
-        UnwritableError: A file cannot be written.
-    """
-    tally, progress = Tally(), watcher.get()
-    for first in range(0, len(targets), _AT_ONCE):
-        some = targets[first : first + _AT_ONCE]
-        wanted = [place for place, path in enumerate(some) if not _is_there(path, said(first + place))]
-        pictures = draw(len(some), first) if wanted else None
-        for place, path in enumerate(some):
-            if pictures is not None and place in wanted:
-                files.save(sheet(pictures[place : place + 1], path, said(first + place)), path)
-            tally.count(fresh=place in wanted)
-        progress("generate", first + len(some), len(targets))
-    return tally
-
-
-def sheet(pictures: Images, path: Path, said: Provenance | None) -> bytes:
-    """Return the file of one picture, or of a grid of several, in the format that a path names."""
-    image = Image.fromarray(pictures[0] if len(pictures) == 1 else figures.grid(pictures, scale=1))
-    form = format_of(path)
-    kept = Metadata() if said is None else marked(Metadata(), said).within(form.keeps, form.most_bytes, form.name)
-    return encoded(image, form, kept)
 
 
 def _pictures(folder: Path, without: Sequence[Path | None]) -> Iterator[Path]:
@@ -148,16 +107,12 @@ def _target(path: Path, folder: Path, output: Path) -> Path:
     return target
 
 
-def _repair(path: Path, target: Path, masks: MaskReading, mender: Mender, mask: Path | None) -> bool:
+def _repair(harm: Damaged, target: Path, mender: Champion, wishes: Wishes) -> bool:
     """Mend one picture; return False if that was done before."""
-    photo, hole = read_photo(files.read(path), str(path)), None
-    if mask is not None:
-        hole = read_mask(files.read(mask), str(mask), meaning=masks.meaning, grow_px=masks.grow_px)
-        demand_size(photo, hole, str(mask))
-    wanted = None if mender.maker is None else mender.maker.mended(photo.sha256, hole)
-    if _is_there(target, wanted, in_place=target == path):
+    wanted = mender.maker.mended(harm.photo.sha256, harm.hole) if wishes.mark else None
+    if is_there(target, wanted, in_place=str(target) == harm.name):
         return False
-    written = mended_file(mender.restorer, photo, hole, format_of(target), str(mask), mender.maker)
+    written = mender.mended(harm, wishes.size).written(format_of(target), mender.maker if wishes.mark else None)
     files.make_folder(target.parent)
     files.save(written.content, target)
     return True
@@ -179,17 +134,3 @@ def _mask_of(path: Path, folder: Path, masks: Path | None) -> Path | None:
         names = ", ".join(one.name for one in found) or "none"
         raise ValueError(f"{path}: expected one mask called {path.stem} in {place}, found {names}")
     return (exact or found)[0]
-
-
-def _is_there(target: Path, wanted: Provenance | None, *, in_place: bool = False) -> bool:
-    """Return whether a file says that it is the same work, of the same picture unless it has taken its place."""
-    if wanted is None:
-        return False
-    try:
-        with Image.open(target) as image:
-            said = provenance_of(image)
-    except DAMAGE:
-        return False
-    if said is not None and in_place:
-        wanted = wanted.model_copy(update={"source": said.source})
-    return said is not None and said.is_of_the_same_work(wanted)

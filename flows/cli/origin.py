@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.artifacts import Store
+from components.champions import files
 from components.pictures.provenance import Provenance, provenance_of
 from components.pictures.reading import read_photo
 from components.stages.lineage import verify_lineage
 from components.tracking import registry
-from flows.cli import files
 from flows.watching import watcher
 
 
@@ -31,7 +31,24 @@ def told(said: Provenance) -> str:
     facts = {"seed": said.seed, "picture": said.number, "class": said.of, "of the file": said.source, "mask": said.mask}
     known = [f"{name} {str(value)[:12]}" for name, value in facts.items() if value is not None]
     known += [said.made] if said.made else []
-    return f"{said.source_type} by {said.model} version {said.version}, {', '.join([*known, said.program])}"
+    return f"{said.source_type} by {named(said)}, {', '.join([*known, said.program])}"
+
+
+def named(said: Provenance) -> str:
+    """Return the version that a picture names, or its export where whoever made it knew no more."""
+    return f"the export {said.export}" if said.model is None else f"{said.model} version {said.version}"
+
+
+def traced(said: Provenance) -> Provenance:
+    """Return a picture's word with the version that it leaves out, found by the export, if this registry has it."""
+    if said.model is not None:
+        return said
+    for record in registry.models():
+        state = registry.state(record.name)
+        for number, version in (state.versions if state else {}).items():
+            if version.export_digest == said.export:
+                return said.model_copy(update={"model": record.name, "version": number})
+    return said
 
 
 def problems(said: Provenance, store: Store, *, deep: bool) -> Iterator[str]:
@@ -42,9 +59,9 @@ def problems(said: Provenance, store: Store, *, deep: bool) -> Iterator[str]:
         store: Where the artifacts are.
         deep: Also read every byte of a shared store.
     """
-    state = registry.state(said.model)
-    if state is None or said.version not in state.versions:
-        yield f"{said.model} version {said.version} is not in this registry"
+    state = None if said.model is None else registry.state(said.model)
+    if said.model is None or said.version is None or state is None or said.version not in state.versions:
+        yield f"{named(said)} is not in this registry"
         return
     version = state.version(said.version)
     if version.export_digest != said.export:

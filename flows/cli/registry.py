@@ -142,7 +142,7 @@ def verify(
 def _verify_picture(path: Path, store: "Store", *, deep: bool, as_json: bool) -> None:
     from flows.cli import origin
 
-    said = origin.stated(path)
+    said = origin.traced(origin.stated(path))
     with watched():
         found = list(origin.problems(said, store, deep=deep))
     if as_json:
@@ -151,7 +151,7 @@ def _verify_picture(path: Path, store: "Store", *, deep: bool, as_json: bool) ->
             raise SystemExit(1)
         return
     say(f"{path}: {origin.told(said)}")
-    _report({f"{said.model} version {said.version}": found}, as_json=False)
+    _report({origin.named(said): found}, as_json=False)
 
 
 def _adopted(name: str, *, quiet: bool) -> list[str]:

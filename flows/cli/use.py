@@ -1,5 +1,6 @@
 """Commands that use the champions: repair, generate, serve."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,11 +9,10 @@ from cyclopts import App, Parameter
 from components.workspace import Workspace
 from flows.cli.progress import watched
 from flows.cli.tables import say
+from flows.watching import watcher
 
 if TYPE_CHECKING:
-    from components.pictures.provenance import Maker, Provenance
-    from components.recipes.recipe import Images, Restorer
-    from flows.cli.batch import MaskReading
+    from flows.cli.batch import Wishes
 
 app = App()
 
@@ -43,6 +43,13 @@ def repair(  # noqa: PLR0913 - a person's options
         Parameter(help="What marks a missing pixel; by default the mask's own two colours, or its opacity, say."),
     ] = None,
     grow: Annotated[float, Parameter(help="By how many pixels the missing parts grow on all sides.")] = 0,
+    size: Annotated[
+        int | None,
+        Parameter(
+            help="Side in pixels at which the network sees each wide hole whole, amid its surroundings; by default "
+            "wide holes are mended from coarse to fine, a rim at a time."
+        ),
+    ] = None,
     output: Output,
     model: Annotated[str, Parameter(help="Registered name, or its last part.")] = "inpainter",
     version: Version = None,
@@ -50,69 +57,60 @@ def repair(  # noqa: PLR0913 - a person's options
 ) -> None:
     """Mend a picture with the champion. Pixels that are not missing are kept, unless the model restores everything.
 
+    Tiles of 512 pixels are mended, only where there are holes, on a GPU where there is one.
+
     The file is written in the format of its suffix, whole or not at all, over the picture itself if you wish, with the
     picture's grey, transparency, ICC profile, resolution, EXIF and XMP. A folder's pictures are mended one by one; the
     same command continues where it was ended.
     """
     if image.is_dir():
-        from flows.cli.batch import MaskReading
+        from flows.cli.batch import Wishes
 
-        _repair_folder(image, MaskReading(mask, mask_is, grow), output, model, version, mark=mark)
+        _repair_folder(image, Wishes(mask, mask_is, grow, size, mark), output, model, version)
         return
-    from flows.cli import files
+    from components.champions import files
 
     form = files.demand_target(output)
 
-    from components.pictures.reading import read_mask, read_photo
-    from components.recipes.photos import MaskMissingError, demand_size, mended_file
+    from components.champions.champion import champion
+    from components.champions.damaged import damaged
+    from components.recipes.photos import MaskMissingError
 
-    photo, hole = read_photo(files.read(image), str(image)), None
-    if mask is not None:
-        hole = read_mask(files.read(mask), str(mask), meaning=mask_is, grow_px=grow)
-        demand_size(photo, hole, str(mask))
-    called, restorer, maker = _restorer(model, version)
+    harm = damaged(image, mask, mask_is, grow)
+    mender = champion(model, version)
     try:
-        written = mended_file(restorer, photo, hole, form, str(mask), maker if mark else None)
+        mended = mender.mended(harm, size)
     except MaskMissingError as error:
-        words = f"{called} only fills missing pixels; say with --mask which of {image} are missing"
+        words = f"{mender.called} only fills missing pixels; say with --mask which of {image} are missing"
         raise ValueError(words) from error
+    written = mended.written(form, mender.maker if mark else None)
     files.save(written.content, output)
-    share = "" if hole is None else f"{hole.mean():.1%} of the picture missing, "
-    say(f"{output}: {share}{'whole picture restored' if restorer.restores_known else 'mended'} by {called}")
+    share = "" if harm.hole is None else f"{harm.hole.mean():.1%} of the picture missing, "
+    say(f"{output}: {share}{'whole picture restored' if mender.restores_known else 'mended'} by {mender.called}")
     for remark in written.remarks:
         say(f"  {remark}")
 
 
-def _repair_folder(
-    folder: Path, masks: "MaskReading", output: Path, model: str, version: int | None, *, mark: bool
-) -> None:
-    from flows.cli import batch, files
+def _repair_folder(folder: Path, wishes: "Wishes", output: Path, model: str, version: int | None) -> None:
+    from components.champions import files
+    from components.champions.champion import champion
+    from flows.cli import batch
 
-    if masks.folder is not None and not masks.folder.is_dir():
-        raise ValueError(f"{masks.folder}: expected a folder of masks, as {folder} is a folder of pictures")
+    if wishes.masks is not None and not wishes.masks.is_dir():
+        raise ValueError(f"{wishes.masks}: expected a folder of masks, as {folder} is a folder of pictures")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output}: expected a folder, as {folder} is one")
-    called, restorer, maker = _restorer(model, version)
-    if masks.folder is None and not restorer.restores_known:
-        raise ValueError(f"{called} only fills missing pixels; say with --masks in which folder their masks are")
+    mender = champion(model, version)
+    if wishes.masks is None and not mender.restores_known:
+        raise ValueError(f"{mender.called} only fills missing pixels; say with --masks in which folder their masks are")
     files.make_folder(output)
     with watched():
-        tally = batch.repair_all(folder, output, masks, batch.Mender(restorer, maker if mark else None))
-    tally.report(output, f"mended by {called}")
-
-
-def _restorer(model: str, version: int | None) -> "tuple[str, Restorer, Maker]":
-    from components.recipes.recipe import Restorer
-    from flows.cli import champions
-
-    called, producer, maker = champions.loaded(model, version)
-    if not isinstance(producer, Restorer):
-        raise ValueError(f"{called} makes pictures and mends none; name one that mends with --model")  # noqa: TRY004 - the user chose it
-    return called, producer, maker
+        tally = batch.repair_all(folder, output, wishes, mender)
+    tally.report(output, f"mended by {mender.called}")
 
 
 @app.command
-def generate(
+def generate(  # noqa: PLR0913 - a person's options
     *,
     output: Annotated[
         Path, Parameter(name=["-o", "--output"], help="A file for one sheet, or a folder for single files.")
@@ -121,44 +119,45 @@ def generate(
     count: Annotated[int, Parameter(name=["-n", "--count"], help="How many pictures.")] = 16,
     seed: Annotated[int, Parameter(help="Equal seeds make equal pictures.")] = 0,
     of: Annotated[str | None, Parameter(name="--class", help="Class, for a conditional gan; none: any.")] = None,
+    per_tar: Annotated[
+        int | None,
+        Parameter(
+            help="Into tars of so many pictures each, as WebDataset and dataset.source {kind: webdataset} read them, "
+            "instead of single files."
+        ),
+    ] = None,
     version: Version = None,
     mark: Mark = True,
 ) -> None:
     """Make pictures with the champion. Into a folder, the same command continues where it was ended."""
-    from flows.cli import files
+    from components.champions import files
 
-    sheet = bool(output.suffix) and not output.is_dir()
-    if sheet:
-        files.demand_target(output)
+    sheet = files.demand_target(output) if output.suffix and not output.is_dir() else None
     if count < 1:
         raise ValueError(f"-n {count}: expected at least 1")
+    if per_tar is not None and (per_tar < 1 or sheet):
+        raise ValueError(f"--per-tar {per_tar} -o {output}: expected at least 1, and a folder for the tars")
 
-    from components.recipes.recipe import ClassGenerator, Generator
-    from flows.cli import batch, champions
+    from components.champions import making, tars
+    from components.champions.champion import champion
 
-    called, producer, maker = champions.loaded(model, version)
-    if not isinstance(producer, Generator):
-        raise ValueError(f"{called} mends pictures and makes none; name one that makes pictures with --model")  # noqa: TRY004
-    if of is not None and not isinstance(producer, ClassGenerator):
-        raise ValueError(f"{called} was trained without classes; leave --class out")
-
-    def draw(samples: int, first: int) -> "Images":
-        if of is None:
-            return producer.generate(samples, seed, first)
-        assert isinstance(producer, ClassGenerator)
-        return producer.generate_class(of, samples, seed, first)
-
-    def said(number: int | None) -> "Provenance | None":
-        return maker.made(seed, number, of) if mark else None
-
-    if sheet:
-        files.save(batch.sheet(draw(count, 0), output, said(0 if count == 1 else None)), output)
-        say(f"{output}: {count} pictures by {called}")
+    maker = champion(model, version)
+    draw = maker.draw(seed, of, mark=mark)
+    if sheet is not None:
+        files.save(draw.file(draw.pictures(count), sheet, 0 if count == 1 else None), output)
+        say(f"{output}: {count} pictures by {maker.called}")
         return
+
+    from flows.cli.batch import Tally
+
     files.make_folder(output)
     with watched():
-        tally = batch.generate_all(draw, [output / f"{seed}-{number:05d}.png" for number in range(count)], said)
-    tally.report(output, f"made by {called}")
+        progress = partial(watcher.get(), "generate")
+        if per_tar is None:
+            made = making.make_files(draw, count, output, progress)
+        else:
+            made = tars.make_tars(draw, count, per_tar, output, progress)
+    Tally(made.fresh, made.there).report(output, f"made by {maker.called}")
 
 
 @app.command

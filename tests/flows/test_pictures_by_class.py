@@ -139,7 +139,7 @@ def test_a_served_model_refuses_a_class_it_does_not_know(name, words, served):
 
 
 def test_a_folder_is_filled_by_a_command_that_continues_and_extends_it(generate, exports, tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.cli.batch._AT_ONCE", 4)
+    monkeypatch.setattr("components.champions.making.AT_ONCE", 4)
     assert generate("--model", "zoo-gan", "-n", "7", "--seed", "3", "-o", "many") == 0
     whole = load_producer(exports["zoo-gan"]).generate(10, 3)
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.champions import files
 from components.models.resnet import ResnetConfig
 from components.pictures.formats import encoded, named
 from components.pictures.metadata import Metadata
@@ -28,7 +29,6 @@ from components.recipes.recipe import PRODUCER
 from components.recipes.repair import repair
 from components.tracking import registry, runs
 from flows import cli
-from flows.cli import files
 
 pytestmark = [
     pytest.mark.slow,
@@ -286,3 +286,21 @@ def test_a_picture_that_names_another_version_or_none_is_not_verified(kintsugi, 
     ended = kintsugi("verify", "out.png")
     assert (ended.code, "out.png: says nothing of a model" in ended.err) == (2, True)
     assert kintsugi("verify", "none.png").code == 2
+
+
+def test_a_picture_that_names_only_an_export_leads_to_the_version_that_has_it(kintsugi, export, tmp_path):
+    for digest, words, code in (
+        (export_digest(export), "trainedAlgorithmicMedia by zoo-inpainter version 1, seed 0", 0),
+        ("0", "the export 0 is not in this registry", 1),
+    ):
+        said = marked(Metadata(), Maker(None, None, digest).made(0))
+        (tmp_path / "made.png").write_bytes(encoded(Image.fromarray(PHOTO), named("PNG"), said))
+        ended = kintsugi("verify", "made.png")
+        assert (ended.code, words in ended.out) == (code, True), ended
+
+
+def test_a_side_is_taken_from_the_command(kintsugi, tmp_path):
+    assert kintsugi("repair", "photo.png", "--mask", "mask.png", "-o", "out.png", "--size", "32").code == 0
+    assert np.array_equal(pixels(tmp_path / "out.png")[HOLE == 0], PHOTO[HOLE == 0])
+    refused = kintsugi("repair", "photo.png", "--mask", "mask.png", "-o", "out.png", "--size", "3")
+    assert (refused.code, refused.err.startswith("error: a side of 3 px, expected at least ")) == (2, True)

@@ -10,9 +10,11 @@ from components.data.sources.item import ContentDigest, Problem, RawItem, Source
 from components.data.sources.openmoji import OpenMojiSource
 from components.data.sources.shapes import ShapesSource
 from components.data.sources.torchvision_set import TorchvisionSource
+from components.data.sources.webdataset import WebdatasetSource
 
 SourceConfig = Annotated[
-    OpenMojiSource | FolderSource | ZipSource | TorchvisionSource | ShapesSource, Field(discriminator="kind")
+    OpenMojiSource | FolderSource | ZipSource | WebdatasetSource | TorchvisionSource | ShapesSource,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [
@@ -25,5 +27,6 @@ __all__ = [
     "Source",
     "SourceConfig",
     "TorchvisionSource",
+    "WebdatasetSource",
     "ZipSource",
 ]

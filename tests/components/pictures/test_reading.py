@@ -1,6 +1,7 @@
 """Files become upright pictures and masks, or a reason in words."""
 
 import contextlib
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -166,3 +167,14 @@ def test_further_pictures_in_a_file_are_told(kind):
     content = encoded(of_mode("RGB"), kind, save_all=True, append_images=[more])
     assert "of 2 pictures in the file the first is taken" in read_photo(content, "photo").notes
     assert np.abs(read_picture(content, "photo").astype(int) - smooth(3)).mean() < 20
+
+
+def test_a_damaged_tiff_is_said_in_words_and_libtiff_says_nothing_of_its_own(capfd):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    Image.fromarray(noise).save(buffer, "TIFF", compression="tiff_lzw")
+    content = bytearray(buffer.getvalue())
+    content[1000:3000] = bytes(2000)
+    with pytest.raises(ValueError, match=r"^broken\.tif: cannot be read as a whole picture"):
+        read_photo(bytes(content), "broken.tif")
+    assert capfd.readouterr() == ("", "")

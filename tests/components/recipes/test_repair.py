@@ -10,7 +10,7 @@ from components.models.gated_unet import GatedUnetConfig
 from components.models.resnet import ResnetConfig
 from components.recipes.inpainter import InpainterConfig
 from components.recipes.recipe import PRODUCER
-from components.recipes.repair import _windows, repair
+from components.recipes.repair import _shrunk, _windows, repair
 from tests.components.recipes.conftest import FILLERS
 
 RNG = np.random.default_rng(0)
@@ -139,6 +139,78 @@ def test_a_seam_between_tiles_does_not_show(producers):
     mended = repair(producers["resnet"], image, missing).astype(int)
     steps = np.abs(np.diff(mended[28:36, :, 0], axis=1)).max(axis=0)
     assert steps[440:520].max() <= steps[100:400].max() + 12
+
+
+def test_of_a_tile_only_the_surroundings_of_its_holes_are_computed():
+    spy = Spy()
+    missing = hole(512, 512, slice(100, 110), slice(100, 110)) | hole(512, 512, slice(400, 410), slice(400, 410))
+    image = picture(512, 512)
+    mended = repair(spy, image, missing)
+    assert spy.sizes == [(192, 192), (192, 192)]
+    assert (mended[missing] == 1).all()
+    assert np.array_equal(mended[~missing], image[~missing])
+
+
+@pytest.mark.parametrize("network", [ResnetConfig(), GatedUnetConfig(width=8)], ids=["resnet", "gated_unet"])
+def test_the_surroundings_of_a_hole_give_what_the_whole_tile_gives(network):
+    filler = lively_restorer(network)
+    image, missing = picture(512, 512), hole(512, 512, slice(250, 260), slice(130, 141))
+    at_once = filler.restore(image[None], missing[None])[0]
+    filler.restores_known = False
+    apart = np.abs(repair(filler, image, missing).astype(int) - at_once)[missing]
+    assert apart.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1400, 1300), (1401, 1303)], ids=str)
+def test_steps_across_the_borders_of_tiles_are_those_inside_tiles(size):
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+    image = np.stack([np.sin(rows / 31 + k) * np.cos(columns / 43) * 90 + 128 for k in range(3)], -1).astype(np.uint8)
+    missing = ((rows + columns) % 40 < 10) | hole(*size, slice(430, 530), slice(380, 960))
+    filler = lively_restorer(ResnetConfig(width=8))
+    filler.restores_known = False
+    mended = repair(filler, image, missing).astype(int)
+    borders = {448 * number + shift for number in (1, 2) for shift in (0, 32, 64)}
+    for axis in (0, 1):
+        both = np.logical_and(*(np.take(missing, np.arange(k, size[axis] - 1 + k), axis) for k in (0, 1)))
+        steps = np.where(both, np.abs(np.diff(mended, axis=axis)).max(axis=2), 0).sum(axis=1 - axis)
+        mean = steps / np.maximum(both.sum(axis=1 - axis), 1)
+        across = max(mean[border - 1] for border in borders)
+        inside = np.delete(mean[100:-100], [border - 1 - 100 + shift for border in borders for shift in (-1, 0, 1)])
+        assert across <= np.quantile(inside, 0.99) * 1.1 + 0.2
+
+
+def test_a_side_shows_the_network_a_wide_hole_whole_and_narrow_ones_at_full_size():
+    spy, image = Spy(), picture(600, 800)
+    missing = hole(600, 800, slice(200, 400), slice(300, 500)) | hole(600, 800, slice(500, 504), slice(20, 700))
+    mended = repair(spy, image, missing, side_px=128)
+    assert spy.sizes[0] == (128, 128)  # 400 px, of which the hole is half
+    assert all(max(size) > 128 for size in spy.sizes[1:])
+    assert (mended[210:390, 310:490] == 1).all()
+    assert (mended[500:504, 20:700] == 1).all()
+    assert np.array_equal(mended[~missing], image[~missing])
+
+
+def test_a_hole_shown_whole_at_its_own_size_is_what_the_network_makes_of_it(producers):
+    image, missing = picture(192, 192), hole(192, 192, slice(64, 128), slice(64, 128))
+    mended = repair(producers["resnet"], image, missing, side_px=512)
+    assert np.array_equal(mended, producers["resnet"].restore(image[None], missing[None])[0])
+
+
+def test_a_side_that_the_network_cannot_take_is_refused(producers):
+    with pytest.raises(ValueError, match="a side of 3 px, expected at least 16 for this network"):
+        repair(producers["resnet"], picture(64, 64), hole(64, 64, slice(9), slice(9)), side_px=3)
+
+
+@given(height=st.integers(1, 70), width=st.integers(1, 1100), seed=st.integers(0, 99))
+def test_a_copy_made_some_rows_at_a_time_is_the_one_made_at_once(height, width, seed):
+    rng = np.random.default_rng(seed)
+    image, missing = rng.integers(0, 256, (2 * height, width, 3), np.uint8), rng.random((2 * height, width)) < 0.3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("components.recipes.repair._BAND_ROWS", 7)
+        some = _shrunk(image, missing, (height, (width + 1) // 2))
+        patch.setattr("components.recipes.repair._BAND_ROWS", 10**6)
+        once = _shrunk(image, missing, (height, (width + 1) // 2))
+    assert all(np.array_equal(one, other) for one, other in zip(some, once, strict=True))
 
 
 def test_a_mask_of_another_size_is_refused(producers):

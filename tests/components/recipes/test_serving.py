@@ -1,13 +1,17 @@
 """Served models take and give base64 PNG, and say what is wrong with what they are sent."""
 
 import base64
+import hashlib
 import io
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from components.pictures.provenance import provenance_of
+from components.recipes.export import export_digest
 from components.recipes.recipe import GeneratorRecipe
 from components.recipes.serving import ServedGenerator, ServedRestorer, _load_pyfunc, decode_png, encode_png
 from tests.components.recipes.conftest import RECIPES
@@ -76,3 +80,45 @@ def test_what_is_no_picture_is_refused_in_words(what):
     words = r"expected (PNG, JPEG, WEBP|the base64 text of an image file)|cannot be read as a whole picture"
     with pytest.raises(ValueError, match=words):
         decode_png(BAD[what])
+
+
+def told(answer: dict[str, str]):
+    with Image.open(io.BytesIO(base64.b64decode(answer["image"]))) as image:
+        return provenance_of(image)
+
+
+def packaged(export, folder, about: str | None):
+    """Lay a model out as MLflow does, with what it writes beside a version that it fetches from the registry."""
+    shutil.copytree(export, folder / "data" / "export")
+    if about is not None:
+        (folder / "registered_model_meta").write_text(about)
+    return str(folder / "data" / "export")
+
+
+@pytest.mark.parametrize(
+    ("about", "known"),
+    [
+        ("model_name: zoo-vae\nmodel_version: '3'\n", ("zoo-vae", 3)),
+        (None, (None, None)),
+        ("[", (None, None)),
+        ("model_name: zoo-vae\n", (None, None)),
+    ],
+)
+def test_pictures_of_a_packaged_model_say_where_they_come_from_as_far_as_it_knows(about, known, exports, tmp_path):
+    path = packaged(exports["conv_vae"], tmp_path / "model", about)
+    (answer,) = _load_pyfunc(path).predict(pd.DataFrame({"seed": [7]}))
+    said = told(answer)
+    assert ((said.model, said.version), said.seed, said.number, said.made) == (known, 7, 0, None)
+    assert said.export == export_digest(exports["conv_vae"])
+
+
+def test_a_picture_mended_by_a_packaged_model_says_of_what(exports, shapes, tmp_path):
+    path = packaged(exports["resnet"], tmp_path / "model", "model_name: zoo-inpainter\nmodel_version: 2\n")
+    hole = np.zeros((16, 16), bool)
+    hole[3:9, 5:14] = True
+    image = encode_png(shapes[0])
+    (answer,) = _load_pyfunc(path).predict(pd.DataFrame({"image": [image], "mask": [mask_of(hole)]}))
+    said = told(answer)
+    assert (said.model, said.version, said.source_type) == ("zoo-inpainter", 2, "compositeWithTrainedAlgorithmicMedia")
+    assert said.source == hashlib.sha256(base64.b64decode(image)).hexdigest()
+    assert np.array_equal(decode_png(answer["image"])[~hole], shapes[0][~hole])

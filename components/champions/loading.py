@@ -1,7 +1,10 @@
-"""The models that commands use: found by name in the registry, fetched and checked."""
+"""Loading: a model in service, found by name in the registry, fetched, checked, and its network in memory."""
+
+from __future__ import annotations
 
 from typing import NamedTuple
 
+from components.deferred.torch import torch
 from components.pictures.provenance import Maker
 from components.recipes.export import export_digest, load_producer
 from components.recipes.recipe import Producer
@@ -30,18 +33,22 @@ def delivered(model: str, version: int | None) -> tuple[ModelRecord, Delivery]:
     return record, registry.download(record.name, number, workspace.cache / "models" / f"{record.name}-{number}")
 
 
-class InService(NamedTuple):
-    """A version of a model, loaded."""
+class Loaded(NamedTuple):
+    """A version of a model, in memory."""
 
-    called: str
-    """What a person calls it."""
+    name: str
+    version: int
     producer: Producer
     maker: Maker
     """What its pictures say of where they come from."""
 
 
-def loaded(model: str, version: int | None) -> InService:
-    """Return the champion of a model, or another version, with the network that makes or mends pictures."""
+def loaded(model: str, version: int | None) -> Loaded:
+    """Return the champion of a model, or another version, on a GPU where there is one.
+
+    Arguments and errors are those of `delivered`.
+    """
     record, delivery = delivered(model, version)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     maker = Maker(record.name, delivery.version, export_digest(delivery.export))
-    return InService(f"{record.name} version {delivery.version}", load_producer(delivery.export), maker)
+    return Loaded(record.name, delivery.version, load_producer(delivery.export, device), maker)

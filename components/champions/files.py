@@ -1,7 +1,9 @@
-"""Files that commands read and write: pictures that people name on the command line."""
+"""Files that people name: pictures read, and written whole or not at all."""
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from components.artifacts.files import draft_file
@@ -40,8 +42,9 @@ class UnwritableError(ValueError):
     """A file cannot be written: no room, no permission, no such place."""
 
 
-def save(content: bytes, path: Path) -> None:
-    """Write a file whole or not at all; one that is there before stays as it was unless this succeeds.
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Give a draft to write; it takes the place of `path` whole or not at all, and until then all stays as it was.
 
     Raises:
         UnwritableError: It cannot be written.
@@ -49,11 +52,21 @@ def save(content: bytes, path: Path) -> None:
     target = path.resolve()  # what a link points to, so that the link stays one
     try:
         with draft_file(target) as draft:
-            draft.write_bytes(content)
+            yield draft
             if target.exists():
                 shutil.copymode(target, draft)
     except OSError as error:
         raise UnwritableError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def save(content: bytes, path: Path) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UnwritableError: It cannot be written.
+    """
+    with drafted(path) as draft:
+        draft.write_bytes(content)
 
 
 def make_folder(path: Path) -> None:
