@@ -38,12 +38,12 @@ def make_tars(draw: Draw, count: int, per_tar: int, folder: Path, progress: Prog
         tar = folder / f"{draw.seed}-{first // per_tar:06d}.tar"
         if _is_whole(tar, draw, numbers):
             tally.there += len(numbers)
+            progress(numbers.stop, count)
         else:
             remove_drafts(tar)
             with drafted(tar) as draft:
                 write_tar(_samples(draw, numbers, lambda done: progress(done, count)), draft)
             tally.fresh += len(numbers)
-        progress(numbers.stop, count)
     return tally
 
 
