@@ -112,8 +112,8 @@ def predicted(champion: Champion, frame: "pd.DataFrame", deadline: Deadline) -> 
     producer = bounded(champion.producer, deadline)
     with asking.in_words():
         if isinstance(producer, BoundedRestorer):
-            return ServedRestorer(producer).predict(frame)
-        return ServedGenerator(producer).predict(frame)
+            return ServedRestorer(producer, champion.maker).predict(frame)
+        return ServedGenerator(producer, champion.maker).predict(frame)
 
 
 def _pictures(generator: Generator, name: str, wish: asking.Wish) -> Images:

@@ -1,4 +1,4 @@
-"""What IOPaint documents for large photos, with our network: original, crop and resize, written anew from its manual.
+"""What IOPaint does with large photos, with our network: original, crop and resize, written anew.
 
 `original` gives the network the whole photo; `resize` a copy of at most 2048 px, whose fill is enlarged; `crop` the box
 of each hole with a margin of 196 px, at full size (the values of its web page).
