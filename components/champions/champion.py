@@ -158,7 +158,8 @@ class Champion:
             ValueError: The model makes nothing, or knows no such class.
         """
         if not isinstance(self.producer, Generator):
-            raise ValueError(f"{self.called} mends pictures and makes none")  # noqa: TRY004 - the user chose it
+            words = f"{self.called} mends pictures and makes none; name one that makes pictures"
+            raise ValueError(words)  # noqa: TRY004 - the user chose it
         if of is not None and not self.classes:
             raise ValueError(f"{self.called} was trained without classes")
         if of is not None and of not in self.classes:
@@ -167,5 +168,6 @@ class Champion:
 
     def _restorer(self) -> Restorer:
         if not isinstance(self.producer, Restorer):
-            raise ValueError(f"{self.called} makes pictures and mends none")  # noqa: TRY004 - the user chose it
+            words = f"{self.called} makes pictures and mends none; name one that mends"
+            raise ValueError(words)  # noqa: TRY004 - the user chose it
         return self.producer

@@ -101,6 +101,8 @@ class _Server:
         self._listener.close()
 
     def _accept(self) -> _Wish | None:
+        if self._until is not None:  # it retired in the same pass
+            return None
         connection, _ = self._listener.accept()
         streams: list[int] = []
         try:

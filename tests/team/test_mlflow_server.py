@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from PIL import Image
 
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, export_digest, load_producer, write_export
@@ -264,14 +266,16 @@ def register_network(export: Path, name: str) -> int:
     )
 
 
-def pictures(port: int, body: dict[str, object]) -> list[str]:
+def pictures(port: int, body: dict[str, object]) -> list[list[object]]:
+    """Return the pixels that the served model answers."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations",
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
-        return [row["image"] for row in json.load(answer)["predictions"]]
+        files = [base64.b64decode(row["image"]) for row in json.load(answer)["predictions"]]
+    return [np.asarray(Image.open(io.BytesIO(file))).tolist() for file in files]
 
 
 def stale_since(port: int) -> str | None:
@@ -293,7 +297,7 @@ def test_a_champion_is_served_also_while_the_server_is_away_and_an_altered_one_i
     registry.promote("served", register_network(first, "served"), judged_against=None)
     delivery = registry.download("served", "champion", tmp_path / "served-model")
     assert not [path for path in delivery.model.rglob("*") if path.suffix in {".pkl", ".pickle", ".pt"}]
-    expected = [encode_png(load_producer(first).generate(1, 5)[0])]
+    expected = [load_producer(first).generate(1, 5)[0].tolist()]
     port = free_port()
     command = [str(Path(sys.executable).with_name("kintsugi")), "serve", "--model", "served", "--port", str(port)]
     environment = {**os.environ, "KINTSUGI_HOME": str(tmp_path / "home")}
