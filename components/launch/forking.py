@@ -158,6 +158,8 @@ class _Server:
 
     def _pass_on(self, one: _Forked) -> None:
         """Send a process the signals that came for it, and kill it once nobody stands for it any more."""
+        if one.pid not in self._forked:  # it ended in the same pass
+            return
         numbers = b""
         with suppress(ConnectionError):
             numbers = one.connection.recv(64)
