@@ -5,15 +5,19 @@ Nothing is read, drawn or changed here; components.tracking carries a decision o
 
 import math
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from components.evaluation.luck import stretch
 from components.evaluation.protocol import MODEL_ROW, Score, ScoreTable, differences
 from components.section import Section
 
+AWAITED = "a person's approval is awaited, as promotion.approval asks; the gate itself would promote"
 FEWEST_PAIRS = 30
 _NORMAL_975 = 1.959964
+_ADDED = ("approval", "attempt_days")
+"""Fields of a rule that are left out where they hold their default: rules from before they were keep their digests."""
 
 
 class Floor(Section):
@@ -52,6 +56,18 @@ class PromotionRule(Section):
     """Baselines that `true` leaves out; `template` copies training images, which no score here can see."""
     floors: tuple[Floor, ...] = ()
     """Absolute limits that the challenger must keep."""
+    approval: Literal["none", "required"] = "none"
+    """required: a version that the gate would promote is held until a person says `kintsugi approve` or `reject`."""
+    attempt_days: int = Field(default=7, ge=0, le=365)
+    """Days over which versions of the model are counted as attempts at being better (days). The interval of the
+    improvement widens with their number, so that of equal challengers at most 5 in 100 such spans see one promoted by
+    luck, however many are tried; a single attempt is judged as ever. 0 counts none."""
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        dumped = handler(self)
+        return {name: value for name, value in dumped.items() if name not in _ADDED or value != fields[name].default}
 
 
 class Decision(Section):
@@ -73,26 +89,44 @@ class Improvement(NamedTuple):
     pairs: int
     """Pictures compared one by one; 0 where only the two intervals could be compared."""
 
+    def stretched(self, times: float) -> Self:
+        """Return it with an interval so many times as wide on either side of the value; 1 changes no digit."""
+        if times == 1:
+            return self
+        low, high = (self.value + times * (end - self.value) for end in (self.low, self.high))
+        return self._replace(low=low, high=high)
+
 
 class _Finding(NamedTuple):
     verdict: Literal["promote", "reject", "hold"]
     reason: str
 
 
-def decide(challenger: ScoreTable, champion: ScoreTable | None, rule: PromotionRule) -> Decision:
+def decide(challenger: ScoreTable, champion: ScoreTable | None, rule: PromotionRule, *, attempt: int = 1) -> Decision:
     """Decide from two tables of scores whether the challenger replaces the champion.
 
     Evidence that is missing, not finite or measured under another protocol is a hold, whatever else is known. Without
-    a champion the challenger must beat the baselines and keep the floors.
+    a champion the challenger must beat the baselines and keep the floors. Where the rule asks for a person's approval,
+    what would be promoted is held.
 
     Args:
         challenger: Scores of the new model and of the baselines beside it.
         champion: Scores of the model in service, or None if there is none.
         rule: What counts as better.
+        attempt: Which attempt of the last `rule.attempt_days` this is, from 1; see `components/evaluation/luck.py`.
     """
-    findings = list(_findings(challenger, champion, rule))
+    wider = stretch(attempt) if rule.beyond_noise else 1.0
+    findings = list(_findings(challenger, champion, rule, wider))
     worst = min((finding.verdict for finding in findings), key=("hold", "reject", "promote").index)
-    return Decision(verdict=worst, reasons=tuple(reason for verdict, reason in findings if verdict == worst))
+    reasons = [reason for verdict, reason in findings if verdict == worst]
+    if wider > 1:
+        reasons.append(
+            f"attempt {attempt} within {rule.attempt_days} days: intervals of the improvement are "
+            f"{wider:.3g} times as wide as a first attempt's"
+        )
+    if worst == "promote" and rule.approval == "required":
+        return Decision(verdict="hold", reasons=(AWAITED, *reasons))
+    return Decision(verdict=worst, reasons=tuple(reasons))
 
 
 def improvement(challenger: Score, other: Score) -> Improvement:
@@ -123,7 +157,9 @@ def improvement_apart(challenger: Score, other: Score) -> Improvement:
     return Improvement(gain, gain - math.hypot(down, other_up), gain + math.hypot(up, other_down), 0)
 
 
-def _findings(challenger: ScoreTable, champion: ScoreTable | None, rule: PromotionRule) -> Iterator[_Finding]:
+def _findings(
+    challenger: ScoreTable, champion: ScoreTable | None, rule: PromotionRule, wider: float
+) -> Iterator[_Finding]:
     score = challenger.find(MODEL_ROW, rule.metric)
     for floor in rule.floors:
         yield _keeps(floor, challenger.find(MODEL_ROW, floor.metric))
@@ -134,10 +170,10 @@ def _findings(challenger: ScoreTable, champion: ScoreTable | None, rule: Promoti
     if champion is not None:
         incumbent = champion.find(MODEL_ROW, rule.metric)
         margin = max(rule.margin, rule.relative_margin * abs(incumbent.value)) if incumbent else rule.margin
-        yield _beats(score, incumbent, "champion", rule, margin=margin)
+        yield _beats(score, incumbent, "champion", rule, margin=margin, wider=wider)
     rivals = {name: challenger.find(name, rule.metric) for name in _rivals(challenger, rule)}
     for name in sorted(rivals, key=lambda name: _ease(rivals[name])):
-        yield _beats(score, rivals[name], f"baseline {name}", rule, margin=0.0)
+        yield _beats(score, rivals[name], f"baseline {name}", rule, margin=0.0, wider=wider)
     if rule.must_beat_baselines is True and not rivals:
         yield _Finding("hold", "no baseline was measured beside the challenger, and the rule asks to beat them")
     if champion is None:
@@ -182,21 +218,24 @@ def _unfit(score: Score | None, owner: str, rule: PromotionRule) -> str:
     return ""
 
 
-def _beats(score: Score, other: Score | None, owner: str, rule: PromotionRule, *, margin: float) -> _Finding:
+def _beats(
+    score: Score, other: Score | None, owner: str, rule: PromotionRule, *, margin: float, wider: float
+) -> _Finding:
     """Return whether `score` is better than `other` by the margin and beyond noise; equal is not better."""
     unfit = _unfit(other, owner, rule)
     if other is None or unfit:
         return _Finding("hold", unfit)
     if unlike := differences(score, other):
         return _Finding("hold", f"{rule.metric} of challenger and {owner} cannot be compared: {'; '.join(unlike)}")
-    gain = improvement(score, other)
+    gain = improvement(score, other).stretched(wider)
     against = f"{_written(score)} against the {owner}'s {other.value:.6g} ({other.low:.6g} to {other.high:.6g})"
     if gain.value <= 0:
         return _Finding("reject", f"{against} is not better")
     if gain.value < margin:
         return _Finding("reject", f"{against} is better by {gain.value:.4g}, less than the margin of {margin:.4g}")
     basis = f"over {gain.pairs} pairs of pictures" if gain.pairs else "from both intervals"
-    spread = f"the improvement is {gain.value:.4g} ({gain.low:.4g} to {gain.high:.4g}, 95 %, {basis})"
+    level = "95 %" if wider == 1 else f"95 % widened {wider:.3g} times"
+    spread = f"the improvement is {gain.value:.4g} ({gain.low:.4g} to {gain.high:.4g}, {level}, {basis})"
     if rule.beyond_noise and gain.low <= 0:
         return _Finding("reject", f"{against} is within noise: {spread}")
     return _Finding("promote", f"{against} is better: {spread}")

@@ -6,10 +6,10 @@ from components.artifacts import Store
 from components.evaluation.gate import Decision
 from components.stages.candidate import Candidate, Data, Evaluated, Promotion, after
 from components.stages.foresee import Foreseen, known_scores
-from components.stages.promote import Incumbent, judge, promotion_of
+from components.stages.promote import Incumbent, judge, promotion_of, refusal
 from components.stages.site import registered_name
 from components.tracking import registry
-from components.tracking.standing import State
+from components.tracking.standing import State, attempt_of
 from components.tracking.versions import KeptDecision
 
 
@@ -41,7 +41,10 @@ def _promotion(candidate: Candidate, version: int, state: State, data: Data, sto
     incumbent = _incumbent(candidate, against, state, data, store)
     if incumbent is None:
         return None
-    decision: Decision | KeptDecision = judge(candidate, incumbent.evaluated, data.yardstick)
+    attempt = attempt_of(state, version, candidate.config.promotion.attempt_days)
+    decision: Decision | KeptDecision = refusal(state.history.rejection(version)) or judge(
+        candidate, incumbent.evaluated, data.yardstick, attempt
+    )
     is_held = version in state.history.withdrawn and decision.verdict == "promote" and kept is not None
     if kept is not None and (is_serving or (is_held and kept.verdict == "hold")):
         decision = kept  # in service, or kept out of it by a person

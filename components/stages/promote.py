@@ -9,7 +9,9 @@ from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSe
 from components.stages.evaluate import Measurement, measure, with_baselines
 from components.stages.site import Site, registered_name, tracked
 from components.tracking import registry
+from components.tracking.decisions import rejected
 from components.tracking.environment import code_commit
+from components.tracking.ledger import Entry
 from components.tracking.packaging import Delivery
 from components.tracking.versions import KeptDecision
 
@@ -55,7 +57,12 @@ def _decided(candidate: Candidate, data: Data, site: Site) -> Promotion:
         if champion == version and (kept := registry.decision(name, version)) is not None:
             return promotion_of(name, version, kept, _incumbent(candidate, kept.judged_against, data, site), version)
         incumbent = _incumbent(candidate, champion, data, site)
-        decision = incumbent.obstacle or judge(candidate, incumbent.evaluated, data.yardstick)
+        attempt = registry.attempt(name, version, candidate.config.promotion.attempt_days)
+        decision = (
+            refusal(registry.rejection(name, version))
+            or incumbent.obstacle
+            or judge(candidate, incumbent.evaluated, data.yardstick, attempt)
+        )
         registry.record_decision(name, version, decision.verdict, decision.reasons, judged_against=champion)
         try:
             now = _act(name, version, decision, champion)
@@ -121,10 +128,22 @@ def _lineage(candidate: Candidate, data: Data) -> dict[str, str]:
     return lineage
 
 
-def judge(candidate: Candidate, champion: Evaluated | None, judged_on: EvaluationSet) -> Decision:
-    """Return the gate's decision about a measured candidate, with the ground it rests on as the last reason."""
+def refusal(rejection: Entry | None) -> Decision | None:
+    """Return a person's rejection of a version as the decision about it, which no run judges anew; or None."""
+    return None if rejection is None else Decision(verdict="reject", reasons=(rejected(rejection),))
+
+
+def judge(candidate: Candidate, champion: Evaluated | None, judged_on: EvaluationSet, attempt: int) -> Decision:
+    """Return the gate's decision about a measured candidate, with the ground it rests on as the last reason.
+
+    Args:
+        candidate: The challenger.
+        champion: What it is to beat; None if nothing is in service.
+        judged_on: The held-out images that both were measured on.
+        attempt: Which attempt of the rule's span of days it is, from 1.
+    """
     table = after("evaluate", candidate.evaluated).table
-    decision = decide(table, champion.table if champion else None, candidate.config.promotion)
+    decision = decide(table, champion.table if champion else None, candidate.config.promotion, attempt=attempt)
     ground = f"judged on {judged_on.name}: {judged_on.facts}"
     return decision.model_copy(update={"reasons": (*decision.reasons, ground)})
 

@@ -1,4 +1,4 @@
-"""The promotion ledger: which version is champion, written once per entry, so that racing promoters cannot both win.
+"""The promotion ledger: what was decided on versions, written once per entry, so that racing promoters cannot both win.
 
 MLflow's aliases are set without comparing and keep no history. Its params can be written once: a second value for the
 same name is refused by a unique constraint of the database. So entry n of a model's history is the param `p/00000n` of
@@ -9,8 +9,9 @@ ledger says of files stands under other keys: `seals.py`.
 from __future__ import annotations
 
 import hashlib
+import textwrap
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Self
@@ -27,7 +28,7 @@ PROMOTIONS = "kintsugi-promotions"
 _PREFIX = "p/"
 _LONGEST_BY = 60
 _LONGEST_REASON = 300
-_LONGEST_ENTRY = 1000
+_LONGEST_ENTRY = 5000
 _SELF_TEST = "write_once"
 _RIVALS = 100
 
@@ -36,12 +37,16 @@ class LedgerError(RuntimeError):
     """A ledger is missing, deleted or altered; nothing may be promoted or served by its word."""
 
 
-class Entry(Section):
-    """One change of champion."""
+Action = Literal["promote", "rollback", "approve", "reject"]
+"""promote, rollback: another champion. approve, reject: what a person made of a version that was held."""
 
-    action: Literal["promote", "rollback"]
+
+class Entry(Section):
+    """One decision: a change of champion, or a person's refusal of a version."""
+
+    action: Action
     version: int
-    """The champion from here on."""
+    """The version decided on: the champion from here on, unless it was rejected."""
     base: int | None
     """The champion until here, against which `version` was judged."""
     export: str
@@ -57,13 +62,15 @@ class Entry(Section):
     override: bool = False
     """Whether a person put `version` in service against the gate's word, or without it."""
     reason: str = ""
-    """Why, in the words of who overrode, at most 300 characters."""
+    """Why, in the words of the person who decided, at most 300 characters."""
+    gate: str = ""
+    """What the gate had said of `version`, in at most 300 characters; empty where it was not asked."""
 
     @property
     def text(self) -> str:
-        """The entry as it is stored: one line of JSON, under 1000 characters.
+        """The entry as it is stored: one line of JSON, under 5000 characters.
 
-        What an entry does not say is left out, so that entries from before there were overrides keep their text.
+        What an entry does not say is left out, so that entries from before there were such fields keep their text.
         """
         return canonical_json(self.model_dump(mode="json", exclude_defaults=True)).decode()
 
@@ -76,20 +83,29 @@ class History:
     line: tuple[int, ...] = ()
     """Champions that stand on each other: the last is in service, the one before it is what a rollback returns to."""
     withdrawn: frozenset[int] = frozenset()
-    """Versions that a person took out of service and nobody put back; they may stand in the line, below the top."""
+    """Versions that a person rejected, or took out of service and nobody put back; they may stand in the line, below
+    the top."""
 
     @property
     def champion(self) -> int | None:
         """The version in service."""
         return self.line[-1] if self.line else None
 
+    def rejection(self, version: int) -> Entry | None:
+        """Return the entry by which a person rejected a version, if that is the last word on it."""
+        last = next((entry for entry in reversed(self.entries) if entry.version == version), None)
+        return last if last is not None and last.action == "reject" else None
+
     def then(self, entry: Entry) -> Self:
         """Return the history one entry later.
 
         A rollback down the line takes every version above its target out of it. One to a version elsewhere, and every
-        override, stands on the champion it replaces, so that the next rollback undoes it.
+        override, stands on the champion it replaces, so that the next rollback undoes it. A rejection moves
+        no champion.
         """
         version, withdrawn = entry.version, self.withdrawn
+        if entry.action == "reject":
+            return type(self)((*self.entries, entry), self.line, withdrawn | {version})
         line = (*(one for one in self.line if one != version), version)
         if entry.action == "rollback":
             if version in self.line and not entry.override:
@@ -99,21 +115,23 @@ class History:
 
     def next_entry(
         self,
-        action: Literal["promote", "rollback"],
+        action: Action,
         version: int,
         export: str,
         by: str,
         *,
         override: bool = False,
         reason: str = "",
+        gate: str = "",
     ) -> Entry:
-        """Return the entry that would make `version` champion after this history.
+        """Return the entry that would put this decision on `version` after this history.
 
         Raises:
-            ValueError: The reason is too long or not one line, or an override lacks one or a name.
+            ValueError: The reason is too long or not one line, or a person's decision lacks one or a name.
         """
-        if override and not (by.strip() and reason.strip()):
-            raise ValueError("an override says who decided and why; one of them is empty")
+        if (override or action in {"approve", "reject"}) and not (by.strip() and reason.strip()):
+            what = "an override" if override else f"who would {action} a version"
+            raise ValueError(f"{what} says who decided and why; one of them is empty")
         if len(reason) > _LONGEST_REASON or not reason.isprintable():
             raise ValueError(f"the reason: expected one line of at most {_LONGEST_REASON} characters")
         entry = Entry(
@@ -124,13 +142,28 @@ class History:
             by=by[:_LONGEST_BY],
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             id=uuid.uuid4().hex[:16],
-            before=_sha256(self.entries[-1].text) if self.entries else "",
+            before=self._top,
             override=override,
             reason=reason,
+            gate=gate,
         )
         if len(entry.text) >= _LONGEST_ENTRY:
             raise ValueError("who decided and why: too long for the ledger; say it in fewer words")
         return entry
+
+    def moved(self, entry: Entry) -> Entry:
+        """Return an entry, made for the same champion at an earlier place, for the next place of this history."""
+        return entry.model_copy(update={"before": self._top})
+
+    @property
+    def _top(self) -> str:
+        return _sha256(self.entries[-1].text) if self.entries else ""
+
+
+def in_brief(words: Sequence[str]) -> str:
+    """Return sentences as one line that an entry has room for: the first of them, cut at a word."""
+    line = textwrap.shorten("; ".join(words), _LONGEST_REASON, placeholder=" ...")
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def create_ledger(client: MlflowClient, experiment_id: str, name: str) -> str:
@@ -166,8 +199,7 @@ def replay(params: Mapping[str, str], run_id: str, name: str) -> History:
             entry = Entry.model_validate_json(text)
         except ValidationError as error:
             raise LedgerError(f"the ledger of {name} (run {run_id}): entry {number} is not readable") from error
-        expected = _sha256(history.entries[-1].text) if history.entries else ""
-        if entry.before != expected or entry.base != history.champion or entry.text != text:
+        if entry != history.moved(entry) or entry.base != history.champion or entry.text != text:
             raise LedgerError(f"the ledger of {name} (run {run_id}): an entry before number {number} was altered")
         history = history.then(entry)
     return history

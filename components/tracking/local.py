@@ -24,7 +24,7 @@ _PARAMS = """
     WHERE experiments.workspace = 'default' AND experiments.name = ? AND experiments.lifecycle_stage = 'active'
 """
 _VERSIONS = """
-    SELECT version, source, run_id, description FROM model_versions
+    SELECT version, source, run_id, description, creation_time FROM model_versions
     WHERE workspace = 'default' AND name = ? AND current_stage != 'Deleted_Internal'
 """
 _TAGS = "SELECT version, key, value FROM model_version_tags WHERE workspace = 'default' AND name = ?"
@@ -59,7 +59,15 @@ def _state(ask: Ask, name: str, ledger: str) -> State:
     for number, key, value in ask(_TAGS, name):
         tags.setdefault(number, {})[key] = value
     found = [
-        Version(name, number, source.removeprefix("models:/"), run_id or "", tags.get(number, {}), description or "")
-        for number, source, run_id, description in ask(_VERSIONS, name)
+        Version(
+            name,
+            number,
+            source.removeprefix("models:/"),
+            run_id or "",
+            tags.get(number, {}),
+            description or "",
+            (created_ms or 0) / 1000,
+        )
+        for number, source, run_id, description, created_ms in ask(_VERSIONS, name)
     ]
     return state_of(name, ledger, params, [version for version in found if DUPLICATE_OF not in version.tags])

@@ -10,12 +10,13 @@ from components.tracking import local, seals, versions
 from components.tracking.cards import fact_tags, model_card, version_card
 from components.tracking.client import MlflowClient
 from components.tracking.delivery import Alias, download
-from components.tracking.ledger import Entry, LedgerError, append
+from components.tracking.ledger import Entry, LedgerError
 from components.tracking.packaging import Export, log_export
 from components.tracking.standing import (
     ModelRecord,
     Standing,
     State,
+    attempt_of,
     find_or_create_model,
     is_registered,
     known_models,
@@ -23,6 +24,7 @@ from components.tracking.standing import (
     record_of,
     set_aliases,
 )
+from components.tracking.succession import ChampionMovedError, RefusedError, WithdrawnError, write_entry
 from components.tracking.verification import Adoption, adopt, verify
 from components.tracking.versions import KeptDecision, Version, VersionScores
 
@@ -36,6 +38,7 @@ __all__ = [
     "VersionScores",
     "WithdrawnError",
     "adopt",
+    "attempt",
     "champion",
     "decision",
     "download",
@@ -44,30 +47,13 @@ __all__ = [
     "reconcile",
     "record_decision",
     "register",
+    "rejection",
     "rollback",
     "state",
     "verify",
 ]
 
 _ROUNDS = 20
-
-
-class ChampionMovedError(RuntimeError):
-    """Someone else changed the champion; judge the challenger against the present one."""
-
-    def __init__(self, name: str, judged_against: int | None, champion: int | None) -> None:
-        super().__init__(
-            f"{name}: expected version {judged_against} in service, found {champion}; judge against that one"
-        )
-        self.champion = champion
-
-
-class WithdrawnError(ValueError):
-    """A version that was rolled back is not put in service again without a person's word."""
-
-
-class RefusedError(ValueError):
-    """A version that the gate did not let through is put in service only by a person who says who he is and why."""
 
 
 def register(
@@ -138,21 +124,32 @@ def decision(name: str, version: int) -> KeptDecision | None:
     return versions.read_version(MlflowClient(), name, version).decision
 
 
+def rejection(name: str, version: int) -> Entry | None:
+    """Return the ledger's entry by which a person rejected a version; None where that is not the last word on it."""
+    return read_state(MlflowClient(), name).history.rejection(version)
+
+
+def attempt(name: str, version: int, days: int) -> int:
+    """Return which attempt within so many days a version is, from 1."""
+    return attempt_of(read_state(MlflowClient(), name), version, days)
+
+
 def promote(name: str, version: int, *, judged_against: int | None, by: str = "", again: bool = False) -> Standing:
     """Make `version` champion, if the champion is still the one it was judged against.
 
-    Calling it again after a crash is safe: a version that is champion already stays so.
+    The ledger's entry holds what the gate said of it. Calling it again after a crash is safe: a version that is
+    champion already stays so.
 
     Args:
         name: Name of the model.
         version: The version to put in service.
         judged_against: The champion it was compared with; None if there was none.
         by: Who or what decided, for the ledger.
-        again: Also promote a version that was rolled back before; a person's choice, never a schedule's.
+        again: Also promote a version that was rejected or rolled back; a person's choice, never a schedule's.
 
     Raises:
         ChampionMovedError: The champion is another one now.
-        WithdrawnError: The version was rolled back before.
+        WithdrawnError: The version was rejected or rolled back before.
         ValueError: There is no such version.
     """
     client = MlflowClient()
@@ -160,11 +157,12 @@ def promote(name: str, version: int, *, judged_against: int | None, by: str = ""
     if state.history.champion != version:
         candidate = state.version(version)
         if version in state.history.withdrawn and not again:
-            raise WithdrawnError(f"{name} {version} was rolled back before; only a person may promote it again")
+            raise WithdrawnError(name, state.history, version)
         if state.history.champion != judged_against:
             raise ChampionMovedError(name, judged_against, state.history.champion)
-        entry = state.history.next_entry("promote", version, candidate.export_digest, redact_text(by))
-        _change_champion(client, state, candidate, entry)
+        gate = candidate.decision.brief if candidate.decision else ""
+        entry = state.history.next_entry("promote", version, candidate.export_digest, redact_text(by), gate=gate)
+        write_entry(client, state, candidate, entry)
     return reconcile(name)
 
 
@@ -196,7 +194,7 @@ def rollback(name: str, to: int | None = None, *, by: str = "", reason: str = ""
         entry = state.history.next_entry(
             "rollback", target, version.export_digest, redact_text(by), override=override, reason=redact_text(reason)
         )
-        _change_champion(client, state, version, entry)
+        write_entry(client, state, version, entry)
     return reconcile(name)
 
 
@@ -243,16 +241,6 @@ def state(name: str) -> State | None:
         return states.get(name)
     client = MlflowClient()
     return read_state(client, name) if is_registered(client, name) else None
-
-
-def _change_champion(client: MlflowClient, state: State, version: Version, entry: Entry) -> None:
-    """Write the next ledger entry; if someone else wrote that place first, accept only the same outcome."""
-    seals.demand_sealed(state, version)
-    if append(client, state.ledger, state.history, entry):
-        return
-    now = read_state(client, version.name).history.champion
-    if now != version.number:
-        raise ChampionMovedError(version.name, state.history.champion, now)
 
 
 def _demand_gate_passed(version: Version) -> None:

@@ -17,6 +17,7 @@ from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
 from components.tracking.cards import HEADLINE, headline
 from components.tracking.client import MlflowClient, mlflow, patiently
+from components.tracking.ledger import in_brief
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Export, Package
 
 DUPLICATE_OF = "kintsugi.duplicate_of"
@@ -24,6 +25,7 @@ DUPLICATE_OF = "kintsugi.duplicate_of"
 _VERDICT = "gate.verdict"
 _REASONS = "gate.reasons"
 _JUDGED_AGAINST = "gate.judged_against"
+_DECIDED_AT = "gate.decided_at"
 
 _FAMILY = "kintsugi.family"
 _LINEAGE = "lineage."
@@ -45,6 +47,13 @@ class KeptDecision:
     """Why, in words with numbers."""
     judged_against: int | None
     """The champion it was compared with; None if there was none."""
+    at: str = field(default="", compare=False)
+    """UTC time, ISO 8601; empty before it is written."""
+
+    @property
+    def brief(self) -> str:
+        """It in one line that a ledger's entry has room for."""
+        return in_brief([f"{self.verdict}: {self.reasons[0]}", *self.reasons[1:]] if self.reasons else [self.verdict])
 
 
 @dataclass(frozen=True)
@@ -69,12 +78,22 @@ class Version:
     run_id: str
     tags: Mapping[str, str]
     description: str = ""
+    created_s: float = 0.0
+    """When it was registered, in seconds since 1970."""
 
     @classmethod
     def of(cls, kept: mlflow.entities.model_registry.ModelVersion) -> Self:
         """Return what MLflow keeps as a version."""
         model_id = str(kept.source).removeprefix("models:/")
-        return cls(kept.name, int(kept.version), model_id, kept.run_id or "", dict(kept.tags), kept.description or "")
+        return cls(
+            kept.name,
+            int(kept.version),
+            model_id,
+            kept.run_id or "",
+            dict(kept.tags),
+            kept.description or "",
+            (kept.creation_timestamp or 0) / 1000,
+        )
 
     @property
     def is_ours(self) -> bool:
@@ -119,7 +138,8 @@ class Version:
         if _VERDICT not in self.tags:
             return None
         reasons, against = json.loads(self.tags.get(_REASONS, "[]")), self.tags.get(_JUDGED_AGAINST)
-        return KeptDecision(self.tags[_VERDICT], tuple(reasons), int(against) if against else None)
+        at = self.tags.get(_DECIDED_AT, "")
+        return KeptDecision(self.tags[_VERDICT], tuple(reasons), int(against) if against else None, at)
 
 
 def demand_plain(what: str, text: str) -> None:
@@ -189,7 +209,7 @@ def attach_decision(client: MlflowClient, version: Version, decision: KeptDecisi
     tags = {
         _REASONS: json.dumps([redact_text(reason) for reason in decision.reasons], ensure_ascii=False),
         _JUDGED_AGAINST: against,
-        "gate.decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        _DECIDED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
         _VERDICT: decision.verdict,
     }
     set_version_tags(client, version, tags)

@@ -10,11 +10,13 @@ from mlflow.entities import Param
 
 from components.tracking.ledger import (
     PROMOTIONS,
+    Action,
     Entry,
     History,
     LedgerError,
     append,
     create_ledger,
+    in_brief,
     ledger_params,
     replay,
 )
@@ -134,8 +136,41 @@ def test_an_override_without_who_and_why_is_refused(by: str, reason: str) -> Non
 
 
 def test_an_entry_never_grows_beyond_what_is_kept() -> None:
+    hearts = "\N{BROKEN HEART}" * 299
     with pytest.raises(ValueError, match="too long for the ledger"):
-        promoted(1).next_entry("rollback", 2, "e", "ada", override=True, reason="\N{BROKEN HEART}" * 299)
+        promoted(1).next_entry("approve", 2, "e", "ada", reason=hearts, gate=hearts)
+
+
+def test_what_the_gate_said_is_cut_to_one_line_that_an_entry_has_room_for() -> None:
+    assert in_brief(["promote: better\nby far", "judged on\tset 1"]) == "promote: better by far; judged on set 1"
+    long = in_brief(["word " * 100])
+    assert len(long) <= 300
+    assert long.endswith("word ...")
+    assert promoted(1).next_entry("promote", 2, "e", "gate", gate=in_brief(["\x07" * 400 + "é" * 400])).gate
+
+
+@pytest.mark.parametrize("action", ["approve", "reject"])
+@pytest.mark.parametrize(("by", "reason"), [("", "why"), ("ada", " ")])
+def test_a_persons_decision_without_who_and_why_is_refused(action: Action, by: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"would {action} a version says who decided and why"):
+        promoted(1).next_entry(action, 2, "e", by, reason=reason)
+
+
+def test_a_rejection_moves_no_champion_and_stands_until_the_next_word_on_the_version() -> None:
+    history = promoted(1)
+    refused = history.then(history.next_entry("reject", 2, "e2", "ada", reason="blurred"))
+    assert (refused.line, refused.withdrawn) == ((1,), {2})
+    assert refused.rejection(2) == refused.entries[-1]
+    assert refused.rejection(1) is None
+    insisted = refused.then(refused.next_entry("rollback", 2, "e2", "grace", override=True, reason="not so"))
+    assert (insisted.champion, insisted.rejection(2)) == (2, None)
+
+
+def test_an_entry_that_lost_its_place_follows_the_one_that_won_it() -> None:
+    history = promoted(1)
+    late = history.next_entry("promote", 3, "e3", "gate")
+    after = history.then(history.next_entry("reject", 2, "e2", "ada", reason="blurred"))
+    assert after.moved(late) == late.model_copy(update={"before": after.next_entry("promote", 3, "e3", "gate").before})
 
 
 Step = tuple[str, int]
