@@ -12,7 +12,7 @@ from components.config.mistakes import explain, no_numbers
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
-from components.evaluation.evidence import EvaluationSection
+from components.evaluation.evidence import EvaluationSection, judged_by_own_features
 from components.evaluation.gate import PromotionRule
 from components.evaluation.measure import EvaluationConfig
 from components.evaluation.yardstick import EvaluationSetChoice
@@ -59,6 +59,8 @@ class ModelConfig(Section):
                 f"a recipe of kind '{self.recipe.kind}' is evaluated by kind {_evaluations_of(self.recipe)}, "
                 f"not '{self.evaluation.kind}'"
             )
+        if refused := judged_by_own_features(self.recipe, self.evaluation):
+            raise ValueError(refused)
         return self
 
 

@@ -86,6 +86,11 @@ class EvaluationSection(Section, ABC):
         """Whether scores are distances between sets of images, which depend on how many images there are."""
         return False
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """sha256 of the weights of each network whose features scores compare; none where pixels are compared."""
+        return ()
+
     @classmethod
     @abstractmethod
     def suits(cls, recipe: RecipeSection) -> bool:
@@ -98,6 +103,18 @@ class EvaluationSection(Section, ABC):
     @abstractmethod
     def measure_baselines(self, evidence: Evidence) -> Measured:
         """Return the scores of every baseline; rows may be missing but in the main process."""
+
+
+def judged_by_own_features(recipe: RecipeSection, evaluation: EvaluationSection) -> str:
+    """Return why an evaluation may not judge models of a recipe, trained to please it as they are; or an empty text."""
+    shared = [features for features in evaluation.features if features in recipe.features_trained_on]
+    if not shared:
+        return ""
+    return (
+        f"a loss of the recipe looks through the network with weights sha256 {shared[0][:16]}…, and the evaluation "
+        "compares that network's features; a judge must be one that the model was not trained on: take another "
+        "extractor, or another loss"
+    )
 
 
 def made_together(work: Callable[[slice], Images], like: Images) -> Images | None:

@@ -4,7 +4,7 @@ Nothing is read, drawn or changed here; components.tracking carries a decision o
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -102,21 +102,30 @@ class _Finding(NamedTuple):
     reason: str
 
 
-def decide(challenger: ScoreTable, champion: ScoreTable | None, rule: PromotionRule, *, attempt: int = 1) -> Decision:
+def decide(
+    challenger: ScoreTable,
+    champion: ScoreTable | None,
+    rule: PromotionRule,
+    *,
+    attempt: int = 1,
+    trained_on: Collection[str] = (),
+) -> Decision:
     """Decide from two tables of scores whether the challenger replaces the champion.
 
     Evidence that is missing, not finite or measured under another protocol is a hold, whatever else is known. Without
     a champion the challenger must beat the baselines and keep the floors. Where the rule asks for a person's approval,
-    what would be promoted is held.
+    what would be promoted is held. A score by features that the challenger was trained on counts against it,
+    whatever it says.
 
     Args:
         challenger: Scores of the new model and of the baselines beside it.
         champion: Scores of the model in service, or None if there is none.
         rule: What counts as better.
         attempt: Which attempt of the last `rule.attempt_days` this is, from 1; see `components/evaluation/luck.py`.
+        trained_on: sha256 of the weights of each network through whose features the challenger's losses looked.
     """
     wider = stretch(attempt) if rule.beyond_noise else 1.0
-    findings = list(_findings(challenger, champion, rule, wider))
+    findings = [*_partial(challenger, rule, trained_on), *_findings(challenger, champion, rule, wider)]
     worst = min((finding.verdict for finding in findings), key=("hold", "reject", "promote").index)
     reasons = [reason for verdict, reason in findings if verdict == worst]
     if wider > 1:
@@ -178,6 +187,19 @@ def _findings(
         yield _Finding("hold", "no baseline was measured beside the challenger, and the rule asks to beat them")
     if champion is None:
         yield _Finding("promote", f"there is no champion yet; {_written(score)} beats what it had to")
+
+
+def _partial(challenger: ScoreTable, rule: PromotionRule, trained_on: Collection[str]) -> Iterator[_Finding]:
+    """Yield a refusal for each deciding score by features that the challenger was trained to please."""
+    for name in dict.fromkeys((rule.metric, *(floor.metric for floor in rule.floors))):
+        score = challenger.find(MODEL_ROW, name)
+        judge = score.protocol.extractor_sha256 if score is not None else None
+        if judge is not None and judge in trained_on:
+            reason = (
+                f"{name} judges by the features of a network (weights sha256 {judge[:16]}…) that the challenger was "
+                "trained on; a judge must be one that it was not"
+            )
+            yield _Finding("reject", reason)
 
 
 def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:

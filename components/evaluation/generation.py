@@ -58,6 +58,11 @@ class GenerationEvaluation(EvaluationSection):
         """Whether scores are distances between sets of images, which depend on how many images there are."""
         return True
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """sha256 of the extractor's weights."""
+        return (self.fidelity.extractor.sha256,)
+
     @classmethod
     def suits(cls, recipe: RecipeSection) -> bool:
         """Return whether models of a recipe can be judged so."""

@@ -66,6 +66,11 @@ class InpainterConfig(RestorerRecipe):
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
     """Steps of the network that fills in."""
 
+    @property
+    def features_trained_on(self) -> tuple[str, ...]:
+        """sha256 of the VGG-16's weights, where the perceptual loss is on."""
+        return () if self.perceptual is None else (self.perceptual.sha256,)
+
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights and the phases: the discriminator's, if there is one, last."""
         with seeding.initialising(seed, "inpainter"):

@@ -58,6 +58,11 @@ class RecipeSection(Section, ABC):
         return False
 
     @property
+    def features_trained_on(self) -> tuple[str, ...]:
+        """sha256 of the weights of each trained network through whose features a loss looks; such may not judge."""
+        return ()
+
+    @property
     @abstractmethod
     def interface(self) -> Interface:
         """What a served model of this recipe takes and gives."""

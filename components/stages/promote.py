@@ -143,7 +143,13 @@ def judge(candidate: Candidate, champion: Evaluated | None, judged_on: Evaluatio
         attempt: Which attempt of the rule's span of days it is, from 1.
     """
     table = after("evaluate", candidate.evaluated).table
-    decision = decide(table, champion.table if champion else None, candidate.config.promotion, attempt=attempt)
+    decision = decide(
+        table,
+        champion.table if champion else None,
+        candidate.config.promotion,
+        attempt=attempt,
+        trained_on=candidate.config.recipe.features_trained_on,
+    )
     ground = f"judged on {judged_on.name}: {judged_on.facts}"
     return decision.model_copy(update={"reasons": (*decision.reasons, ground)})
 
