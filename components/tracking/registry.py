@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from components.servers.redaction import redact_text
 from components.tracking import local, seals, versions
-from components.tracking.cards import fact_tags, model_card, version_card
+from components.tracking.cards import fact_tags, model_card, shown_with, version_card
 from components.tracking.client import MlflowClient
 from components.tracking.delivery import Alias, download
 from components.tracking.ledger import Entry, LedgerError
@@ -215,6 +215,7 @@ def reconcile(name: str) -> Standing:
             mark = {"kintsugi.ledger_entry": str(len(state.history.entries))}
             versions.set_version_tags(client, state.versions[standing.champion], mark)
         set_aliases(client, name, standing)
+        _show_champion(client, state)
         state = read_state(client, name)
         if state.standing == standing:
             return standing
@@ -252,6 +253,14 @@ def _demand_gate_passed(version: Version) -> None:
         f"{version.name} version {version.number}: {why}; to put it in service all the same: "
         f"kintsugi rollback {version.name} --to {version.number} --override --by WHO --reason WHY"
     )
+
+
+def _show_champion(client: MlflowClient, state: State) -> None:
+    """Make MLflow's description of a model show the card of its champion."""
+    shown = client.get_registered_model(state.name).description or ""
+    champion = state.standing.champion
+    if (card := shown_with(shown, None if champion is None else state.versions[champion])) != shown:
+        client.update_registered_model(state.name, card)
 
 
 def _describe(client: MlflowClient, name: str, number: int) -> None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
-from components.tracking.cards import HEADLINE, headline
+from components.tracking.cards import HEADLINE, SCORES, headline, score_rows
 from components.tracking.client import MlflowClient, mlflow, patiently
 from components.tracking.ledger import in_brief
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Export, Package
@@ -222,7 +222,11 @@ def attach_scores(client: MlflowClient, version: Version, scores: VersionScores)
         digest = _sha256(scores.table)
         file = f"scores/{version.name}-{digest[:20]}.json"
         client.log_text(version.run_id, scores.table, file)
-        tags |= {_TABLE_FILE: file, _TABLE_SHA256: digest, HEADLINE: headline(scores.table, scores.metric)}
+        tags |= {_TABLE_FILE: file, _TABLE_SHA256: digest}
+        tags |= {
+            HEADLINE: headline(scores.table, scores.metric),
+            SCORES: score_rows(scores.table, scores.metric),
+        }
     set_version_tags(client, version, tags)
 
 

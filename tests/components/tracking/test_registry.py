@@ -36,7 +36,9 @@ def test_an_export_is_registered_once(registered: Register) -> None:
 def test_a_model_is_described_by_its_champion(registered: Register) -> None:
     registered(1)
     (record,) = registry.models()
-    assert record.model_dump() == {
+    card, _, use = record.card.rpartition("\n\n")
+    assert use.startswith("To use it while it is in service: `kintsugi serve --model gan`")
+    assert record.model_copy(update={"card": card}).model_dump() == {
         "name": "gan",
         "family": "gan",
         "champion": None,
