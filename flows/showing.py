@@ -39,6 +39,7 @@ def show_promotion(candidate: Candidate) -> None:
     promotion = after("promote", candidate.promotion)
     _log.info("%s version %d: %s: %s", promotion.model, promotion.version, promotion.verdict, promotion.reasons[0])
     lines = [f"## {promotion.model}: {promotion.verdict}", *(f"- {reason}" for reason in promotion.reasons)]
+    lines += [f"- to answer: `{answer}`" for answer in promotion.answers]
     text, key = "\n".join(lines), _key(promotion.model, "decision")
     reach(partial(create_markdown_artifact, text, key), "to show a decision")
 

@@ -128,6 +128,14 @@ class Promotion(Section):
     champion_fresh: Scores | None = None
     """That champion's scores on the held-out images of today's data, where the candidate has such."""
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The commands by which a person answers a hold; none where nothing waits for one."""
+        if self.verdict != "hold":
+            return ()
+        said = f"{self.model} {self.version} --by WHO --reason WHY"
+        return (f"kintsugi approve {said}", f"kintsugi reject {said}")
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -52,7 +52,7 @@ class Event(Section):
         before = "no champion" if self.champion_before is None else f"version {self.champion_before}"
         told = _VERBS[self.action].format(version=self.version, before=before)
         when = f"{self.at[:16].replace('T', ' ')} UTC" if self.at else "at a time not written down"
-        why = self.reason or self.gate
+        why = self.reason or self.gate.partition(": ")[2]
         parts = [f"{when}  {self.by or 'somebody'} {told}.", f"Why: {why}." if why else ""]
         if self.reason and self.gate:
             parts.append(f"The gate had said {self.gate}.")

@@ -76,9 +76,8 @@ def promote(config: Config, *, set_: Overrides = ()) -> None:
         say(f"{promotion.model} version {promotion.version}: {promotion.verdict}")
         for reason in promotion.reasons:
             say(f"  {reason}")
-        if promotion.verdict == "hold":
-            answer = f"{promotion.model} {promotion.version} --by WHO --reason WHY"
-            say(f"  to answer: kintsugi approve {answer}, or kintsugi reject {answer}")
+        for answer in promotion.answers:
+            say(f"  to answer: {answer}")
 
 
 @app.command

@@ -1,7 +1,7 @@
 """Two nights on a growing folder: judged on the same pinned images, compared without a gap, rescored, renewed."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from mlflow import MlflowClient
@@ -14,14 +14,16 @@ from components.report.comparison import RunColumn, write_comparison
 from components.report.content import PageContent
 from components.stages import pinned
 from components.stages.candidate import Candidate, Data, Promotion
+from components.stages.decided import decided_before
 from components.stages.evaluate import evaluate
+from components.stages.foresee import Foreseen
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
 from components.stages.publish import publish
 from components.stages.rescore import rescore
 from components.stages.site import Site
 from components.stages.train import train
-from components.tracking import registry, runs
+from components.tracking import decisions, registry, runs
 from components.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -140,6 +142,52 @@ def test_the_champion_was_judged_by_what_the_first_night_had_measured(first, sec
         assert second.promotion(name).judged_against == 1
         assert second.promotion(name).champion_scores == first.candidates[name].evaluated.scores
         assert second.promotion(name).reasons[-1].startswith("judged on evaluation set 1: ")
+
+
+def test_the_second_version_within_a_week_is_judged_as_the_second_attempt_and_says_so(first, second):
+    assert second.promotion("inpainter").reasons[-2].startswith("attempt 2 within 7 days: ")
+    assert "attempt" not in " ".join(first.promotion("inpainter").reasons)
+
+
+def asked(night: Night, experiment: str) -> tuple[Candidate, Site]:
+    """A night's measured inpainter, of a configuration that asks for approval, and a site with no version of it yet."""
+    candidate = night.candidates["inpainter"]
+    rule = candidate.config.promotion.model_copy(update={"approval": "required"})
+    config = candidate.config.model_copy(update={"promotion": rule})
+    return replace(candidate, config=config, promotion=None), replace(night.site, experiment=experiment)
+
+
+def foreseen(candidate: Candidate, night: Night, site: Site) -> Promotion | None:
+    known = decided_before(Foreseen(candidate), night.data, site.experiment, site.store)
+    return known.candidate.promotion
+
+
+def test_what_needs_approval_waits_and_is_in_service_once_a_person_has_approved_it(first):
+    candidate, site = asked(first, "asked")
+    waiting = promote(candidate, first.data, site).promotion
+    assert (waiting.verdict, waiting.champion) == ("hold", None)
+    assert waiting.reasons[0].startswith("a person's approval is awaited")
+    assert waiting.reasons[1:] == first.promotion("inpainter").reasons
+    assert foreseen(candidate, first, site) == waiting
+    assert waiting.answers[0] == f"kintsugi approve asked-inpainter {waiting.version} --by WHO --reason WHY"
+    assert first.promotion("inpainter").answers == ()
+    decisions.approve("asked-inpainter", waiting.version, by="ada", reason="seen all pictures")
+    served = promote(candidate, first.data, site).promotion
+    assert (served.verdict, served.champion) == ("promote", waiting.version)
+    assert served.reasons[0] == "approved by ada: seen all pictures"
+    assert foreseen(candidate, first, site) == served
+
+
+def test_what_a_person_rejected_stays_out_though_the_gate_would_promote_it(first):
+    candidate, site = asked(first, "refused")
+    waiting = promote(candidate, first.data, site).promotion
+    decisions.reject("refused-inpainter", waiting.version, by="ada", reason="too smooth")
+    unasked = replace(first.candidates["inpainter"], promotion=None)
+    for again in (candidate, unasked):
+        refused = promote(again, first.data, site).promotion
+        assert (refused.verdict, refused.champion) == ("reject", None)
+        assert refused.reasons == ("rejected by ada: too smooth",)
+        assert foreseen(again, first, site) == refused
 
 
 def test_the_comparison_of_the_two_nights_has_no_dash(first, second, tmp_path):

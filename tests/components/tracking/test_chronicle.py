@@ -48,14 +48,14 @@ def without_time(sentence: str) -> str:
 
 def test_five_promotions_and_two_rollbacks_read_as_they_happened(store: Path, loader: Path) -> None:
     assert [without_time(event.sentence) for event in chronicle.history("gan")] == [
-        "gate promoted version 1, which replaces no champion. Why: promote: there is no champion yet.",
-        "gate promoted version 2, which replaces version 1. Why: promote: fd 7 is better.",
-        "gate promoted version 3, which replaces version 2. Why: promote: fd 6 is better.",
+        "gate promoted version 1, which replaces no champion. Why: there is no champion yet.",
+        "gate promoted version 2, which replaces version 1. Why: fd 7 is better.",
+        "gate promoted version 3, which replaces version 2. Why: fd 6 is better.",
         "ada rolled back to version 2 from version 3. Why: faces melt.",
-        "gate promoted version 4, which replaces version 2. Why: promote: fd 5 is better.",
-        "gate promoted version 5, which replaces version 4. Why: promote: fd 4 is better.",
+        "gate promoted version 4, which replaces version 2. Why: fd 5 is better.",
+        "gate promoted version 5, which replaces version 4. Why: fd 4 is better.",
         "kintsugi rollback rolled back to version 4 from version 5.",
-        "gate held version 6, judged against version 4. Why: hold: no baseline was measured.",
+        "gate held version 6, judged against version 4. Why: no baseline was measured.",
     ]
 
 
