@@ -9,7 +9,8 @@ from components.stages.foresee import Foreseen, known_scores
 from components.stages.promote import Incumbent, judge, promotion_of, refusal
 from components.stages.site import registered_name
 from components.tracking import registry
-from components.tracking.standing import State, attempt_of
+from components.tracking.attempts import attempt_of
+from components.tracking.standing import State
 from components.tracking.versions import KeptDecision
 
 

@@ -14,7 +14,7 @@ from components.tracking.versions import KeptDecision, Version
 GATE = "gate"
 _VERBS = {
     "promote": "promoted version {version}, which replaces {before}",
-    "rollback": "rolled back to version {version} from {before}",
+    "rollback": "returned to version {version} from {before}",
     "override": "put version {version} in service in place of {before}, without the gate's consent",
     "approve": "approved version {version}, which the gate had held; it replaces {before}",
     "reject": "rejected version {version}; {before} stays in service",
@@ -53,7 +53,8 @@ class Event(Section):
         told = _VERBS[self.action].format(version=self.version, before=before)
         when = f"{self.at[:16].replace('T', ' ')} UTC" if self.at else "at a time not written down"
         why = self.reason or self.gate.partition(": ")[2]
-        parts = [f"{when}  {self.by or 'somebody'} {told}.", f"Why: {why}." if why else ""]
+        who = "the gate" if self.by == GATE else self.by or "somebody"
+        parts = [f"{when}  {who} {told}.", f"Why: {why}." if why else ""]
         if self.reason and self.gate:
             parts.append(f"The gate had said {self.gate}.")
         if self.score and not self.gate:

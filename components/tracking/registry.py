@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from components.servers.redaction import redact_text
 from components.tracking import local, seals, versions
+from components.tracking.attempts import attempt_of
 from components.tracking.cards import fact_tags, model_card, shown_with, version_card
 from components.tracking.client import MlflowClient
 from components.tracking.delivery import Alias, download
@@ -16,7 +17,6 @@ from components.tracking.standing import (
     ModelRecord,
     Standing,
     State,
-    attempt_of,
     find_or_create_model,
     is_registered,
     known_models,

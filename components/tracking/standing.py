@@ -11,8 +11,6 @@ from components.tracking.ledger import PROMOTIONS, History, LedgerError, create_
 from components.tracking.runs import find_or_create_experiment
 from components.tracking.versions import Version, all_versions, is_plain, one_of
 
-_DAY_S = 86_400
-
 LEDGER = "kintsugi.ledger"
 """Tag of a registered model with the id of the run that is its ledger."""
 
@@ -121,16 +119,6 @@ def state_of(name: str, ledger: str, params: Mapping[str, str], found: Sequence[
     ours = {version.number: version for version in found if version.is_ours}
     strangers = frozenset(version.number for version in found) - ours.keys()
     return State(name, ledger, params, replay(params, ledger, name), ours, strangers)
-
-
-def attempt_of(state: State, version: int, days: int) -> int:
-    """Return which attempt within so many days a version is, from 1: it and those registered in that span before it.
-
-    It is the same whenever it is asked, so that a version judged again is judged as the same attempt.
-    """
-    since = state.version(version).created_s - days * _DAY_S
-    earlier = [one for number, one in state.versions.items() if number < version]
-    return 1 + sum(one.created_s >= since for one in earlier) if days else 1
 
 
 def is_registered(client: MlflowClient, name: str) -> bool:

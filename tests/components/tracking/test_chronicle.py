@@ -8,8 +8,9 @@ import pytest
 from mlflow import MlflowClient
 
 from components.tracking import chronicle, registry
+from components.tracking.attempts import attempt_of
 from components.tracking.ledger import History
-from components.tracking.standing import State, attempt_of
+from components.tracking.standing import State
 from components.tracking.versions import Version
 from tests.components.tracking.conftest import configured, loading, registering
 
@@ -48,14 +49,14 @@ def without_time(sentence: str) -> str:
 
 def test_five_promotions_and_two_rollbacks_read_as_they_happened(store: Path, loader: Path) -> None:
     assert [without_time(event.sentence) for event in chronicle.history("gan")] == [
-        "gate promoted version 1, which replaces no champion. Why: there is no champion yet.",
-        "gate promoted version 2, which replaces version 1. Why: fd 7 is better.",
-        "gate promoted version 3, which replaces version 2. Why: fd 6 is better.",
-        "ada rolled back to version 2 from version 3. Why: faces melt.",
-        "gate promoted version 4, which replaces version 2. Why: fd 5 is better.",
-        "gate promoted version 5, which replaces version 4. Why: fd 4 is better.",
-        "kintsugi rollback rolled back to version 4 from version 5.",
-        "gate held version 6, judged against version 4. Why: no baseline was measured.",
+        "the gate promoted version 1, which replaces no champion. Why: there is no champion yet.",
+        "the gate promoted version 2, which replaces version 1. Why: fd 7 is better.",
+        "the gate promoted version 3, which replaces version 2. Why: fd 6 is better.",
+        "ada returned to version 2 from version 3. Why: faces melt.",
+        "the gate promoted version 4, which replaces version 2. Why: fd 5 is better.",
+        "the gate promoted version 5, which replaces version 4. Why: fd 4 is better.",
+        "kintsugi rollback returned to version 4 from version 5.",
+        "the gate held version 6, judged against version 4. Why: no baseline was measured.",
     ]
 
 
@@ -86,6 +87,12 @@ def test_an_attempt_counts_what_was_registered_in_the_days_before_it_whenever_it
     assert [attempt_of(state, number, 7) for number in versions] == [1, 2, 2, 3]
     assert [attempt_of(state, number, 30) for number in versions] == [1, 2, 3, 4]
     assert [attempt_of(state, number, 0) for number in versions] == [1, 1, 1, 1]
+
+
+def test_deleting_versions_does_not_take_back_attempts(store: Path, loader: Path) -> None:
+    for number in ("2", "5"):
+        MlflowClient().delete_model_version("gan", number)
+    assert registry.attempt("gan", 6, 7) == 6
 
 
 def test_a_registered_version_is_counted_from_the_time_that_the_registry_keeps(store: Path, loader: Path) -> None:
