@@ -9,8 +9,8 @@ _DAY_S = 86_400
 def attempt_of(state: State, version: int, days: int) -> int:
     """Return which attempt within so many days a version is, from 1: it and those registered in that span before it.
 
-    It is the same whenever it is asked, so that a version judged again is judged as the same attempt. One that was deleted
-    since counts by its seal in the ledger, if its number is above those from before the span.
+    It is the same whenever it is asked, so that a version judged again is judged as the same attempt. One that was
+    deleted since counts by its seal in the ledger, if its number is above those from before the span.
 
     Args:
         state: Of the version's model.
