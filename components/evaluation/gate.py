@@ -75,7 +75,7 @@ class Decision(Section):
 
     verdict: Literal["promote", "reject", "hold"]
     """promote: replace the champion. reject: the evidence is against it. hold: the evidence is not fit to decide on,
-    and a person or another evaluation must act; the champion stays."""
+    or the rule asks for a person's approval, and a person or another evaluation must act; the champion stays."""
     reasons: tuple[str, ...]
     """Sentences with the numbers that decided: floors, the champion, then baselines, the best of them first."""
 
@@ -114,8 +114,8 @@ def decide(
 
     Evidence that is missing, not finite or measured under another protocol is a hold, whatever else is known. Without
     a champion the challenger must beat the baselines and keep the floors. Where the rule asks for a person's approval,
-    what would be promoted is held. A score by features that the challenger was trained on counts against it,
-    whatever it says.
+    what would be promoted is held. A challenger that was trained on the features that judge it is rejected,
+    whatever else is known.
 
     Args:
         challenger: Scores of the new model and of the baselines beside it.
@@ -124,8 +124,10 @@ def decide(
         attempt: Which attempt of the last `rule.attempt_days` this is, from 1; see `components/evaluation/luck.py`.
         trained_on: sha256 of the weights of each network through whose features the challenger's losses looked.
     """
+    if refused := tuple(_pleased(challenger, rule, trained_on)):
+        return Decision(verdict="reject", reasons=refused)
     wider = stretch(attempt) if rule.beyond_noise else 1.0
-    findings = [*_partial(challenger, rule, trained_on), *_findings(challenger, champion, rule, wider)]
+    findings = list(_findings(challenger, champion, rule, wider))
     worst = min((finding.verdict for finding in findings), key=("hold", "reject", "promote").index)
     reasons = [reason for verdict, reason in findings if verdict == worst]
     if wider > 1:
@@ -189,17 +191,16 @@ def _findings(
         yield _Finding("promote", f"there is no champion yet; {_written(score)} beats what it had to")
 
 
-def _partial(challenger: ScoreTable, rule: PromotionRule, trained_on: Collection[str]) -> Iterator[_Finding]:
-    """Yield a refusal for each deciding score by features that the challenger was trained to please."""
+def _pleased(challenger: ScoreTable, rule: PromotionRule, trained_on: Collection[str]) -> Iterator[str]:
+    """Yield, in words, each deciding score by features that the challenger was trained to please."""
     for name in dict.fromkeys((rule.metric, *(floor.metric for floor in rule.floors))):
         score = challenger.find(MODEL_ROW, name)
         judge = score.protocol.extractor_sha256 if score is not None else None
         if judge is not None and judge in trained_on:
-            reason = (
+            yield (
                 f"{name} judges by the features of a network (weights sha256 {judge[:16]}…) that the challenger was "
                 "trained on; a judge must be one that it was not"
             )
-            yield _Finding("reject", reason)
 
 
 def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:

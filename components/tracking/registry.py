@@ -160,8 +160,9 @@ def promote(name: str, version: int, *, judged_against: int | None, by: str = ""
             raise WithdrawnError(name, state.history, version)
         if state.history.champion != judged_against:
             raise ChampionMovedError(name, judged_against, state.history.champion)
-        gate = candidate.decision.brief if candidate.decision else ""
-        entry = state.history.next_entry("promote", version, candidate.export_digest, redact_text(by), gate=gate)
+        entry = state.history.next_entry(
+            "promote", version, candidate.export_digest, redact_text(by), gate=_gate_on(candidate)
+        )
         write_entry(client, state, candidate, entry)
     return reconcile(name)
 
@@ -192,7 +193,13 @@ def rollback(name: str, to: int | None = None, *, by: str = "", reason: str = ""
         if to is not None and not override:
             _demand_gate_passed(version)
         entry = state.history.next_entry(
-            "rollback", target, version.export_digest, redact_text(by), override=override, reason=redact_text(reason)
+            "rollback",
+            target,
+            version.export_digest,
+            redact_text(by),
+            override=override,
+            reason=redact_text(reason),
+            gate=_gate_on(version) if override else "",
         )
         write_entry(client, state, version, entry)
     return reconcile(name)
@@ -253,6 +260,11 @@ def _demand_gate_passed(version: Version) -> None:
         f"{version.name} version {version.number}: {why}; to put it in service all the same: "
         f"kintsugi rollback {version.name} --to {version.number} --override --by WHO --reason WHY"
     )
+
+
+def _gate_on(version: Version) -> str:
+    """Return the last decision about a version in one line, for the ledger; nothing before the first."""
+    return version.decision.brief if version.decision else ""
 
 
 def _show_champion(client: MlflowClient, state: State) -> None:

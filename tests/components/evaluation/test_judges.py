@@ -70,6 +70,7 @@ def test_the_gate_refuses_a_score_by_features_that_the_challenger_was_trained_on
     assert decide(better, champion, RULE).verdict == "promote"
     assert decide(better, champion, RULE, trained_on=("b" * 64,)).verdict == "promote"
     refused = decide(better, champion, RULE, trained_on=(JUDGE,))
+    assert refused == decide(better, table(), RULE, trained_on=(JUDGE,))  # nor is it held, for a person to let through
     assert refused.verdict == "reject"
     assert refused.reasons == (
         f"fd_efficientnet_lite0 judges by the features of a network (weights sha256 {JUDGE[:16]}…) that the challenger "

@@ -103,5 +103,6 @@ def test_an_overridden_gate_is_said_so(store: Path, loader: Path, registered: Ca
     registry.rollback("gan", to=6, override=True, by="grace", reason="all is known")
     last = chronicle.history("gan")[-1]
     assert without_time(last.sentence) == (
-        "grace put version 6 in service in place of version 4, without the gate's consent. Why: all is known."
+        "grace put version 6 in service in place of version 4, without the gate's consent. Why: all is known. "
+        "The gate had said hold: no baseline was measured."
     )
