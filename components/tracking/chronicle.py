@@ -54,12 +54,16 @@ class Event(Section):
         when = f"{self.at[:16].replace('T', ' ')} UTC" if self.at else "at a time not written down"
         why = self.reason or self.gate.partition(": ")[2]
         who = "the gate" if self.by == GATE else self.by or "somebody"
-        parts = [f"{when}  {who} {told}.", f"Why: {why}." if why else ""]
+        parts = [f"{when}  {who} {told}.", _ended(f"Why: {why}") if why else ""]
         if self.reason and self.gate:
-            parts.append(f"The gate had said {self.gate}.")
+            parts.append(_ended(f"The gate had said {self.gate}"))
         if self.score and not self.gate:
             parts.append(f"Score: {self.score}.")
         return " ".join(part for part in parts if part)
+
+
+def _ended(words: str) -> str:
+    return words if words.endswith(".") else f"{words}."
 
 
 def history(name: str) -> list[Event]:
