@@ -9,12 +9,25 @@ from urllib.parse import quote
 
 from pydantic import AwareDatetime, ValidationError
 
-from components.report.content import Link, PageContent, Record
+from components.report.content import Link, ModelPage, PageContent, Record
 from components.report.rendering import render
 
 ENTRY = "kintsugi-run"
+LEADERBOARD = "leaderboard.html"
+"""Name of the file, beside the index, that lists the versions of all models."""
 _HEAD_BYTES = 65_536
 _log = logging.getLogger(__name__)
+
+
+class HeadScore(Record):
+    """The score that decides about a model, with the digest of its protocol."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    better: Literal["lower", "higher"]
+    protocol: str
 
 
 class ModelVerdict(Record):
@@ -22,6 +35,10 @@ class ModelVerdict(Record):
 
     model: str
     verdict: Literal["promote", "reject", "hold", "failed"] | None
+    version: str = ""
+    """In the registry; empty where the model has none, or an earlier version of this code wrote the page."""
+    score: HeadScore | None = None
+    """None likewise, or where nothing was scored."""
 
 
 class IndexEntry(Record):
@@ -34,10 +51,54 @@ class IndexEntry(Record):
     link: Link
 
 
+class Lead(Record):
+    """Where to look first: a model's newest run, and the run with its best score on the same images."""
+
+    model: str
+    newest: IndexEntry
+    verdict: Literal["promote", "reject", "hold", "failed"] | None
+    """Of the newest."""
+    best: IndexEntry | None
+    """None where no page says how good the newest is."""
+    score: HeadScore | None
+    """Of the best."""
+    measured: int
+    """Runs that were measured as the newest was, it included."""
+
+
+def leads(entries: Sequence[IndexEntry]) -> list[Lead]:
+    """Return the newest and the best run of every model, models of equally named runs together.
+
+    The best is the best of those that were measured as the newest was: equal score, equal protocol.
+    """
+    courses: dict[tuple[str, str], list[tuple[IndexEntry, ModelVerdict]]] = {}
+    for entry in sorted(entries, key=lambda one: one.finished, reverse=True):
+        for item in entry.verdicts:
+            courses.setdefault((entry.name, item.model), []).append((entry, item))
+    return [_lead(f"{run}-{model}", course) for (run, model), course in sorted(courses.items())]
+
+
+def _lead(model: str, course: Sequence[tuple[IndexEntry, ModelVerdict]]) -> Lead:
+    newest, became = course[0]
+    scored = [(entry, item.score) for entry, item in course if item.score is not None]
+    if not scored:
+        return Lead(model=model, newest=newest, verdict=became.verdict, best=None, score=None, measured=0)
+    last = scored[0][1]
+    alike = [pair for pair in scored if (pair[1].name, pair[1].protocol) == (last.name, last.protocol)]
+    choose = min if last.better == "lower" else max
+    best, score = choose(alike, key=lambda pair: pair[1].value)
+    return Lead(model=model, newest=newest, verdict=became.verdict, best=best, score=score, measured=len(alike))
+
+
 def entry_of(content: PageContent, url: str) -> IndexEntry:
     """Return the line of the index for `content`, whose page lies at `url` seen from the index."""
     judged = (
-        ModelVerdict(model=model.name, verdict=model.decision.verdict if model.decision else None)
+        ModelVerdict(
+            model=model.name,
+            verdict=model.decision.verdict if model.decision else None,
+            version=model.version,
+            score=_head_score(model),
+        )
         for model in content.models
     )
     failed = (ModelVerdict(model=model.name, verdict="failed") for model in content.failed)
@@ -51,10 +112,22 @@ def entry_of(content: PageContent, url: str) -> IndexEntry:
     )
 
 
+def _head_score(model: ModelPage) -> HeadScore | None:
+    """Return the first charted score of the model itself, or else its first."""
+    own = [score for subject in model.subjects if subject.role == "model" for score in subject.scores]
+    head = next((score for score in own if score.name in model.charted), next(iter(own), None))
+    if head is None:
+        return None
+    kept = head.model_dump(include={"name", "value", "low", "high", "better"})
+    return HeadScore(protocol=head.protocol.digest, **kept)
+
+
 def write_index(entries: Sequence[IndexEntry], path: Path) -> Path:
     """Write the list of `entries`, newest first, whole or not at all, and return its path."""
     newest_first = sorted(entries, key=lambda entry: entry.finished, reverse=True)
-    return render("index.html.jinja", {"entries": newest_first, "title": "Runs"}, path)
+    has_board = (path.parent / LEADERBOARD).is_file()
+    values = {"entries": newest_first, "leads": leads(entries), "leaderboard": LEADERBOARD if has_board else None}
+    return render("index.html.jinja", {**values, "title": "Runs"}, path)
 
 
 def rebuild_index(folder: Path) -> Path:

@@ -13,6 +13,8 @@ from components.report.scores import ScoreRow, protocols_of, score_rows
 class Scoreboard(Record):
     """A model's scores as tables and as charts."""
 
+    deciding: ScoreRow | None
+    """The row of the score that the gate goes by; None where nothing was scored."""
     rows: tuple[ScoreRow, ...]
     fresh: tuple[ScoreRow, ...]
     charts: tuple[Picture, ...]
@@ -43,6 +45,7 @@ def scoreboard(model: ModelPage) -> Scoreboard:
     wanted = model.charted or tuple(row.metric for row in rows[:1])
     drawn = [row for row in rows if row.metric in wanted and sum(score is not None for score in row.scores) > 1]
     return Scoreboard(
+        deciding=next((row for row in rows if row.metric in wanted), None),
         rows=rows,
         fresh=score_rows(model.fresh.subjects) if model.fresh else (),
         charts=tuple(_intervals(model, row) for row in drawn),

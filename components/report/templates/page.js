@@ -56,3 +56,18 @@ for (const template of document.querySelectorAll("template.compare-template")) {
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });
+
+const reveal = () => {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  if (target) target.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+reveal();
+
+for (const button of document.querySelectorAll(".open-all")) {
+  button.addEventListener("click", () => {
+    for (const fold of document.querySelectorAll("details.fold")) fold.open = true;
+    button.remove();
+  });
+}

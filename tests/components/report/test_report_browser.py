@@ -25,6 +25,10 @@ def pages(content: PageContent, tmp_path_factory: pytest.TempPathFactory) -> dic
     }
 
 
+def open_all(tab: Page) -> None:
+    tab.get_by_role("button", name="Open all").click()
+
+
 @pytest.fixture(params=[(1280, "light"), (390, "light"), (390, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
 def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     width, scheme = request.param
@@ -49,8 +53,39 @@ def test_a_page_opens_whole_and_quietly(pages, tab, name):
     assert unseen == []
     assert tab.complaints == []
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if name == "page":
+        open_all(tab)
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tab.locator("h1").count() == 1
     assert tab.evaluate("[...document.querySelectorAll('table')].every(t => t.caption && t.caption.textContent.trim())")
+
+
+def test_a_page_is_at_most_3000_px_tall_until_one_asks_for_more(pages, browser):
+    tab = browser.new_page(viewport={"width": 1280, "height": 844})
+    tab.goto(pages["page"].as_uri())
+    height = "document.documentElement.scrollHeight"
+    folded = tab.evaluate(height)
+    assert folded <= 3000
+    open_all(tab)
+    assert tab.evaluate(height) > 2 * folded
+    tab.close()
+
+
+def test_the_verdicts_stand_in_what_is_seen_first(pages, browser):
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    tab.goto(pages["page"].as_uri())
+    for verdict in tab.locator(".verdicts .verdict").all():
+        assert verdict.bounding_box()["y"] < 844
+    tab.close()
+
+
+def test_a_link_to_a_folded_section_opens_it(pages, browser):
+    tab = browser.new_page()
+    tab.goto(pages["page"].as_uri())
+    assert not tab.locator("#data table").first.is_visible()
+    tab.locator("nav a", has_text="Data").click()
+    tab.locator("#data table").first.wait_for(state="visible")
+    tab.close()
 
 
 def test_dark_mode_changes_the_paper(pages, browser):
@@ -66,6 +101,7 @@ def test_dark_mode_changes_the_paper(pages, browser):
 def test_the_compare_slider_follows_the_keyboard_and_the_choice_of_sample(pages, browser):
     tab = browser.new_page()
     tab.goto(pages["page"].as_uri())
+    open_all(tab)
     slider = tab.locator(".compare input[type=range]")
     slider.press("End")
     assert tab.evaluate("document.querySelector('.compare-stage').style.getPropertyValue('--cut')") == "100%"
@@ -78,6 +114,7 @@ def test_the_compare_slider_follows_the_keyboard_and_the_choice_of_sample(pages,
 def test_the_film_shows_one_moment_at_a_time(pages, browser):
     tab = browser.new_page()
     tab.goto(pages["page"].as_uri())
+    open_all(tab)
     assert tab.locator(".film figure:visible").count() == 1
     tab.locator(".film-control input").press("Home")
     assert tab.locator(".film-control output").inner_text() == "2k images"
@@ -99,6 +136,7 @@ def test_without_scripts_every_picture_is_still_there(pages, browser):
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto(pages["page"].as_uri())
+    tab.locator("summary", has_text="Over training").click()
     assert tab.locator(".film figure:visible").count() == 4
     context.close()
 
@@ -114,10 +152,12 @@ def test_the_index_leads_to_the_page(pages, browser):
 def test_the_page_shows_what_decides_and_beside_it_todays_data(pages, browser):
     tab = browser.new_page()
     tab.goto(pages["page"].as_uri())
+    open_all(tab)
     section = tab.locator("#model-1")
     headings = section.locator("h3").all_inner_texts()
     assert headings.index("Scores on today's data") > headings.index("Scores on evaluation set 2")
-    decided, fresh = section.locator("table.scores").all()[:2]
+    deciding, decided, fresh = section.locator("table.scores").all()[:3]
+    assert deciding.locator("tbody tr").count() == 1
     assert decided.locator("tbody tr").first.locator("td").count() == 6
     assert fresh.locator("tbody tr").first.locator("td").count() == 2
     assert "512 damaged, of 811 held-out images" in section.inner_text()

@@ -1,10 +1,20 @@
 """The index lists the pages that are there."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from components.report.content import ModelPage, PageContent
-from components.report.index import entry_of, rebuild_index, write_index
+from components.report.content import Link, ModelPage, PageContent
+from components.report.index import (
+    HeadScore,
+    IndexEntry,
+    ModelVerdict,
+    entry_of,
+    leads,
+    rebuild_index,
+    write_index,
+)
 from components.report.page import write_page
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def dated(content, name, days):
@@ -21,7 +31,7 @@ def test_the_index_is_rebuilt_from_the_pages_newest_first(content, tmp_path):
     assert text.index(">newer<") < text.index(">older<")
     assert 'href="./a%20b%231/index.html"' in text
     assert "notes" not in text
-    assert text.count("Promoted") == 2
+    assert text.partition("Every run")[2].count("Promoted") == 2
     assert rebuild_index(tmp_path).read_text() == text
 
 
@@ -39,3 +49,38 @@ def test_an_empty_index_says_so(tmp_path):
 def test_names_in_the_index_cannot_become_markup(content, tmp_path):
     entry = entry_of(dated(content, "<script>alert(1)</script>", 0), "run.html")
     assert write_index([entry], tmp_path / "index.html").read_text().count("<script>") == 1
+
+
+def _scored(name: str, days: int, value: float, reference: str = "set 1") -> IndexEntry:
+    score = HeadScore(name="fid", value=value, low=value - 1, high=value + 1, better="lower", protocol=reference)
+    return IndexEntry(
+        name=name,
+        finished=START + timedelta(days=days),
+        config_digest="c0ffee",
+        verdicts=(ModelVerdict(model="gan", verdict="promote", version=str(days), score=score),),
+        link=Link(label=name, url=f"./{name}-{days}.html"),
+    )
+
+
+def test_the_best_run_is_the_best_of_those_measured_as_the_newest():
+    nights = [_scored("cats", 1, 20.0), _scored("cats", 2, 30.0), _scored("cats", 0, 5.0, "another set")]
+    lead = leads([*nights, _scored("dogs", 3, 90.0)])[0]
+    assert (lead.model, lead.newest, lead.best, lead.measured) == ("cats-gan", nights[1], nights[0], 2)
+
+
+def test_a_page_of_an_earlier_version_names_no_best():
+    entry = _scored("cats", 1, 20.0)
+    old = IndexEntry.model_validate_json(
+        entry.model_copy(update={"verdicts": (ModelVerdict(model="gan", verdict="hold"),)}).model_dump_json(
+            exclude_defaults=True
+        )
+    )
+    lead = leads([old])[0]
+    assert (lead.newest, lead.verdict, lead.best) == (old, "hold", None)
+
+
+def test_the_index_says_which_run_is_newest_and_which_best(tmp_path):
+    text = write_index([_scored("cats", 1, 20.0), _scored("cats", 2, 30.0)], tmp_path / "index.html").read_text()
+    first = text.index("Where to look first")
+    assert text.index('href="./cats-2.html"') > first
+    assert text.index('href="./cats-1.html"', first) < text.index("Every run with a page")
