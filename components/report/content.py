@@ -150,6 +150,27 @@ class FreshScores(Record):
     """The model first, then the champion if there is one."""
 
 
+class StageCost(Record):
+    """What one stage of one model took. Work that a kill undid, and starting and ending, are not in it."""
+
+    stage: str = Field(min_length=1)
+    wall_s: float = Field(ge=0)
+    core_s: float = Field(ge=0)
+    """Processor seconds, all processes together."""
+    card_s: float = Field(ge=0)
+    """Seconds for which graphics cards were held, each counted."""
+    images: int | None = None
+    """Images seen; None for a stage that is not counted in images."""
+    data_wait: float | None = None
+    """Share of the time in which a process waited for its next batch; None likewise."""
+    peak_bytes: float = Field(ge=0)
+    """The most memory that each process held, all together."""
+    peak_card_bytes: float | None = None
+    """The same on graphics cards; None where there were none."""
+    written_bytes: int = Field(ge=0)
+    """Size of what it left in the store."""
+
+
 class ModelPage(Record):
     """All that the page says of one model."""
 
@@ -172,6 +193,8 @@ class ModelPage(Record):
     panels: Panels | None = None
     plots: tuple[CurvePlot, ...] = ()
     progress: tuple[Snapshot, ...] = ()
+    costs: tuple[StageCost, ...] = ()
+    """What its stages took; empty on pages of versions that did not measure it."""
 
     @property
     def all_subjects(self) -> tuple[Subject, ...]:

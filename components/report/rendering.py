@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -73,9 +73,26 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def size(count: float) -> str:
+    """Return a number of bytes as people write it: 12 MB, 3.4 GB."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
+
+
 def percent(part: float, whole: float) -> str:
     """Return a share in percent, to a tenth; an em dash when the whole is nothing."""
     return f"{100 * part / whole:.1f} %" if whole else "—"
+
+
+class _Script(NamedTuple):
+    """A page's script, and the digest by which its content security policy lets that script alone run."""
+
+    text: Markup
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        text = path.read_text()
+        return cls(Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
 
 
 @cache
@@ -89,6 +106,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         data_uri=data_uri,
+        size=size,
         size_px=size_px,
         utc=utc,
         number=number,
@@ -96,13 +114,10 @@ def _environment() -> Environment:
         breakable=breakable,
         protocol_facts=protocol_facts,
     )
-    script = (_TEMPLATES / "page.js").read_text()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals.update(
         percent=percent,
         style=Markup(style()),
-        script=Markup(script),
-        script_digest=digest,
+        scripts={path.name: _Script.of(path) for path in _TEMPLATES.glob("*.js")},
         words={"promote": "Promoted", "reject": "Rejected", "hold": "Held", "failed": "Failed"},
     )
     return environment

@@ -11,6 +11,7 @@ from components.recipes.export import export_digest
 from components.stages.candidate import BASELINES, TABLE, Candidate, Data, Evaluated, EvaluationSet, Scores, after
 from components.stages.inputs import scores_inputs
 from components.stages.site import Site, run_job, tracked
+from components.stages.spent import cost_metrics, measuring_cost
 from components.tracking import runs
 from components.worker.jobs import EvaluateJob
 
@@ -113,6 +114,8 @@ def _log(run_id: str, candidate: Candidate, data: Data) -> None:
     if all(runs.link_of(run_id, name) == digest for name, digest in links.items()):
         return
     log_values(run_id, "score", evaluated.table.values(), images)
+    if (cost := measuring_cost("evaluate", evaluated.scores)) is not None:
+        runs.log_metrics(run_id, cost_metrics(cost), images)
     runs.log_files(run_id, evaluated.scores.path, "evaluation")
     runs.log_files(run_id, evaluated.baselines.path / TABLE, "evaluation/baselines")
     _log_set(run_id, candidate.config, data.yardstick)

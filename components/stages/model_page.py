@@ -32,9 +32,12 @@ from components.stages.candidate import (
     Scores,
     after,
 )
+from components.stages.spent import costs_of
 from components.training.curve import read_curve
 
 _SNAPSHOTS = 6
+_LOAD = "system/"
+"""Begins the names of what the machine was busy with, which the table of costs sums up."""
 _CAPTIONS = {
     "samples": "Drawn from the model with the evaluation seed; not chosen.",
     "reconstructions": "Test images and what is left of them after the bottleneck.",
@@ -67,6 +70,7 @@ def model_page(candidate: Candidate, data: Data) -> ModelPage:
         panels=_panels(evaluated),
         plots=tuple(_plots(checkpoint)),
         progress=tuple(_snapshots(checkpoint)),
+        costs=tuple(costs_of(checkpoint, evaluated)),
     )
 
 
@@ -134,7 +138,7 @@ def _panels(evaluated: Evaluated) -> Panels | None:
 
 def _plots(checkpoint: Checkpoint) -> Iterator[CurvePlot]:
     points = read_curve(checkpoint.path / "curve.jsonl")
-    names = sorted({name for point in points for name in point} - {"images"})
+    names = sorted({name for point in points for name in point if not name.startswith(_LOAD)} - {"images"})
     titles = dict.fromkeys(name.rpartition("/")[2] for name in names)
     for title in titles:
         members = [name for name in names if name.rpartition("/")[2] == title]

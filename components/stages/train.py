@@ -17,6 +17,7 @@ from components.servers.patience import PatienceEndedError, at_most
 from components.stages.candidate import Candidate, Checkpoint, Data
 from components.stages.inputs import checkpoint_inputs
 from components.stages.site import Host, Site, flatten, run_job, tracked
+from components.stages.spent import cost_metrics, training_cost
 from components.tracking import runs, writing
 from components.tracking.client import TrackingError
 from components.training.checkpoint import newest_place
@@ -98,6 +99,8 @@ def _run_training(name: str, job: TrainJob, run_id: str, site: Site, draft: Path
     export = export_digest(draft / "export")
     runs.log_files(run_id, draft / "pictures", "pictures")
     runs.log_files(run_id, draft / "curve.jsonl")
+    if (cost := training_cost(draft, job.model.training.images)) is not None:
+        runs.log_metrics(run_id, cost_metrics(cost), job.model.training.images)
     runs.link_run(run_id, {"checkpoint": job.run, "export": export})
     return {"family": job.model.recipe.kind, "images": job.model.training.images, "export": export}
 

@@ -6,6 +6,20 @@ from pathlib import Path
 
 from components.artifacts import write_atomically
 
+PACE = "images_per_s"
+SECONDS = "system/seconds"
+"""Length of the interval that the values are of."""
+DATA_WAIT = "system/data_wait"
+"""Share of it in which a rank waited for its next batch, mean over ranks."""
+BUSY_CORES = "system/busy_cores"
+"""Processor seconds per second, all ranks together."""
+CARDS = "system/graphics_cards"
+"""Cards that the ranks held; none on processors alone."""
+PEAK_MEMORY = "system/peak_memory_megabytes"
+"""The most that each rank has held so far, all ranks together."""
+PEAK_CARD_MEMORY = "system/peak_graphics_memory_megabytes"
+"""The same on their graphics cards."""
+
 
 class Curve:
     """Appends points to a file. A resumed run drops the points after its checkpoint and reports them again."""

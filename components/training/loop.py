@@ -1,6 +1,5 @@
 """The training loop, the only one. It runs phases and knows no model family."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -12,12 +11,10 @@ from torch import Tensor, nn
 from components import distributed, seeding
 from components.data.batch import Batch
 from components.training.config import TrainingConfig
+from components.training.meter import Meter, Scalars
 from components.training.optimizer import set_rate
 from components.training.phase import Phase, freeze_others
 from components.training.state import TrainingState
-
-Scalars = dict[str, Float[Tensor, ""]]
-"""By name, on the device."""
 
 
 class Ending(Enum):
@@ -62,12 +59,14 @@ def train(
             allows.
     """
     running = [_Running(phase) for phase in phases]
-    meter = _Meter(state.images)
+    meter = Meter(state.images, context.device)
     look_every = training.guard.look_every
     while state.images < training.images:
         if distributed.any_rank(context.should_stop()):
             return Ending.STOPPED
-        batch = next(batches).to(context.device, channels_last=training.channels_last)
+        with meter.waiting():
+            loaded = next(batches)
+        batch = loaded.to(context.device, channels_last=training.channels_last)
         seeding.seed_step(context.seed, "step", state.images, distributed.rank())
         step = state.images // training.batch
         values: Scalars = {}
@@ -156,9 +155,7 @@ def _micro_batches(batch: Batch, parts: int) -> list[Batch]:
     ]
 
 
-def _observe(
-    context: TrainContext, training: TrainingConfig, state: TrainingState, before: int, meter: "_Meter"
-) -> None:
+def _observe(context: TrainContext, training: TrainingConfig, state: TrainingState, before: int, meter: Meter) -> None:
     images = state.images
     finished = images >= training.images
     if finished or images // context.report_every > before // context.report_every:
@@ -167,28 +164,3 @@ def _observe(
     for interval in context.intervals:
         if finished or images // interval.every > before // interval.every:
             interval.action()
-
-
-class _Meter:
-    """Running means kept on the device, read once per report: reading a value makes a GPU wait."""
-
-    def __init__(self, images: int) -> None:
-        self._sums: Scalars = {}
-        self._counts: dict[str, int] = {}
-        self._images = images
-        self._since = time.monotonic()
-
-    def add(self, values: Scalars) -> None:
-        for key, value in values.items():
-            self._sums[key] = self._sums[key] + value if key in self._sums else value
-            self._counts[key] = self._counts.get(key, 0) + 1
-
-    def take(self, images: int) -> dict[str, float]:
-        means = {key: total / self._counts[key] for key, total in self._sums.items()}
-        values = distributed.average_scalars(means)
-        now = time.monotonic()
-        values["images_per_s"] = (images - self._images) / max(now - self._since, 1e-9)
-        self._sums.clear()
-        self._counts.clear()
-        self._images, self._since = images, now
-        return values

@@ -1,5 +1,7 @@
 """A rank's evaluation: from a job to scores and pictures."""
 
+import json
+
 import numpy as np
 
 from components import distributed
@@ -9,13 +11,15 @@ from components.evaluation.evidence import Evidence
 from components.evaluation.protocol import ScoreTable
 from components.pictures.encoding import png
 from components.recipes.export import load_producer
-from components.worker.jobs import EvaluateJob
+from components.training.meter import Meter
+from components.worker.jobs import COST, EvaluateJob
 
 _CACHE_BYTES = 4 * 2**30
 
 
 def run_evaluation(job: EvaluateJob, world: distributed.World) -> None:
     """Measure what the job names, over all ranks; the main rank writes the scores and what they were taken from."""
+    meter = Meter(0, world.device)
     shards = ShardSet.read(job.shards)
     frozen_set = CorruptionSet.read(job.corruption_set) if job.corruption_set else None
     evidence = Evidence(
@@ -33,8 +37,10 @@ def run_evaluation(job: EvaluateJob, world: distributed.World) -> None:
         measured = job.evaluation.measure_baselines(evidence)
     else:
         measured = job.evaluation.measure(load_producer(job.export, world.device), evidence)
+    cost = meter.take(0)
     if not distributed.is_main():
         return
+    (job.folder / COST).write_text(json.dumps(cost))
     ScoreTable(subject=job.subject, rows=measured.rows).write(job.folder / "scores.json")
     (job.folder / "pictures").mkdir()
     for name, picture in measured.pictures.items():

@@ -11,6 +11,8 @@ from components.section import Section
 
 OUTBOX = "outbox"
 """Folder, of a training's folder, of what is on its way to MLflow."""
+COST = "cost.json"
+"""File, beside the scores, of what it took to measure them."""
 PROGRESS = "progress "
 """Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
 

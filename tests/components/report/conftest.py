@@ -26,6 +26,7 @@ from components.report.content import (
     RejectedFile,
     RunFacts,
     Snapshot,
+    StageCost,
     Subject,
 )
 
@@ -131,6 +132,20 @@ def inpainter(quality: float = 14.0, name: str = "inpainter", rows: int = 6, siz
             ),
         ),
         charted=("psnr_hole", "l1_hole"),
+        costs=(
+            StageCost(
+                stage="train",
+                wall_s=5400,
+                core_s=16_200,
+                card_s=10_800,
+                images=400_000,
+                data_wait=0.125,
+                peak_bytes=3.2e9,
+                peak_card_bytes=11e9,
+                written_bytes=52_000_000,
+            ),
+            StageCost(stage="evaluate", wall_s=90, core_s=180, card_s=0, peak_bytes=8e8, written_bytes=900_000),
+        ),
         panels=restoration.panels_of(
             [
                 ("Truth", truth),

@@ -170,3 +170,11 @@ def contrast(one: str, other: str) -> float:
 
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_a_page_says_what_each_stage_took(content, tmp_path):
+    text = write_page(content, tmp_path / "page.html").read_text()
+    cells = re.findall(r"<td>(.*?)</td>", text.partition('<th scope="row">train</th>')[2].partition("</tr>")[0])
+    assert cells == ["1.5", "4.5", "3", "74", "12.5 %", "3.2 GB", "11 GB", "52 MB"]
+    evaluated = text.partition('<th scope="row">evaluate</th>')[2].partition("</tr>")[0]
+    assert re.findall(r"<td>(.*?)</td>", evaluated) == ["0.025", "0.05", "0", "", "", "800 MB", "", "0.9 MB"]
