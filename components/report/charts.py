@@ -47,6 +47,17 @@ class Bar:
     """The value as the table prints it."""
 
 
+@dataclass(frozen=True)
+class VersionMark:
+    """One version of a model in a chart over versions."""
+
+    version: int
+    value: float
+    low: float
+    high: float
+    is_promoted: bool
+
+
 def curves(lines: Sequence[Line], unit: str = "", *, log: bool = False) -> Figure:
     """Return the lines over images seen. Values that are not finite, or not positive on a log axis, leave gaps."""
     figure, axes = _axes(width_in=4.5, height_in=2.8)
@@ -106,6 +117,42 @@ def intervals(bars: Sequence[Bar]) -> Figure:
     first = bars[0].score
     arrow = "→ higher is better" if first.better == "higher" else "← lower is better"
     axes.set_xlabel(_plain(f"{first.name}   {arrow}"), color=_MUTED, fontsize=_SIZE)
+    return figure
+
+
+def over_versions(
+    marks: Sequence[VersionMark], champion: Sequence[tuple[float, float]], metric: str, better: str
+) -> Figure:
+    """Return a dot with a whisker for each version, and the champion's value as a line of steps.
+
+    Args:
+        marks: The versions, all measured alike.
+        champion: Pairs (version at which a champion came into service, its value); a value that is not finite leaves
+            a gap.
+        metric: Name of the score.
+        better: Which way is better: "lower" or "higher".
+    """
+    figure, axes = _axes(width_in=9.5, height_in=2.8)
+    axes.vlines(
+        [mark.version for mark in marks],
+        [mark.low for mark in marks],
+        [mark.high for mark in marks],
+        color=_MUTED,
+        linewidth=1.0,
+    )
+    for is_promoted, label, face in ((False, "not promoted", "none"), (True, "promoted", _GOLD)):
+        chosen = [mark for mark in marks if mark.is_promoted is is_promoted]
+        places, values = [mark.version for mark in chosen], [mark.value for mark in chosen]
+        axes.scatter(places, values, s=18, facecolors=face, edgecolors=_GOLD, linewidths=1.1, label=label, zorder=3)
+    if champion:
+        since, heights = [place for place, _ in champion], [value for _, value in champion]
+        axes.step(since, heights, where="post", color=_INK, linewidth=1.4, label="champion")
+    axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(visible=True, axis="y", color=_LINE, linewidth=0.7)
+    axes.set_xlabel("version", color=_MUTED, fontsize=_SIZE)
+    axes.set_ylabel(_plain(f"{metric} {'↑' if better == 'higher' else '↓'}"), color=_MUTED, fontsize=_SIZE)
+    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=_SIZE, labelcolor=_INK)
     return figure
 
 

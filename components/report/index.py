@@ -136,14 +136,16 @@ def rebuild_index(folder: Path) -> Path:
     Other HTML files are passed over; a run page whose line another version wrote and this one cannot read is logged
     and left out. Two rebuilds at once do no harm: each writes a whole file.
     """
-    target = folder / "index.html"
-    pages = (page for page in sorted(folder.rglob("*.html")) if page != target)
-    found = ((page, entry) for page in pages if (entry := _read_entry(page)) is not None)
-    entries = [
+    return write_index(entries_in(folder), folder / "index.html")
+
+
+def entries_in(folder: Path) -> list[IndexEntry]:
+    """Return the lines of the run pages found under `folder`, at any depth, with links as seen from there."""
+    found = ((page, entry) for page in sorted(folder.rglob("*.html")) if (entry := _read_entry(page)) is not None)
+    return [
         entry.model_copy(update={"link": Link(label=entry.name, url=f"./{quote(page.relative_to(folder).as_posix())}")})
         for page, entry in found
     ]
-    return write_index(entries, target)
 
 
 def entry_in(html: bytes) -> IndexEntry | None:

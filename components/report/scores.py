@@ -76,6 +76,17 @@ def number(value: float, decimals: int | None = None) -> str:
     return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def decimals_for_all(halves: Sequence[float], values: Sequence[float]) -> int:
+    """Return the decimals of a whole column: those that show two digits of its narrowest interval.
+
+    Args:
+        halves: Half the width of each interval; those without a width do not count.
+        values: The values, whose first two digits count where no interval has a width.
+    """
+    steps = [half for half in halves if half > 0] or [abs(value) / 100 for value in values if value != 0]
+    return _decimals_for(min(steps)) if steps else 2
+
+
 def short_count(images: float) -> str:
     """Return a count in at most four characters and a unit: 950, 12.5k, 3M."""
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -131,11 +142,9 @@ def _cell(score: Score, best: Score | None, decimals: int | None) -> ScoreCell:
 
 def _row_decimals(present: Sequence[Score]) -> int | None:
     """Return the decimals that show two digits of the narrowest interval; None when no interval has a width."""
-    widths = [half for half in ((score.high - score.low) / 2 for score in present) if half > 0]
-    if widths:
-        return _decimals_for(min(widths))
-    values = [abs(score.value) for score in present if score.value != 0]
-    return _decimals_for(min(values) / 100) if values else None
+    if not any(score.value != 0 or score.high > score.low for score in present):
+        return None
+    return decimals_for_all([(score.high - score.low) / 2 for score in present], [score.value for score in present])
 
 
 def _decimals_for(step: float) -> int:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from components.data import ShardSet
 from components.evaluation.gate import Decision, decide
 from components.recipes.export import read_card
 from components.section import digest_of
-from components.stages.candidate import Candidate, Checkpoint, Data, Evaluated, EvaluationSet, Promotion, after
+from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSet, Promotion, after
 from components.stages.evaluate import Measurement, measure, with_baselines
+from components.stages.facts import facts_of
 from components.stages.site import Site, registered_name, tracked
 from components.tracking import registry
 from components.tracking.decisions import rejected
@@ -105,20 +105,8 @@ def _register(name: str, candidate: Candidate, data: Data, site: Site) -> int:
             lineage=_lineage(candidate, data),
             run_id=run_id,
             scores=registry.VersionScores(shown, table.model_dump_json(), candidate.config.promotion.metric),
-            facts=_facts(checkpoint, export.interface.purpose, data.shards, site),
+            facts=facts_of(checkpoint, export.interface.purpose, data.shards, site.night),
         )
-
-
-def _facts(checkpoint: Checkpoint, purpose: str, shards: ShardSet, site: Site) -> dict[str, str]:
-    """Return what the card of a version says of it besides scores and lineage."""
-    splits = ", ".join(f"{split.samples:,} {name}" for name, split in shards.splits.items())
-    number = f"version {site.night.data_version}: " if site.night is not None else ""
-    return {
-        "what it does": f"{purpose} of {shards.size} px",
-        "images seen in training": f"{checkpoint.images:,}",
-        "data": f"{number}{shards.accepted:,} images ({splits}) of {shards.found:,} found, from {shards.source}",
-        "licence of the data": shards.licence or "not known",
-    }
 
 
 def _lineage(candidate: Candidate, data: Data) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Publish: the page that shows a run to people, and the index of all pages of this machine."""
+"""Publish: the page that shows a run to people, the leaderboard, and the index of all pages of this machine."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from components.stages.site import Site
 
 
 def publish(run: RunConfig, command: str, data: Data, candidates: Sequence[Candidate], site: Site) -> Page:
-    """Return the page of a run, and list it in the index of pages.
+    """Return the page of a run, list it in the index of pages, and renew the leaderboard beside it.
 
     Args:
         run: What was asked for.
@@ -37,6 +37,9 @@ def publish(run: RunConfig, command: str, data: Data, candidates: Sequence[Candi
 
     page = site.store.materialise(Page, page_inputs(run, command, data, candidates), write)
     write_atomically(site.workspace.pages / page.file_name, (page.path / "page.html").read_bytes())
+    from components.stages.leaderboard import renew_leaderboard
+
+    renew_leaderboard(site.store, site.workspace.pages)
     rebuild_index(site.workspace.pages)
     return page
 

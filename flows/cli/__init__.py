@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError
 
 from components.launch.outcome import Stopped
 from components.servers.redaction import redact_text
-from flows.cli import dashboards, decisions, doctor, pipeline, registry, service, use, yardstick
+from flows.cli import dashboards, decisions, doctor, leaderboard, pipeline, registry, service, use, yardstick
 from flows.cli.obstacles import full_disk, in_the_way
 
 app = App(
@@ -28,6 +28,7 @@ for commands in (
     yardstick.app,
     registry.app,
     decisions.app,
+    leaderboard.app,
     use.app,
     service.app,
     dashboards.app,
