@@ -113,9 +113,9 @@ def test_versions_are_found_by_decision_and_by_words(tab):
 def test_another_score_takes_the_place_of_the_deciding_one(tab):
     tab.locator("select.by-score").select_option("kid")
     cells = tab.locator("td.score:visible").all_inner_texts()
-    assert cells[:2] == ["", "0.0790 [0.0790, 0.0790]"]
+    assert cells[:2] == ["", "0.079000 [0.079000, 0.079000]"]
     tab.locator("select.by-score").select_option("fid")
-    assert tab.locator("td.score:visible").first.inner_text() == "20.00 [19.00, 21.00]"
+    assert tab.locator("td.score:visible").first.inner_text() == "20.0 [19.0, 21.0]"
 
 
 def test_without_scripts_all_versions_are_listed(browser, board):
