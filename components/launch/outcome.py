@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from safetensors import SafetensorError
-
 from components.servers.redaction import redact_text
 
 EXIT_STOPPED = 3
@@ -62,6 +60,8 @@ def stopping_when_full(place: Path) -> Iterator[None]:
     Raises:
         Stopped: The disk is full.
     """
+    from safetensors import SafetensorError  # here: every command imports this file, and few train
+
     try:
         yield
     except (OSError, SafetensorError) as error:

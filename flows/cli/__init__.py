@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
 
@@ -13,28 +14,24 @@ from cyclopts import App, CycloptsError
 
 from components.launch.outcome import Stopped
 from components.servers.redaction import redact_text
-from flows.cli import dashboards, decisions, doctor, leaderboard, pipeline, registry, service, use, yardstick
+from flows.cli.commands import add_commands
 from flows.cli.obstacles import full_disk, in_the_way
 
-app = App(
-    name="kintsugi",
-    help="Train models that make images and models that mend them, and put the better one in service.",
-    version_flags=["--version"],
-    help_format="plaintext",  # markdown would cost a third of the start, and nothing here uses it
-    suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
-)
-for commands in (
-    pipeline.app,
-    yardstick.app,
-    registry.app,
-    decisions.app,
-    leaderboard.app,
-    use.app,
-    service.app,
-    dashboards.app,
-    doctor.app,
-):
-    app.update(commands)
+_ASKS_WHAT_THERE_IS = ([], ["--help"], ["-h"])
+
+
+def command_line(words: Sequence[str] = ()) -> App:
+    """Return the application for `words`, and for any others; it lists all commands only where these ask for that."""
+    app = App(
+        name="kintsugi",
+        help="Train models that make images and models that mend them, and put the better one in service.",
+        version=_version,
+        version_flags=["--version"],
+        help_format="plaintext",  # markdown would cost a third of the start, and nothing here uses it
+        suppress_keyboard_interrupt=False,  # a stop on request has its own exit code, below
+    )
+    add_commands(app, listed=list(words) in _ASKS_WHAT_THERE_IS)
+    return app
 
 
 def main() -> None:
@@ -46,7 +43,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, on top of what is said of them
     try:
-        app(exit_on_error=False)
+        command_line(sys.argv[1:])(exit_on_error=False)
     except CycloptsError:
         sys.exit(2)
     except Stopped as error:
@@ -69,6 +66,12 @@ def main() -> None:
             raise  # nobody foresaw it: the call stack helps, the message may not
         _say(f"error: {error}")
         sys.exit(1)
+
+
+def _version() -> str:
+    import importlib.metadata  # here: few ask
+
+    return importlib.metadata.version("kintsugi")
 
 
 def _hear_signals() -> None:

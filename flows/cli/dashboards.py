@@ -4,20 +4,17 @@ import os
 import sys
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.servers import serve
 from flows.cli.tables import say
-
-app = App()
 
 _HERE = "127.0.0.1"
 _WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """MLflow starts ten processes for jobs of its own, which judge language models; here they would idle at 5 s each."""
 
 
-@app.command
 def dashboards(
     *,
     mlflow_port: Annotated[int, Parameter(help="Port of MLflow: runs, curves, pictures, models.")] = 5000,

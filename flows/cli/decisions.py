@@ -3,12 +3,10 @@
 import json
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.tables import say
-
-app = App()
 
 Name = Annotated[str, Parameter(help="Registered name, as `kintsugi models` shows it.")]
 Number = Annotated[int, Parameter(help="A version that the gate holds.")]
@@ -16,9 +14,8 @@ By = Annotated[str, Parameter(help="Who decides, for the ledger.")]
 Reason = Annotated[str, Parameter(help="Why, for the ledger: one line.")]
 
 
-@app.command
 def approve(name: Name, version: Number, *, by: By, reason: Reason) -> None:
-    """Put a version in service that the gate holds, if the champion is still the one it was judged against."""
+    """Put a version in service that the gate holds, unless the champion has changed since."""
     from components.tracking import decisions, registry, runs
 
     runs.configure(Workspace.from_environment().home)
@@ -32,7 +29,6 @@ def approve(name: Name, version: Number, *, by: By, reason: Reason) -> None:
         say(f"Undo: kintsugi rollback {name}")
 
 
-@app.command
 def reject(name: Name, version: Number, *, by: By, reason: Reason) -> None:
     """Refuse a version that the gate holds. No run puts it in service by itself any more."""
     from components.tracking import decisions, runs
@@ -43,13 +39,12 @@ def reject(name: Name, version: Number, *, by: By, reason: Reason) -> None:
     say(f"In service: {'no version' if standing.champion is None else f'version {standing.champion}'}")
 
 
-@app.command
 def history(
     name: Name,
     *,
     as_json: Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())] = False,
 ) -> None:
-    """Say what was decided on a model's versions: when, by whom, why, against which champion; newest last."""
+    """Say what was decided on a model's versions: when, by whom, why, against which champion."""
     from components.tracking import chronicle, runs
 
     runs.configure(Workspace.from_environment().home)

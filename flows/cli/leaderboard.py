@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.tables import say, table
@@ -11,10 +11,7 @@ from flows.cli.tables import say, table
 if TYPE_CHECKING:
     from components.report.leaderboard import Course, VersionRow
 
-app = App()
 
-
-@app.command
 def leaderboard(
     model: Annotated[str | None, Parameter(help="Registered name, or its last part; all models if left out.")] = None,
     *,
@@ -24,7 +21,7 @@ def leaderboard(
     ] = None,
     as_json: Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())] = False,
 ) -> None:
-    """List all versions of the models over time: decision, score, data, images, hours; and renew the page of them."""
+    """List all versions of the models over time: decision, score, data, hours; and renew their page."""
     if rows < 1:
         raise ValueError(f"--rows is {rows}, expected 1 or more")
     from components.artifacts import Store

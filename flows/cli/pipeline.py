@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.progress import watched
@@ -15,8 +15,6 @@ if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command im
     from components.config import RunConfig
     from components.stages.candidate import Candidate
     from components.stages.outcome import Outcome, Page, Stage
-
-app = App()
 
 Config = Annotated[Path, Parameter(help="The run's YAML file.")]
 Overrides = Annotated[
@@ -28,13 +26,11 @@ Overrides = Annotated[
 AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())]
 
 
-@app.command
 def run(config: Config, *, set_: Overrides = ()) -> None:
     """Do all that is missing: prepare; of each model train, evaluate, promote; publish."""
     say(f"Page: {_published(config, set_)}   Dashboards (MLflow, Prefect): {_program()} dashboards")
 
 
-@app.command
 def shard(config: Config, *, set_: Overrides = ()) -> None:
     """Stage prepare: read the source, check its images, write shards and the frozen evaluation set."""
     shards = _retrained(config, set_, "prepare").data.shards
@@ -45,7 +41,6 @@ def shard(config: Config, *, set_: Overrides = ()) -> None:
     )
 
 
-@app.command
 def train(config: Config, *, set_: Overrides = ()) -> None:
     """Stage train: train every model of the run, resuming what was interrupted."""
     from components.stages.candidate import after
@@ -54,7 +49,6 @@ def train(config: Config, *, set_: Overrides = ()) -> None:
         say(f"{model.name}: {after('train', model.checkpoint).path}")
 
 
-@app.command
 def evaluate(config: Config, *, set_: Overrides = ()) -> None:
     """Stage evaluate: measure every model of the run, with the baselines beside it."""
     from components.stages.candidate import after
@@ -66,9 +60,8 @@ def evaluate(config: Config, *, set_: Overrides = ()) -> None:
         say(table([model.name, *names], rows))
 
 
-@app.command
 def promote(config: Config, *, set_: Overrides = ()) -> None:
-    """Stage promote: register every model of the run, and put those in service that the gate lets through."""
+    """Stage promote: register the run's models, and put those in service that the gate lets through."""
     from components.stages.candidate import after
 
     for model in _brought_on(config, set_, "promote"):
@@ -80,13 +73,11 @@ def promote(config: Config, *, set_: Overrides = ()) -> None:
             say(f"  to answer: {answer}")
 
 
-@app.command
 def report(config: Config, *, set_: Overrides = ()) -> None:
     """Stage publish: write the run's page."""
     say(_published(config, set_))
 
 
-@app.command
 def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> None:
     """Validate a configuration and say what a run would do, and what it would reuse. Changes nothing."""
     from components.artifacts import Store
@@ -105,7 +96,6 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
     say(table(["stage", "what", "facts"], [[step.stage, step.state, step.facts] for step in steps]))
 
 
-@app.command
 def compare(
     runs: Annotated[list[str], Parameter(help="Names of runs, or the first digits of their pages' digests.")],
     *,

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.progress import watched
@@ -13,13 +13,10 @@ from flows.cli.tables import say, table
 if TYPE_CHECKING:
     from components.artifacts import Store
 
-app = App()
-
 AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())]
 _SHOWN = ("psnr_hole", "fd_efficientnet_lite0", "fid", "reconstruction_psnr")
 
 
-@app.command
 def models(*, as_json: AsJson = False) -> None:
     """List the registered models: which version is in service, and how good it is."""
     from components.tracking import registry, runs
@@ -44,7 +41,6 @@ def models(*, as_json: AsJson = False) -> None:
     say(table(["name", "family", "champion", "challenger", "previous", "scores"], rows))
 
 
-@app.command
 def rollback(
     name: Annotated[str, Parameter(help="Registered name, as `kintsugi models` shows it.")],
     *,
@@ -86,7 +82,6 @@ def _undo(name: str, before: int | None, previous: int | None) -> str:
     return f"kintsugi rollback {name} --to {before}" + ("" if passed else " --override --by WHO --reason WHY")
 
 
-@app.command
 def verify(
     name: Annotated[
         str | None, Parameter(help="Registered name, or a picture that says what made it; all models if left out.")
@@ -104,7 +99,7 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check ledger, aliases and files of models, and the lineage of the champion down to the shards, in the store.
+    """Check ledger, aliases and files of models, and the champion's lineage down to the shards.
 
     Of a picture that this program made or mended: what it says, and the same of the version that it names. Anyone can
     write what a picture says; it is no signature.

@@ -3,17 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.tables import say
 
-app = App()
-
 Cron = Annotated[str | None, Parameter(help="Cron expression, UTC; an empty text takes it off the schedule.")]
 
 
-@app.command
 def deploy(
     config: Annotated[Path | None, Parameter(help="The run's YAML file; left out: that of infra/prefect.yaml.")] = None,
     *,
@@ -24,7 +21,7 @@ def deploy(
     weekly: Cron = None,
     watch: Cron = None,
 ) -> None:
-    """Make the Prefect server retrain, watch and re-score by itself: pools, deployments, schedules, automations."""
+    """Make the Prefect server retrain, watch and re-score by itself."""
     _demand_server()
     from components.config import load
     from flows import deploying
@@ -38,7 +35,6 @@ def deploy(
     say("A worker carries them out: kintsugi worker")
 
 
-@app.command
 def worker(
     *,
     limit: Annotated[int, Parameter(help="Trainings at once on this host.")] = 1,

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.progress import watched
@@ -13,8 +13,6 @@ from flows.watching import watcher
 
 if TYPE_CHECKING:
     from flows.cli.batch import Wishes
-
-app = App()
 
 Output = Annotated[Path, Parameter(name=["-o", "--output"], help="File to write, or folder if IMAGE is one.")]
 Mark = Annotated[
@@ -26,7 +24,6 @@ Mark = Annotated[
 Version = Annotated[int | None, Parameter(help="A version instead of the champion.")]
 
 
-@app.command
 def repair(  # noqa: PLR0913 - a person's options
     image: Annotated[Path, Parameter(help="The picture, of any size, or a folder of pictures.")],
     *,
@@ -109,7 +106,6 @@ def _repair_folder(folder: Path, wishes: "Wishes", output: Path, model: str, ver
     tally.report(output, f"mended by {mender.called}")
 
 
-@app.command
 def generate(  # noqa: PLR0913 - a person's options
     *,
     output: Annotated[
@@ -160,7 +156,6 @@ def generate(  # noqa: PLR0913 - a person's options
     Tally(made.fresh, made.there).report(output, f"made by {maker.called}")
 
 
-@app.command
 def serve(
     *,
     model: Annotated[
@@ -179,7 +174,7 @@ def serve(
     ] = (),
     store: Annotated[str | None, Parameter(help="Artifact store that holds the pages.")] = None,
 ) -> None:
-    """Serve a page to mend and draw with the champions, their API, and the pages of all runs, until Ctrl-C.
+    """Serve a page to mend and draw with the champions, their API, and all runs' pages, until Ctrl-C.
 
     KINTSUGI_SERVE_AUTH=user:password asks for that password, KINTSUGI_SERVE_TOKEN programs for that bearer token;
     KINTSUGI_SERVE_HOSTS adds to --allowed-host.

@@ -4,7 +4,7 @@ import json
 from functools import partial
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.pipeline import AsJson, Config, Overrides
@@ -12,10 +12,7 @@ from flows.cli.progress import watched
 from flows.cli.tables import say, table
 from flows.watching import watcher
 
-app = App()
 
-
-@app.command
 def yardstick(
     config: Config,
     *,

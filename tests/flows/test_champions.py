@@ -35,7 +35,7 @@ def better(rejected, published, carry_out, vae_only):
 def withdrawn(better, published, carry_out, vae_only, at):
     """The better one again, after a person took it out of service."""
     with at(published.home):
-        cli.app(["rollback", NAME], exit_on_error=False, result_action="return_value")
+        cli.command_line()(["rollback", NAME], exit_on_error=False, result_action="return_value")
         runs.configure(published.home)
         before = registry.champion(NAME)
     return before, carry_out(published.home, vae_only, MUCH, until="promote").result.candidates[0].promotion

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flows.cli.doctor import app
+from flows.cli import command_line
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def doctor(capsys):
     def call(*arguments):
         code = 0
         try:
-            app(["doctor", "--json", *arguments], exit_on_error=False, result_action="return_value")
+            command_line()(["doctor", "--json", *arguments], exit_on_error=False, result_action="return_value")
         except SystemExit as end:
             code = end.code
         return code, {finding["what"]: finding for finding in json.loads(capsys.readouterr().out)}

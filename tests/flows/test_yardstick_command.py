@@ -12,7 +12,7 @@ def say(mini, capsys):
     """What the command prints for the smallest run."""
 
     def run(*arguments: str) -> str:
-        cli.app(["yardstick", str(mini), *arguments], exit_on_error=False, result_action="return_value")
+        cli.command_line()(["yardstick", str(mini), *arguments], exit_on_error=False, result_action="return_value")
         return capsys.readouterr().out
 
     return run

@@ -23,7 +23,8 @@ import pytest
 
 from components.artifacts.storage import StorageError, open_storage
 from components.servers import clock
-from flows.cli.doctor import app, machine
+from flows.cli import command_line
+from flows.cli.doctor import machine
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -44,7 +45,7 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
             for name, value in variables.items():
                 patch.setenv(name, value)
             try:
-                app(["doctor", "--json", *arguments], exit_on_error=False, result_action="return_value")
+                command_line()(["doctor", "--json", *arguments], exit_on_error=False, result_action="return_value")
             except SystemExit as end:
                 code = int(str(end.code))
         said = capsys.readouterr()

@@ -16,7 +16,7 @@ from components.recipes.interface import generating
 from components.report.content import ModelPage, PageContent, RunFacts
 from components.stages.outcome import Page
 from components.tracking import registry, runs
-from flows.cli import app
+from flows.cli import command_line
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -30,7 +30,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     def call(*arguments: str) -> tuple[int, str]:
         code = 0
         try:
-            app(list(arguments), exit_on_error=False, result_action="return_value")
+            command_line()(list(arguments), exit_on_error=False, result_action="return_value")
         except SystemExit as end:
             code = int(str(end.code))
         except ValueError as error:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from components.workspace import Workspace
 from flows.cli.tables import say, table
@@ -13,10 +13,7 @@ from flows.cli.tables import say, table
 if TYPE_CHECKING:
     from flows.cli.doctor.finding import Finding
 
-app = App()
 
-
-@app.command
 def doctor(
     *,
     store: Annotated[

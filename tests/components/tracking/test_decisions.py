@@ -12,7 +12,7 @@ from components.tracking import decisions, registry
 from components.tracking.registry import ChampionMovedError, RefusedError, WithdrawnError
 from components.tracking.standing import read_state
 from components.tracking.succession import write_entry
-from flows.cli.decisions import app
+from flows.cli import command_line
 from tests.components.tracking.conftest import configured, loading, registering
 
 
@@ -44,7 +44,7 @@ def command(
     monkeypatch.setenv("KINTSUGI_HOME", str(store))
 
     def call(*arguments: str) -> str:
-        app(list(arguments), exit_on_error=False, result_action="return_value")
+        command_line()(list(arguments), exit_on_error=False, result_action="return_value")
         return capsys.readouterr().out
 
     return call

@@ -22,7 +22,7 @@ from components.tracking.inspection import objection
 from components.tracking.ledger import LedgerError
 from components.tracking.packaging import AlteredModelError
 from components.tracking.seals import UnsealedError
-from flows.cli.registry import app
+from flows.cli import command_line
 
 Register = Callable[..., int]
 LOADER = "tiny_serving"
@@ -255,7 +255,7 @@ def test_the_command_adopts_what_is_whole_and_says_so(
 
     def verify(*arguments: str) -> str:
         with contextlib.suppress(SystemExit):
-            app(["verify", "gan", *arguments], exit_on_error=False, result_action="return_value")
+            command_line()(["verify", "gan", *arguments], exit_on_error=False, result_action="return_value")
         return capsys.readouterr().out
 
     with monkeypatch.context() as patch:

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from components.tracking import registry
 from components.tracking.registry import RefusedError, WithdrawnError
 from components.tracking.standing import read_state
-from flows.cli.registry import app
+from flows.cli import command_line
 from tests.components.tracking.conftest import configured, loading, registering
 
 
@@ -42,7 +42,7 @@ def command(capsys: pytest.CaptureFixture[str], store: object) -> Callable[..., 
     """Call `kintsugi rollback` and return what it printed."""
 
     def call(*arguments: str) -> str:
-        app(["rollback", *arguments], exit_on_error=False, result_action="return_value")
+        command_line()(["rollback", *arguments], exit_on_error=False, result_action="return_value")
         return capsys.readouterr().out
 
     return call
