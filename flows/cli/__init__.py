@@ -17,7 +17,7 @@ from components.servers.redaction import redact_text
 from flows.cli.commands import add_commands
 from flows.cli.obstacles import full_disk, in_the_way
 
-_ASKS_WHAT_THERE_IS = ([], ["--help"], ["-h"])
+_ASKS_WHAT_THERE_IS: tuple[list[str], ...] = ([], ["--help"], ["-h"])
 
 
 def command_line(words: Sequence[str] = ()) -> App:
