@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,7 +71,9 @@ def process_group(timeout_s: float = 600.0) -> Iterator[World]:
 def _joined_group(timeout_s: float, device: torch.device) -> Iterator[None]:
     on_gpu = device.type == "cuda"
     dist.init_process_group(
-        "nccl" if on_gpu else "gloo", timeout=timedelta(seconds=timeout_s), device_id=device if on_gpu else None
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+        timeout=timedelta(seconds=timeout_s),
+        device_id=device if on_gpu else None,
     )
     try:
         yield
@@ -109,7 +111,7 @@ def largest(value: int) -> int:
     """Return the largest of the processes' whole numbers: how all of them learn what one knows."""
     if processes() == 1:
         return value
-    seen = torch.tensor(value, dtype=torch.int64, device=_collective_device())
+    seen = torch.tensor(value, dtype=torch.int64)  # over gloo, with GPUs too: asked before every step, it must not wait
     dist.all_reduce(seen, dist.ReduceOp.MAX)
     return int(seen.item())
 
@@ -186,6 +188,21 @@ def gradient_sync(replica: nn.Module, *, on: bool) -> Iterator[None]:
         yield
 
 
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Average the gradients over processes, in one piece, so that the order of all sums is fixed.
+
+    What `replicate` does during the backward pass, done after it, as steps that are captured for replay need it.
+    """
+    if processes() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    joined = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(joined)
+    joined /= processes()
+    parts = joined.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)])
+
+
 def gather_rows(tensor: Shaped[Tensor, "..."]) -> Shaped[Tensor, "all_rows ..."] | None:
     """Return all processes' rows in rank order in the main process, and None in the others.
 
@@ -258,6 +275,6 @@ def _device(local_rank: int, local_processes: int) -> torch.device:
 
 
 def _collective_device() -> torch.device:
-    if dist.is_initialized() and dist.get_backend() == "nccl":
+    if dist.is_initialized() and "nccl" in dist.get_backend():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")

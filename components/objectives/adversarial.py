@@ -71,11 +71,14 @@ class Adversarial(Section, ABC):
         """
         if self.penalty_every == 1 and self.penalty_fade is None:
             return self
-        weight = 0.0 if images // batch % self.penalty_every else float(self.penalty_every)
-        if self.penalty_fade is not None:
-            weight *= self.penalty_fade.factor(images)
+        weight = self.penalty_weight(images, batch)
         penalties = {name: weight * getattr(self, name) for name in ("r1", "r2", "gradient_penalty")}
         return self.model_copy(update=penalties)
+
+    def penalty_weight(self, images: int, batch: int) -> float:
+        """Return the factor on the penalties in the step that begins after `images` images; 0 if none is due."""
+        weight = 0.0 if images // batch % self.penalty_every else float(self.penalty_every)
+        return weight if self.penalty_fade is None else weight * self.penalty_fade.factor(images)
 
     @abstractmethod
     def discriminator_loss(self, real_logits: Logits, fake_logits: Logits) -> Float[Tensor, ""]:

@@ -125,6 +125,7 @@ class GanConfig(GeneratorRecipe):
             trains=discriminator,
             objective=DiscriminatorObjective(generator, discriminator, self),
             optimizer=self.discriminator_optimizer,
+            settings=self.loss.penalty_weight,
         )
         maker = Phase(
             name="generator",

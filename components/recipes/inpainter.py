@@ -94,6 +94,7 @@ class InpainterConfig(RestorerRecipe):
             trains=discriminator,
             objective=PatchObjective(discriminator, self.adversary.loss, self.restores, handover),
             optimizer=self.adversary.optimizer,
+            settings=self.adversary.loss.game.penalty_weight,
         )
         networks = nn.ModuleDict({PRODUCER: network, "discriminator": discriminator})
         penalised = frozenset({"discriminator"} if self.adversary.loss.game.needs_penalty else ())

@@ -59,7 +59,13 @@ class VaeConfig(GeneratorRecipe):
         """Return the network with its initial weights, and the one phase."""
         with seeding.initialising(seed, "vae"):
             network = self.network.build(size)
-        phase = Phase("vae", trains=network, objective=VaeObjective(network, self.loss), optimizer=self.optimizer)
+        phase = Phase(
+            name="vae",
+            trains=network,
+            objective=VaeObjective(network, self.loss),
+            optimizer=self.optimizer,
+            settings=lambda images, batch: self.loss.weight(images),  # noqa: ARG005 - every phase's signature
+        )
         return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
 
     def serving_network(self, size: int) -> "CodedVae":

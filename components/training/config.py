@@ -42,6 +42,9 @@ class TrainingConfig(Section):
         return self
 
 
+StepMode = Literal["auto", "eager", "graph"]
+
+
 class ExecutionConfig(Section):
     """How a run is carried out. Nothing here changes what it computes beyond float rounding."""
 
@@ -63,6 +66,9 @@ class ExecutionConfig(Section):
     """Stop in a resumable state so many seconds after the first step; None sets no limit."""
     resume_after_s: float = Field(default=60.0, ge=0)
     """A deployed run that spent its time budget goes back in line and is continued by itself after so many seconds."""
+    step: StepMode = "auto"
+    """How training steps are taken. Graph: captured once and replayed, one launch per step, where a GPU would wait for
+    launches else; on a CPU the same structure is called. Eager: operation by operation. Auto: graph on GPUs."""
     compile: bool = False
     """Compile networks with torch.compile; pays on GPUs in runs of more than a few minutes."""
     cache_bytes: int = Field(default=4 * 2**30, ge=0)

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from jaxtyping import Float
 from pydantic import Field
 
-from components.deferred.torch import Tensor
 from components.section import Section
 
 _REMEMBERED = 32  # looks that the running median is taken over
@@ -86,30 +84,28 @@ class Guard:
         self._history = {name: list(values) for name, values in facts["history"].items()}
         self._in_a_row = dict(facts["in_a_row"])
 
-    def allows(self, phase: str, images: int, gradient_norm: float, values: Mapping[str, Float[Tensor, ""]]) -> bool:
-        """Return whether the step may be taken: whether its gradient is finite.
+    def left_out(self, phase: str, images: int, steps: int, values: Mapping[str, float]) -> None:
+        """Take note of steps of a phase that were left out because their gradients were not finite.
 
         Args:
-            phase: Name of the phase.
-            images: Images seen before this step.
-            gradient_norm: Of the gradient that is averaged over ranks. It alone decides.
-            values: This rank's loss and what else the phase reports; named if they are the cause, else not read.
+            phase: Its name.
+            images: Images seen before the step that was looked at last.
+            steps: How many they were.
+            values: Gradient norm, loss and what else this rank's last of them would have reported.
 
         Raises:
-            DivergedError: More steps were skipped than the configuration allows.
+            DivergedError: More steps were left out than the configuration allows.
         """
-        if math.isfinite(gradient_norm):
-            return True
-        self.skipped += 1
-        named = {"gradient_norm": gradient_norm} | {name: value.item() for name, value in values.items()}
-        bad = ", ".join(f"{phase}/{name} is {value}" for name, value in named.items() if not math.isfinite(value))
+        self.skipped += steps
+        bad = ", ".join(
+            f"{phase}/{name} is {value}" for name, value in sorted(values.items()) if not math.isfinite(value)
+        )
         _log.warning("%s after %s images: step %s left out", bad, f"{images:,}", self.skipped)
         if self.skipped > self.config.skips:
             self._give_up(
                 f"{bad} after {images:,} images; {self.skipped} steps were not finite, training.guard.skips allows "
                 f"{self.config.skips}. Lower the learning rate of phase '{phase}' or set training.clip_norm."
             )
-        return False
 
     def look(self, images: int, values: Mapping[str, float]) -> None:
         """Compare one step's values, "phase/name", averaged over ranks, with what they were before.

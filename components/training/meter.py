@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from components import distributed
@@ -26,18 +26,19 @@ class Meter:
     def __init__(self, images: int, device: torch.device) -> None:
         """Begin at `images` seen."""
         self._sums: Scalars = {}
-        self._counts: dict[str, int] = {}
+        self._counts: Scalars = {}
         self._images = images
         self._device = device
         self._since = time.monotonic()
         self._busy_since = time.process_time()
         self._waited_s = 0.0
 
-    def add(self, values: Mapping[str, Float[Tensor, ""]]) -> None:
-        """Take one step's values."""
+    def add(self, values: Mapping[str, Float[Tensor, ""]], taken: Bool[Tensor, ""]) -> None:
+        """Take one step's values, if the step was taken."""
         for key, value in values.items():
-            self._sums[key] = self._sums[key] + value if key in self._sums else value
-            self._counts[key] = self._counts.get(key, 0) + 1
+            counted = torch.where(taken, value, 0.0)
+            self._sums[key] = self._sums[key] + counted if key in self._sums else counted
+            self._counts[key] = self._counts[key] + taken if key in self._counts else taken.float()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

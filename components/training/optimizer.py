@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
+from jaxtyping import Bool, Shaped
 from pydantic import Field
 
-from components.deferred.torch import nn, torch
+from components.deferred.torch import Tensor, nn, torch
 from components.ramp import half_cosine, straight
 from components.section import Section
 
@@ -65,11 +66,15 @@ class AdamConfig(Section):
 
     def settings(self, images: int, total_images: int) -> dict[str, Any]:
         """Return what the schedule asks of the optimizer after `images` of `total_images`."""
-        settings: dict[str, Any] = {"lr": self.rate * self.schedule.factor(images, total_images)}
-        if self.final_beta2 is not None:
-            first, second = self.betas
-            settings["betas"] = (first, self.schedule.interpolate(second, self.final_beta2, images, total_images))
-        return settings
+        rate = self.rate * self.schedule.factor(images, total_images)
+        return {"lr": rate, **dict(self.constants(images, total_images))}
+
+    def constants(self, images: int, total_images: int) -> tuple[tuple[str, Any], ...]:
+        """Return what of that is no learning rate, by name."""
+        if self.final_beta2 is None:
+            return ()
+        first, second = self.betas
+        return (("betas", (first, self.schedule.interpolate(second, self.final_beta2, images, total_images))),)
 
 
 class RmspropConfig(Section):
@@ -91,6 +96,10 @@ class RmspropConfig(Section):
         """Return what the schedule asks of the optimizer after `images` of `total_images`."""
         return {"lr": self.rate * self.schedule.factor(images, total_images)}
 
+    def constants(self, images: int, total_images: int) -> tuple[tuple[str, Any], ...]:  # noqa: ARG002 - as Adam's
+        """Return what of that is no learning rate: nothing."""
+        return ()
+
 
 OptimizerConfig = Annotated[AdamConfig | RmspropConfig, Field(discriminator="kind")]
 
@@ -103,8 +112,33 @@ def set_rate(
     The rate is `factor` times the planned one.
     """
     settings = config.settings(images, total_images)
-    settings["lr"] *= factor
+    rate: float = settings.pop("lr") * factor
     for group in optimizer.param_groups:
         group.update(settings)
-    rate: float = settings["lr"]
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
     return rate
+
+
+def step_where(taken: Bool[Tensor, ""], optimizer: torch.optim.Optimizer) -> None:
+    """Take the optimizer's step if `taken`, without asking the device: if not, weights and moments stay as they are."""
+    if optimizer.defaults.get("fused"):
+        # What GradScaler uses: the kernels themselves leave a step out whose gradient is said to be infinite.
+        optimizer.grad_scale, optimizer.found_inf = None, (~taken).float()  # type: ignore[attr-defined]
+        optimizer.step()
+        return
+    before = {id(tensor): tensor.clone() for tensor in _tensors_of(optimizer, taken.device)}
+    optimizer.step()
+    with torch.no_grad():
+        for tensor in _tensors_of(optimizer, taken.device):
+            old = before.get(id(tensor), torch.zeros_like(tensor))  # moments begin with 0
+            tensor.copy_(torch.where(taken, tensor, old))
+
+
+def _tensors_of(optimizer: torch.optim.Optimizer, device: torch.device) -> list[Shaped[Tensor, "..."]]:
+    """Return the weights that an optimizer moves, and what it remembers of them on their device."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    remembered = [value for parameter in parameters for value in optimizer.state.get(parameter, {}).values()]
+    return [*parameters, *(value for value in remembered if value.device == device)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,9 @@ class Phase:
     optimizer: OptimizerConfig
     every: int = 1
     """Run on each n-th iteration only, e.g. a generator that steps once per two critic steps."""
+    settings: Callable[[int, int], Hashable] = lambda images, batch: ()  # noqa: ARG005 - most take nothing
+    """What the objective takes from the number of images as plain numbers, such as the weight of a penalty: of images
+    seen, and of a batch. A step that is captured for replay holds for these settings alone."""
 
     @cached_property
     def trained(self) -> list[nn.Parameter]:

@@ -97,6 +97,7 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
             should_stop=lambda: should_stop() or (reporter is not None and reporter.met_full_disk),
             report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
             report_every=execution.log_every,
+            step=execution.step,
             intervals=(*_validation(job, state, shards, reporter), *(reporter.intervals(shards) if reporter else ())),
         )
         ending = train(recipe.phases, state, batches, training, context)

@@ -98,7 +98,9 @@ Trained = Callable[..., TrainingState]
 def trained(pixels) -> Trained:
     """Train a recipe for `images` images, from the newest checkpoint in `folder` if there is one; save at the end."""
 
-    def run(config, images: int, folder: Path | None = None, *, stop_at: int | None = None, **options) -> TrainingState:
+    def run(
+        config, images: int, folder: Path | None = None, *, stop_at: int | None = None, step="eager", **options
+    ) -> TrainingState:
         training = TrainingConfig(images=images, batch=BATCH, **options)
         recipe = config.build(SIZE, SEED)
         recipe.networks.to(memory_format=torch.channels_last)
@@ -113,7 +115,7 @@ def trained(pixels) -> Trained:
             corruption=CorruptionMix() if config.needs_corruption else None,
         )
         stop = lambda: stop_at is not None and state.images >= stop_at  # noqa: E731
-        context = TrainContext(CPU, SEED, stop, lambda values: None, 1000)
+        context = TrainContext(CPU, SEED, stop, lambda values: None, 1000, step=step)
         with closing(loader.batches(state.images)) as batches:
             train(recipe.phases, state, batches, training, context)
         if folder is not None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
-from components.training.loop import Ending, Interval, _micro_batches
+from components.training.loop import Ending, Interval
 from components.training.optimizer import AdamConfig
+from components.training.step import micro_batches
 
 
 def weights(played) -> dict[str, torch.Tensor]:
@@ -27,7 +28,7 @@ def test_four_micro_batches_make_the_step_of_one_batch(game):
 
 def test_noise_does_not_depend_on_accumulation(game):
     batch = next(game().batches(16))
-    parts = _micro_batches(batch, 4)
+    parts = micro_batches(batch, 4)
     assert [len(part) for part in parts] == [4] * 4
     assert torch.equal(torch.cat([part.noise("z", 5) for part in parts]), batch.noise("z", 5))
 

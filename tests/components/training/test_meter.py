@@ -36,7 +36,8 @@ def test_each_interval_begins_anew_and_without_a_card_none_is_counted():
     meter = Meter(0, CPU)
     with meter.waiting():
         time.sleep(0.1)
-    meter.add({"loss": torch.tensor(2.0)})
+    meter.add({"loss": torch.tensor(2.0)}, torch.tensor(True))
+    meter.add({"loss": torch.tensor(float("nan"))}, torch.tensor(False))
     assert meter.take(10)["loss"] == 2
     later = meter.take(20)
     assert (later[DATA_WAIT], later[CARDS]) == (0, 0)

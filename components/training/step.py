@@ -1,0 +1,188 @@
+"""Step: the phases of one iteration, each a forward, a backward and an optimizer's step; nothing waits for a GPU."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from components import distributed
+from components.data.batch import Batch
+from components.training.config import TrainingConfig
+from components.training.meter import Scalars
+from components.training.optimizer import set_rate, step_where
+from components.training.phase import Phase, freeze_others
+from components.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one phase. All of it stays where the networks are."""
+
+    phase: str
+    values: Scalars
+    """To report, by name; of a step that was left out, what it would have reported."""
+    taken: Bool[Tensor, ""]
+    """Whether the step was taken: whether its gradient was finite. If not, it left no trace."""
+
+
+class Step:
+    """All phases of an iteration, in order, over the networks and optimizers of a state."""
+
+    def __init__(
+        self,
+        phases: Sequence[Phase],
+        state: TrainingState,
+        training: TrainingConfig,
+        *,
+        replicate: Callable[[nn.Module], nn.Module] = distributed.replicate,
+    ) -> None:
+        """Prepare the phases.
+
+        Args:
+            phases: In the order they are run in.
+            state: What they move along.
+            training: Batch, precision and clipping.
+            replicate: Lets backward passes average gradients over processes. One that leaves modules as they are has
+                them averaged after the backward pass, in one piece and in the order of the parameters.
+        """
+        self._state = state
+        self._training = training
+        self._running = [_Running(phase, replicate(phase.objective)) for phase in phases]
+
+    def due(self, images: int) -> tuple[str, ...]:
+        """Return the names of the phases that run in the step that begins after `images` images."""
+        return tuple(one.phase.name for one in self._due(images))
+
+    def settings(self, images: int) -> Hashable:
+        """Return all but the learning rates that the step takes from the number of images as plain numbers."""
+        return tuple(
+            (
+                one.phase.name,
+                one.phase.settings(images, self._training.batch),
+                one.phase.optimizer.constants(images, self._training.images),
+            )
+            for one in self._due(images)
+        )
+
+    def set_rates(self, images: int) -> None:
+        """Set what the schedules of the optimizers ask for after `images` images."""
+        for one in self._due(images):
+            optimizer, factor = self._state.optimizers[one.phase.name], self._state.guard.rate_factor
+            set_rate(optimizer, one.phase.optimizer, images, self._training.images, factor)
+
+    def __call__(self, batch: Batch, images: int) -> list[Outcome]:
+        """Take the step on this rank's rows of a batch, the first of which is image `images`."""
+        return [self._update(one, batch, images) for one in self._due(images)]
+
+    def _due(self, images: int) -> list["_Running"]:
+        number = images // self._training.batch
+        return [one for one in self._running if number % one.phase.every == 0]
+
+    def _update(self, running: "_Running", batch: Batch, images: int) -> Outcome:
+        running.begin()
+        phase, replica = running.phase, running.replica
+        optimizer = self._state.optimizers[phase.name]
+        optimizer.zero_grad(set_to_none=True)
+        totals: Scalars = {}
+        parts = micro_batches(batch, self._training.accumulate)
+        for index, part in enumerate(parts):
+            with distributed.gradient_sync(replica, on=index == len(parts) - 1):
+                with self._autocast(batch.images.device):
+                    losses = replica(part, images)
+                (losses["loss"] / len(parts)).backward()
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0.0) + value.detach() / len(parts)
+        if replica is phase.objective:
+            distributed.average_gradients(phase.trained)
+        norm = _clip(phase.trained, self._training.clip_norm)
+        # The gradient is averaged over ranks by now, so one rank's NaN is everyone's and all decide alike.
+        taken = torch.isfinite(norm)
+        running.undo_unless(taken)
+        step_where(taken, optimizer)
+        return Outcome(phase.name, {**totals, "gradient_norm": norm}, taken)
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        """Return the arithmetic. Casts of weights are not kept: kept ones would be those of the step of a capture."""
+        on = self._training.precision == "bf16"
+        return torch.autocast(device.type, torch.bfloat16, enabled=on, cache_enabled=device.type == "cpu")
+
+
+class _Running:
+    """A phase, its objective as it is run, and the buffers as they were before the step."""
+
+    def __init__(self, phase: Phase, replica: nn.Module) -> None:
+        self.phase = phase
+        self.replica = replica
+        freeze_others(phase)
+        self._buffers = [buffer for buffer in phase.objective.buffers() if buffer.is_floating_point()]
+        self._before = [buffer.clone() for buffer in self._buffers]
+
+    def begin(self) -> None:
+        freeze_others(self.phase)
+        if self._buffers:
+            torch._foreach_copy_(self._before, self._buffers)
+
+    def undo_unless(self, taken: Bool[Tensor, ""]) -> None:
+        """Put running statistics back: a pass whose activations were not finite would have spoilt them for good."""
+        for buffer, before in zip(self._buffers, self._before, strict=True):
+            torch.where(taken, buffer, before, out=buffer)
+
+
+class Omissions:
+    """Steps that were left out, counted where the networks are, as reading makes a GPU wait."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Float[Tensor, ""]] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._causes: dict[str, Float[Tensor, " values"]] = {}
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Count those of `outcomes` that were not taken, and keep the values of the last of each phase."""
+        for one in outcomes:
+            values = torch.stack([value.float() for value in one.values.values()])
+            if one.phase not in self._counts:
+                self._names[one.phase] = tuple(one.values)
+                self._counts[one.phase] = torch.zeros((), device=values.device)
+                self._causes[one.phase] = torch.zeros_like(values)
+            self._counts[one.phase] += ~one.taken
+            torch.where(one.taken, self._causes[one.phase], values, out=self._causes[one.phase])
+
+    def take(self) -> dict[str, tuple[int, Mapping[str, float]]]:
+        """Return the number since the last call, and the last values, of each phase that left any out."""
+        if not self._counts:
+            return {}
+        counts = dict(zip(self._counts, torch.stack(list(self._counts.values())).tolist(), strict=True))
+        found: dict[str, tuple[int, Mapping[str, float]]] = {}
+        for phase, count in counts.items():
+            if count:
+                causes = dict(zip(self._names[phase], self._causes[phase].tolist(), strict=True))
+                found[phase] = (int(count), causes)
+                self._counts[phase].zero_()
+        return found
+
+
+def _clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Float[Tensor, ""]:
+    """Return the norm of all their gradients together, which are scaled down to `limit` if there is one."""
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
+    if limit is not None:
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm, foreach=True)
+    return norm.detach()
+
+
+def micro_batches(batch: Batch, parts: int) -> list[Batch]:
+    """Return the batch cut into `parts` equal ones."""
+    size = len(batch.images) // parts
+    rows = [slice(start, start + size) for start in range(0, len(batch.images), size)]
+    return [
+        replace(
+            batch,
+            images=batch.images[row],
+            corrupted=None if batch.corrupted is None else batch.corrupted[row],
+            missing=None if batch.missing is None else batch.missing[row],
+            labels=None if batch.labels is None else batch.labels[row],
+            offset=batch.offset + row.start,
+        )
+        for row in rows
+    ]
