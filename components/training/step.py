@@ -49,7 +49,7 @@ class Step:
         """
         self._state = state
         self._training = training
-        self._running = [_Running(phase, replicate(phase.objective)) for phase in phases]
+        self._running = [_Running(phase, replicate) for phase in phases]
 
     def due(self, images: int) -> tuple[str, ...]:
         """Return the names of the phases that run in the step that begins after `images` images."""
@@ -112,10 +112,10 @@ class Step:
 class _Running:
     """A phase, its objective as it is run, and the buffers as they were before the step."""
 
-    def __init__(self, phase: Phase, replica: nn.Module) -> None:
+    def __init__(self, phase: Phase, replicate: Callable[[nn.Module], nn.Module]) -> None:
         self.phase = phase
-        self.replica = replica
-        freeze_others(phase)
+        freeze_others(phase)  # first: replicas average gradients of what requires some now
+        self.replica = replicate(phase.objective)
         self._buffers = [buffer for buffer in phase.objective.buffers() if buffer.is_floating_point()]
         self._before = [buffer.clone() for buffer in self._buffers]
 

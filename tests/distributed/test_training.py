@@ -140,6 +140,12 @@ def job_of(name: str, shards: ShardSet, folder: Path, steps: int = STEPS, **exec
     )
 
 
+def replayed(job: TrainJob) -> TrainJob:
+    """Return the same training with steps as they are captured on a GPU."""
+    execution = job.model.execution.model_copy(update={"step": "graph"})
+    return job.model_copy(update={"model": job.model.model_copy(update={"execution": execution})})
+
+
 def run(
     job: TrainJob,
     processes: int,
@@ -232,6 +238,7 @@ def by_two(job_anywhere, tmp_path_factory) -> dict[str, TrainJob]:
     """All of them, trained by the same two processes, one after the other."""
     folder = tmp_path_factory.mktemp("two")
     jobs = {name: job_anywhere(name, folder / name / "run") for name in (*MODELS, BF16)}
+    jobs |= {f"{name}, replayed": replayed(job_anywhere(name, folder / f"{name} replayed" / "run")) for name in MODELS}
     launch_jobs(list(jobs.values()), 2, "several_jobs")
     return jobs
 
@@ -241,7 +248,19 @@ def test_two_processes_equal_one_on_the_joined_batch(name, job_anywhere, by_two,
     one, two = job_anywhere(name, tmp_path / "one"), by_two[name]
     train_here(one)
     assert_equal_to_rounding(one, two)
+    assert_equal_to_rounding(one, by_two[f"{name}, replayed"])
     assert (two.folder / "export" / "model.safetensors").is_file()
+
+
+def test_ranks_that_are_killed_while_they_replay_steps_go_on_to_the_same_bytes(shards, tmp_path):
+    whole, killed = (
+        replayed(job_of("inpainter", shards, tmp_path / name / "run", LONG)) for name in ("whole", "killed")
+    )
+    run(whole, 2)
+    with pytest.raises(launch.LaunchFailed, match="SIGKILL"):
+        run(killed, 2, once(7 * BATCH, lambda: ranks()[0].kill()))
+    run(killed, 2)
+    assert final_bytes(killed) == final_bytes(whole)
 
 
 def test_one_two_and_four_processes_see_the_same_rows_in_the_same_order_and_end_alike(shards, tmp_path):
