@@ -18,10 +18,12 @@ from .frozen import find_corruption_set as find_corruption_set
 from .frozen import frozen_samples as frozen_samples
 from .frozen import read_corruption_set as read_corruption_set
 from .frozen import write_corruption_set as write_corruption_set
+from .held import HeldLoader as HeldLoader
+from .held import fits as fits
 from .loader import Loader as Loader
-from .loader import Samples as Samples
-from .loader import Share as Share
-from .loader import sample_order as sample_order
+from .order import Samples as Samples
+from .order import Share as Share
+from .order import sample_order as sample_order
 from .reader import ShardReader as ShardReader
 from .shards import plan_shards as plan_shards
 from .shards import write_shards as write_shards

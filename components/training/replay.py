@@ -110,7 +110,7 @@ class ReplayedStep:
                     self._step(batch, images)
             torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # others may load meanwhile
             outcomes = self._step(batch, images)
 
         def replay() -> list[Outcome]:
@@ -158,12 +158,16 @@ class Places:
         placed = {}
         for field in fields(Batch):
             place, value = getattr(self.batch, field.name), getattr(batch, field.name)
-            placed[field.name] = place.copy_(value, non_blocking=True) if isinstance(value, Tensor) else value
+            placed[field.name] = self._copied(value, place) if isinstance(value, Tensor) else value
         self.batch = replace(self.batch, **{**placed, "numbers": self._number})
         for (drawing, offset, rows), place in self._numbers.items():
-            drawn = batch.drawn(drawing)[offset : offset + rows]
-            place.copy_(drawn.pin_memory() if self._device.type == "cuda" else drawn, non_blocking=True)
+            self._copied(batch.drawn(drawing)[offset : offset + rows], place)
         return self.batch
+
+    def _copied(self, value: Shaped[Tensor, "*shape"], place: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
+        """Return `place` with `value` on its way there; from pinned memory, or the host would wait for the copy."""
+        pinned = value.pin_memory() if place.is_cuda and not value.is_cuda else value
+        return place.copy_(pinned, non_blocking=True)
 
     def _number(self, drawing: Drawing, batch: Batch) -> Float[Tensor, "batch ..."]:
         """Return the place of numbers; those that are asked for the first time are drawn at once."""

@@ -10,7 +10,7 @@ import torch
 
 from components import distributed, launch
 from components.artifacts.files import draft_folder
-from components.data import Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels
+from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits
 from components.launch.outcome import stopping_when_full
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER
@@ -164,8 +164,8 @@ def _check_agreement(images: int, folder: Path) -> None:
         )
 
 
-def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader:
-    """Return the loader; the main rank decodes first, the others then find the decoded file."""
+def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader | HeldLoader:
+    """Return the loader; the main rank decodes first, the others then find the decoded file. A GPU holds what fits."""
     budget = job.model.execution.cache_bytes
     if distributed.is_main():
         decoded_pixels(shards, "train", job.cache, budget)
@@ -173,13 +173,11 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     mix = job.corruption.mix if job.corruption is not None and job.model.recipe.needs_corruption else None
     reader = ShardReader(shards, "train")
     pixels = decoded_pixels(shards, "train", job.cache, budget)
-    return Loader(
-        Samples(pixels, reader.keys, shards.digest, reader.labels),
-        Share(job.model.training.batch, world.rank, world.processes),
-        seed=job.seed,
-        flip=job.model.training.flip,
-        corruption=mix,
-    )
+    samples = Samples(pixels, reader.keys, shards.digest, reader.labels)
+    share = Share(job.model.training.batch, world.rank, world.processes)
+    if mix is None and fits(samples, world.device):
+        return HeldLoader(samples, share, world.device, seed=job.seed, flip=job.model.training.flip)
+    return Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix)
 
 
 def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.corruption import CorruptionMix
-from components.data import Batch, Loader, Samples, Share
+from components.data import Batch, HeldLoader, Loader, Samples, Share
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), np.uint8)
 KEYS = [np.random.default_rng(number).bytes(16).hex() for number in range(23)]
@@ -146,3 +146,15 @@ def test_an_error_in_the_thread_is_raised_where_the_batch_is_awaited() -> None:
 def test_impossible_demands_are_refused_in_words(demand: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         demand()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_pixels_that_a_device_holds_give_the_same_batches_to_the_bit(flip: bool) -> None:
+    samples = Samples(IMAGES, KEYS, "d", np.arange(23) % 3)
+    whole = take(Loader(samples, Share(8, 1, 2), seed=3, flip=flip), 7, first_image=16)
+    held = take(HeldLoader(samples, Share(8, 1, 2), torch.device("cpu"), seed=3, flip=flip), 7, first_image=16)
+    for one, other in zip(whole, held, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.noise("z", 3), other.noise("z", 3))
+        assert (one.first_image, one.offset, one.global_size) == (other.first_image, other.offset, other.global_size)

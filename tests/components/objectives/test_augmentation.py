@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from components.objectives import augmentation
 from components.objectives.augmentation import NUMBERS, AugmentationConfig
 
 
@@ -43,3 +44,18 @@ def test_gradients_reach_the_images(colour: bool) -> None:
     AugmentationConfig(colour=colour).apply(picture, numbers).square().sum().backward()
     assert picture.grad is not None
     assert picture.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("most", [0.125, 0.5])
+def test_shifts_as_a_gpu_makes_them_are_equal_to_the_bit_and_so_are_their_gradients_to_rounding(most: float) -> None:
+    numbers = torch.rand(6, 2, generator=torch.Generator().manual_seed(1))
+    pictures = torch.rand(6, 3, 9, 12, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    reach = int(most * 12)
+    one, other = pictures.clone().requires_grad_(), pictures.clone().requires_grad_()
+    indexed = augmentation._shifted(one, numbers, most)
+    multiplied = augmentation._moved(other, torch.floor(numbers * (2 * reach + 1)).long() - reach)
+    assert torch.equal(indexed, multiplied)
+    weights = torch.rand(indexed.shape, generator=torch.Generator().manual_seed(3))
+    (indexed * weights).sum().backward()
+    (multiplied * weights).sum().backward()
+    torch.testing.assert_close(one.grad, other.grad)

@@ -1,0 +1,151 @@
+"""Order: which images each batch holds, and which of them mirrored; for any number of processes, from any image on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt64
+
+from components.data.cache import PixelSource
+from components.seeding import numpy_generator, stream_key
+
+_Numbers = Int64[np.ndarray, " batch"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images of a split, by number.
+
+    Raises:
+        ValueError: There are no images, or keys and images differ in number.
+    """
+
+    pixels: PixelSource
+    keys: Sequence[str]
+    """The images' keys, by number."""
+    digest: str
+    """Digest of the ShardSet that they come from."""
+    labels: Int64[np.ndarray, " images"] | None = None
+    """The numbers of the images' classes, by number of the image; None where there are no classes."""
+
+    def __post_init__(self) -> None:
+        if not len(self.pixels):
+            raise ValueError("the split holds no images; a larger source or other split fractions are needed")
+        if len(self.keys) != len(self.pixels):
+            raise ValueError(f"{len(self.keys)} keys for {len(self.pixels)} images")
+
+
+@dataclass(frozen=True)
+class Share:
+    """One rank's rows of every global batch.
+
+    Raises:
+        ValueError: The batch does not divide evenly, or there is no such rank.
+    """
+
+    batch: int
+    """Rows of the global batch, over all ranks."""
+    rank: int = 0
+    """Which of the processes this is, from 0."""
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.batch % self.processes:
+            raise ValueError(f"batch {self.batch}: expected a positive multiple of the {self.processes} processes")
+        if not 0 <= self.rank < self.processes:
+            raise ValueError(f"rank {self.rank}: expected 0 to {self.processes - 1}")
+
+    @property
+    def rows(self) -> int:
+        """How many they are."""
+        return self.batch // self.processes
+
+    @property
+    def offset(self) -> int:
+        """Place of the first of them in the global batch."""
+        return self.rank * self.rows
+
+
+class Rows(NamedTuple):
+    """One rank's rows of a global batch."""
+
+    numbers: _Numbers
+    """The images, as they are numbered in the split."""
+    passes: _Numbers
+    """How often each has been seen before."""
+    mirrored: Bool[np.ndarray, " batch"]
+    """Whether left and right are exchanged."""
+
+
+class Order:
+    """Image number i of a run is place i % N of pass i // N over the N images of a split."""
+
+    def __init__(self, samples: Samples, share: Share, *, seed: int, flip: bool = False) -> None:
+        """Prepare one rank's share of every global batch.
+
+        Args:
+            samples: What the passes go over.
+            share: Which rows of every global batch are wanted.
+            seed: Seed of the run.
+            flip: Mirror every other image, drawn anew in each pass.
+        """
+        self._samples, self._share, self._seed = samples, share, seed
+        self._words = np.array([int(key[:16], 16) for key in samples.keys], np.uint64) if flip else None
+        self._orders: dict[int, Int64[np.ndarray, " images"]] = {}
+
+    def rows(self, first_image: int) -> Rows:
+        """Return the rows of the batch that begins with image `first_image`."""
+        start = first_image + self._share.offset
+        passes, places = np.divmod(np.arange(start, start + self._share.rows), len(self._samples.pixels))
+        numbers = self._numbers(passes, places)
+        return Rows(numbers, passes, self._flips(passes, numbers))
+
+    def _numbers(self, passes: _Numbers, places: _Numbers) -> _Numbers:
+        numbers = np.empty_like(places)
+        for one in np.unique(passes):
+            numbers[passes == one] = self._order(int(one))[places[passes == one]]
+        return numbers
+
+    def _order(self, pass_number: int) -> Int64[np.ndarray, " images"]:
+        if pass_number not in self._orders:
+            for old in sorted(self._orders)[:-1]:
+                self._orders.pop(old, None)
+            self._orders[pass_number] = sample_order(
+                self._seed, pass_number, self._samples.digest, len(self._samples.pixels)
+            )
+        return self._orders[pass_number]
+
+    def _flips(self, passes: _Numbers, numbers: _Numbers) -> Bool[np.ndarray, " batch"]:
+        """Return whether each image is mirrored: one bit of a hash of (seed, "flip", pass) and the image's key."""
+        if self._words is None:
+            return np.zeros(len(numbers), np.bool_)
+        streams = {one: stream_key(self._seed, "flip", one) % 2**64 for one in np.unique(passes).tolist()}
+        salt = np.array([streams[one] for one in passes.tolist()], np.uint64)
+        return (_mix(self._words[numbers] ^ salt) & np.uint64(1)).astype(np.bool_)
+
+
+def _mix(words: UInt64[np.ndarray, " batch"]) -> UInt64[np.ndarray, " batch"]:
+    """Return the words hashed by the finaliser of SplitMix64.
+
+    Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators", https://doi.org/10.1145/2660193.2660195.
+    """
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: UInt64[np.ndarray, " batch"] = words ^ (words >> np.uint64(31))
+    return mixed
+
+
+def sample_order(seed: int, pass_number: int, dataset_digest: str, samples: int) -> Int64[np.ndarray, "{samples}"]:
+    """Return the order in which pass `pass_number` over the dataset visits its images, each once.
+
+    Args:
+        seed: Seed of the run.
+        pass_number: 0 for the first time through the data.
+        dataset_digest: Digest of the ShardSet; other data, another order.
+        samples: Number of images in the split.
+
+    Returns:
+        A permutation of 0 .. samples - 1.
+    """
+    return numpy_generator(seed, "order", pass_number, dataset_digest).permutation(samples)
