@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Float
 
@@ -14,6 +15,9 @@ class NetworkSection(Section, ABC):
     """Configures a network, and knows of which images one can be built."""
 
     kind: str
+
+    channels_last_on_gpu: ClassVar[bool] = True
+    """Whether a GPU is faster with this network where channels lie last in memory, as a CPU is with all."""
 
     def check(self, size: int) -> None:
         """Raise ValueError unless the network can be built for images of `size` px: 4 px doubled once or more."""

@@ -58,6 +58,13 @@ class RecipeSection(Section, ABC):
         return False
 
     @property
+    def channels_last_on_gpu(self) -> bool:
+        """Whether a GPU is faster with these networks where channels lie last in memory."""
+        return all(
+            section.channels_last_on_gpu for section in vars(self).values() if isinstance(section, NetworkSection)
+        )
+
+    @property
     def features_trained_on(self) -> tuple[str, ...]:
         """sha256 of the weights of each trained network through whose features a loss looks; such may not judge."""
         return ()
