@@ -19,7 +19,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix lint types style ranges format fields bench audit clean
+.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill matrix gpu lint types style ranges format fields bench audit clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -58,6 +58,9 @@ drill: install-dev ## Kill trainings at a hundred random instants; each must end
 
 matrix: install-dev ## Take every network from its config to a served model: 1 and 2 processes, fp32 and bf16, stopped and resumed
 	$(BIN)/python tests/end_to_end/model_matrix.py
+
+gpu: ## Measure training on this machine's graphics card in 8 minutes, without a network (tests/gpu/README.md)
+	$(PYTHON) tests/gpu/run.py
 
 lint: install-dev ## Style, formatting, types, import rules, ranges of libraries
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types style ranges # types alone take a core for a minute

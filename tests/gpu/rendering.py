@@ -1,0 +1,24 @@
+"""The table of a run, from its JSON."""
+
+from typing import Any
+
+
+def render(run: dict[str, Any]) -> str:
+    """Return a Markdown page: the machine, then what each part found, or why it found nothing."""
+    machine = ", ".join(f"{name} {value}" for name, value in run["machine"].items())
+    chapters = ["# The GPU road, measured", f"`{run['command']}`, {run['at']}.\n{machine}."]
+    for name, part in run["parts"].items():
+        chapters.append(f"## {name.capitalize()}, {part['seconds']:.0f} s\n\n{_body(part)}")
+    return "\n\n".join(chapters) + "\n"
+
+
+def _body(part: dict[str, Any]) -> str:
+    if part["failure"]:
+        return f"**Nothing measured**: {part['failure']}"
+    heads = list(dict.fromkeys(head for row in part["rows"] for head in row))
+    lines = [heads, ["---"] * len(heads), *([_cell(row.get(head, "")) for head in heads] for row in part["rows"])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
