@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import trainings
+from safetensors.torch import load_file
 from training_peers import mimicry_loop
 
 from components.data import ShardSet, decoded_pixels
@@ -39,8 +40,6 @@ def measure(scale: trainings.Scale, folder: Path) -> list[dict[str, Any]]:
 
 def _resumed(job: Any, scale: trainings.Scale) -> Any:
     """Return the average of the generator that a stopped training has kept."""
-    from safetensors.torch import load_file
-
     newest = max((job.folder / "checkpoints").iterdir())
     tensors = load_file(newest / "state.safetensors")
     prefix = f"average/{PRODUCER}/"

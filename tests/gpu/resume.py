@@ -1,5 +1,6 @@
 """Resume: a training that is killed without warning and goes on ends in the bytes of one that was not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,8 +50,6 @@ def _begun(job: TrainJob) -> subprocess.Popen[str]:
 
 def _killed_after(process: subprocess.Popen[str], images: int) -> int:
     """Kill the process when it has seen so many images; return how many it had reported."""
-    import json
-
     seen = 0
     assert process.stdout is not None
     for line in process.stdout:

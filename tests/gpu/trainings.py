@@ -90,16 +90,13 @@ class Scale:
         if self.small:
             recipe, batch = _narrow(recipe), 8
         mends = recipe["kind"] == "inpainter"
+        training = {"images": images, "batch": batch, "precision": "fp32" if self.small else "bf16"}
+        log_every = batch if self.small else 8 * batch
         return ModelConfig.model_validate(
             {
                 "recipe": recipe,
-                "training": {"images": images, "batch": batch, "precision": "fp32" if self.small else "bf16"},
-                "execution": {
-                    "log_every": batch if self.small else 8 * batch,
-                    "sample_every": 10**9,
-                    "checkpoint_every": 10**9,
-                }
-                | execution,
+                "training": training,
+                "execution": {"log_every": log_every, "sample_every": 10**9, "checkpoint_every": 10**9} | execution,
                 "evaluation": {"kind": "restoration" if mends else "generation"},
                 "promotion": {"metric": "psnr_hole" if mends else "fd_efficientnet_lite0"},
             }
