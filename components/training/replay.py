@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
@@ -155,7 +156,7 @@ class Places:
         """Copy a batch to its place and draw its numbers anew; return it there."""
         if not hasattr(self, "batch"):
             self.batch = batch.to(self._device, channels_last=self._channels_last)
-        placed = {}
+        placed: dict[str, Any] = {}
         for field in fields(Batch):
             place, value = getattr(self.batch, field.name), getattr(batch, field.name)
             placed[field.name] = self._copied(value, place) if isinstance(value, Tensor) else value
