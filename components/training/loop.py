@@ -44,6 +44,8 @@ class TrainContext:
     intervals: Sequence[Interval] = ()
     step: StepMode = "auto"
     """How steps are taken: `execution.step`."""
+    alive: Callable[[], None] = lambda: None
+    """Told every few seconds while a step takes long because it is prepared."""
 
 
 def train(
@@ -60,14 +62,16 @@ def train(
             allows.
     """
     meter, omissions = Meter(state.images, context.device), Omissions()
-    step = step_for(context.step, phases, state, training, context.device)
+    step = step_for(context.step, phases, state, training, context.device, context.alive)
     while state.images < training.images:
         if distributed.any_rank(context.should_stop()):
             return Ending.STOPPED
         with meter.waiting():
             loaded = next(batches)
         seeding.seed_step(context.seed, "step", state.images, distributed.rank())
+        prepared_s = step.prepared_s
         outcomes = step(loaded, state.images)
+        meter.set_aside(step.prepared_s - prepared_s)
         omissions.note(outcomes)
         for one in outcomes:
             meter.add({f"{one.phase}/{name}": value for name, value in one.values.items()}, one.taken)

@@ -47,6 +47,10 @@ class Meter:
         yield
         self._waited_s += time.monotonic() - begun
 
+    def set_aside(self, seconds: float) -> None:
+        """Leave out seconds that were no training, so that the pace is that of training."""
+        self._since += seconds
+
     def take(self, images: int) -> dict[str, float]:
         """Return the means over steps and ranks since the last call, with what they took; every rank must call it."""
         now, busy = time.monotonic(), time.process_time()

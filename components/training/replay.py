@@ -6,10 +6,12 @@ names the capture. Whether a step is captured follows from the number of images 
 """
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
@@ -24,23 +26,39 @@ from components.training.step import Outcome, Step
 _WARM_UP = 3  # steps on a side stream, as CUDA graphs ask for: libraries choose their algorithms in them
 _SOON = 64  # steps within which settings must come again to be worth a capture
 _MOST = 16  # captures
+_BEAT_S = 5.0
 _log = logging.getLogger(__name__)
 
-StepTaker = Callable[[Batch, int], list[Outcome]]
-"""Takes a step on a batch, after so many images; what it returns holds until the next."""
+
+@runtime_checkable
+class StepTaker(Protocol):
+    """Takes the steps of a training."""
+
+    prepared_s: float
+    """Seconds spent so far on what is done once, such as compiling and capturing: they are no training."""
+
+    def __call__(self, batch: Batch, images: int) -> list[Outcome]:
+        """Take the step that begins after `images` images; what is returned holds until the next."""
 
 
 def step_for(
-    mode: StepMode, phases: Sequence[Phase], state: TrainingState, training: TrainingConfig, device: torch.device
+    mode: StepMode,
+    phases: Sequence[Phase],
+    state: TrainingState,
+    training: TrainingConfig,
+    device: torch.device,
+    alive: Callable[[], None] = lambda: None,
 ) -> StepTaker:
-    """Return what takes the steps of a training, as `execution.step` asks for."""
+    """Return what takes the steps of a training, as `execution.step` asks for; `alive` is told so while it prepares."""
     if mode == "graph" or (mode == "auto" and device.type == "cuda"):
-        return ReplayedStep(phases, state, training, device)
+        return ReplayedStep(phases, state, training, device, alive)
     return EagerStep(phases, state, training, device)
 
 
 class EagerStep:
     """Takes steps operation by operation."""
+
+    prepared_s = 0.0
 
     def __init__(
         self, phases: Sequence[Phase], state: TrainingState, training: TrainingConfig, device: torch.device
@@ -59,8 +77,15 @@ class ReplayedStep:
     """Takes steps by replaying captured ones; what cannot be captured or is not worth it, operation by operation."""
 
     def __init__(
-        self, phases: Sequence[Phase], state: TrainingState, training: TrainingConfig, device: torch.device
+        self,
+        phases: Sequence[Phase],
+        state: TrainingState,
+        training: TrainingConfig,
+        device: torch.device,
+        alive: Callable[[], None],
     ) -> None:
+        self.prepared_s = 0.0
+        self._alive = alive
         self._step = Step(phases, state, training, replicate=lambda objective: objective)
         self._networks = state.networks
         self._optimizers = state.optimizers
@@ -86,11 +111,15 @@ class ReplayedStep:
     def _capture_of(self, images: int, batch: Batch) -> Callable[[], list[Outcome]] | None:
         settings = self._step.settings(images)
         if settings not in self._captures and self._is_worth_it(settings, images):
+            begun = time.monotonic()
             try:
-                self._captures[settings] = self._capture(images, batch)
+                with _beating(self._alive):
+                    self._captures[settings] = self._capture(images, batch)
             except RuntimeError as error:  # PyTorch's word for what cannot be captured
                 self._obstacle = str(error).partition("\n")[0]
                 _log.warning("steps cannot be captured and are slower for it: %s", self._obstacle)
+            self.prepared_s += time.monotonic() - begun
+            _log.info("a step prepared after %s images, %.1f s in all so far", f"{images:,}", self.prepared_s)
         return self._captures.get(settings)
 
     def _is_worth_it(self, settings: Hashable, images: int) -> bool:
@@ -176,6 +205,24 @@ class Places:
         if key not in self._numbers:
             self._numbers[key] = batch.drawn(drawing)[batch.offset : batch.offset + len(batch)].to(self._device)
         return self._numbers[key]
+
+
+@contextmanager
+def _beating(alive: Callable[[], None]) -> Iterator[None]:
+    """Say every few seconds that work goes on: compiling takes longer than a step may."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_BEAT_S):
+            alive()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _obstacle(optimizer: torch.optim.Optimizer) -> str | None:

@@ -1,6 +1,7 @@
 """A rank's training: from a job to an export, whatever interrupts it on the way."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -85,6 +86,7 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
     if resumed and distributed.is_main():
         _log.info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
     if execution.compile:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(job.cache / "compiled"))  # a resumed run finds it there
         for name in sorted(set(recipe.networks) - recipe.twice_differentiated):
             recipe.networks[name].compile()
     with ExitStack() as stack:
@@ -99,6 +101,7 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
             report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
             report_every=execution.log_every,
             step=execution.step,
+            alive=launch.heartbeat,
             intervals=(*_validation(job, state, shards, reporter), *(reporter.intervals(shards) if reporter else ())),
         )
         ending = train(recipe.phases, state, batches, training, context)

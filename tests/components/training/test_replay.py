@@ -1,6 +1,7 @@
 """Steps as they are captured for a GPU, called on a CPU: nothing that a capture would freeze may matter."""
 
 import logging
+import time
 
 import pytest
 import torch
@@ -9,7 +10,12 @@ from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConf
 from components.objectives.adversarial import FadeConfig, Hinge
 from components.recipes.gan import GanConfig
 from components.training import replay
+from components.training.config import TrainingConfig
+from components.training.ema import EmaConfig
+from components.training.guard import Guard, GuardConfig
+from components.training.loop import TrainContext, train
 from components.training.optimizer import RmspropConfig
+from components.training.state import TrainingState
 from tests.components.training.small import RECIPES
 
 BATCH = 8
@@ -85,3 +91,30 @@ def test_what_cannot_be_captured_is_said_once_and_trained_all_the_same(trained, 
     monkeypatch.setattr(replay.ReplayedStep, "_capture", refuse)
     assert unequal(trained, LAZY) == []
     assert caplog.text.count("cannot be captured and are slower for it: operation not permitted when stream") == 1
+
+
+def test_while_a_step_is_prepared_it_is_said_that_work_goes_on_and_the_time_is_no_training(game, monkeypatch):
+    monkeypatch.setattr(replay, "_BEAT_S", 0.02)
+    capture = replay.ReplayedStep._capture
+
+    def slow(step, images, batch):
+        time.sleep(0.3)
+        return capture(step, images, batch)
+
+    monkeypatch.setattr(replay.ReplayedStep, "_capture", slow)
+    played, beats = game(), []
+    phases = played.phases[:1]  # the other's optimizer cannot be captured
+    context = TrainContext(
+        torch.device("cpu"),
+        seed=1,
+        should_stop=lambda: False,
+        report=lambda values: played.reports.append(values),
+        report_every=10**6,
+        step="graph",
+        alive=lambda: beats.append(time.monotonic()),
+    )
+    state = TrainingState.start(played.networks, phases, [], EmaConfig(), Guard(GuardConfig()))
+    begun = time.monotonic()
+    train(phases, state, played.batches(), TrainingConfig(images=24, batch=8), context)
+    assert len(beats) >= 3
+    assert played.reports[-1]["system/seconds"] <= time.monotonic() - begun - 0.3
