@@ -56,6 +56,7 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
     models = list(_models(run, data, store, home))
     for model in models:
         facts = _facts(run, model.candidate.config, shards, files, Workspace(home).cache)
+        facts += _begins(run, model.candidate.name, data)
         steps += [_train_step(model, facts), _evaluate_step(model), _promote_step(model)]
     return [*steps, _publish_step(run, command, data, models, store)]
 
@@ -170,6 +171,16 @@ def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: i
         f"{execution.nodes}; {costs.parameters / 1e6:.2f} M parameters, "
         f"{costs.multiply_adds / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
     )
+
+
+def _begins(run: RunConfig, name: str, data: Data | None) -> str:
+    """Return whose weights a training begins with, in words; nothing where all are drawn."""
+    if run.retraining.start == "scratch":
+        return ""
+    if data is None or not data.is_settled(name):
+        return "; begins with the weights of the version in service, if there is one"
+    start = data.start_of(name)
+    return "; began from scratch" if start is None else f"; begins with the weights of version {start.version}"
 
 
 def _training_images(run: RunConfig, shards: ShardSet | None, files: int | None) -> int | None:
