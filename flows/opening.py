@@ -67,7 +67,7 @@ class Opened:
         naming.rename(night.title)
         tags = {"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""}
         self.site = self.stack.enter_context(tracked_night(night, self.run, self.site, tags))
-        self._diary = Diary(self.run, shards, self.site)
+        self._diary = Diary(self.run, shards, self.site.store, night.title)
         return shards
 
     def skipped(self) -> str | None:

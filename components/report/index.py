@@ -151,8 +151,12 @@ def write_skipped(run: str, nights: Sequence[SkippedNight], folder: Path) -> Non
 
 def _skipped_in(folder: Path) -> list[SkippedNight]:
     """Return the last skipped nights of all runs of a folder, newest first."""
-    files = sorted(folder.glob(_SKIPPED.format("*")))
-    nights = [SkippedNight.model_validate(one) for file in files for one in json.loads(file.read_bytes())]
+    nights: list[SkippedNight] = []
+    for file in sorted(folder.glob(_SKIPPED.format("*"))):
+        try:
+            nights += [SkippedNight.model_validate(one) for one in json.loads(file.read_bytes())]
+        except ValueError as error:
+            _log.warning("%s: left out of the index, it is not one this version reads (%s)", file, error)
     return sorted(nights, key=lambda night: night.at, reverse=True)[:_SKIPPED_SHOWN]
 
 

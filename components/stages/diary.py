@@ -18,7 +18,6 @@ from components.section import Section
 from components.stages.candidate import Data
 from components.stages.nights import run_digest
 from components.stages.pinned import in_force
-from components.stages.site import Site
 
 _SPAN = timedelta(days=7)
 _log = logging.getLogger(__name__)
@@ -48,11 +47,13 @@ class Entry(Section):
 class Diary:
     """What became of the nights of one configuration, oldest first."""
 
-    def __init__(self, run: RunConfig, shards: ShardSet, site: Site) -> None:
-        """Open it at the night that is of `shards`."""
-        self._run, self._shards, self._store = run, shards, site.store
-        self._records = _records(site.store, run.name)
-        self._night = _entry(run, shards, site)
+    def __init__(self, run: RunConfig, shards: ShardSet, store: Store, title: str) -> None:
+        """Open it at the night that is of `shards` and that people call `title`."""
+        self._run, self._shards, self._store = run, shards, store
+        self._records = _records(store, run.name)
+        self._night = Entry(
+            became="begun", config=run_digest(run), shards=shards.digest, title=title, at=datetime.now(UTC)
+        )
 
     def begin(self) -> None:
         """Note that the night trains; once, however often it is begun again."""
@@ -139,8 +140,3 @@ def _records(store: Store, name: str) -> Records:
 
 def _read(record: object) -> Entry:
     return Entry.model_validate(record)
-
-
-def _entry(run: RunConfig, shards: ShardSet, site: Site) -> Entry:
-    title = site.night.title if site.night else run.name
-    return Entry(became="begun", config=run_digest(run), shards=shards.digest, title=title, at=datetime.now(UTC))

@@ -40,7 +40,7 @@ class Week:
         run = load(self.config, [source, "retraining.models=[vae]", *policy]).of_the_night
         run = run.model_copy(update={"corruption": None})
         shards = write_shards(run.dataset, self.site.store)
-        return run, shards, Diary(run, shards, self.site)
+        return run, shards, Diary(run, shards, self.site.store, "mini")
 
     def live(self, pictures, *policy):
         """Live through a night to its end."""
