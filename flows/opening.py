@@ -16,9 +16,12 @@ from components.data import ShardSet
 from components.launch import LaunchFailed
 from components.section import digest_of
 from components.servers.patience import patient_run
+from components.stages.budget import Budget, BudgetSpent
 from components.stages.candidate import Candidate, Data
-from components.stages.inputs import checkpoint_inputs
-from components.stages.nights import night_of, tracked_night
+from components.stages.diary import Diary
+from components.stages.inputs import training_inputs
+from components.stages.nights import night_of, record_skipped, tracked_night
+from components.stages.publish import list_skipped
 from components.stages.site import Site
 from components.tracking import runs
 from components.tracking.ledger import LedgerError
@@ -30,8 +33,9 @@ from flows.server_guard import guard_server
 from flows.side_by_side import models_at_once, side_by_side
 from flows.watching import watcher
 
-_OF_ONE_MODEL = (LaunchFailed, LedgerError, AlteredModelError, ChampionMovedError)
-"""What says nothing about the other models of a run. A mistake in the configuration does, and so does a stop."""
+_OF_ONE_MODEL = (LaunchFailed, LedgerError, AlteredModelError, ChampionMovedError, BudgetSpent)
+"""What says nothing about the other models of a run. A mistake in the configuration does, and so does any other stop
+than for the night's budget, after which what is trained is judged all the same."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ class Opened:
     stack: ExitStack
     failed: dict[str, RuntimeError] = field(default_factory=dict)
     page: str | None = None
+    _diary: Diary | None = None
 
     def begin(self, shard: Callable[[RunConfig, Site], ShardSet]) -> ShardSet:
         """Return the night's shards, give the flow run the night's name, and open its run in the tracker until the end.
@@ -62,7 +67,33 @@ class Opened:
         naming.rename(night.title)
         tags = {"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""}
         self.site = self.stack.enter_context(tracked_night(night, self.run, self.site, tags))
+        self._diary = Diary(self.run, shards, self.site.store, night.title)
         return shards
+
+    def skipped(self) -> str | None:
+        """Return why the night is skipped, which diary, tracker and index of pages say from now on, or None."""
+        why = self.diary.why_skip()
+        if why is not None:
+            self.diary.skip(why)
+            record_skipped(why, self.site)
+            list_skipped(self.run.name, self.site)
+        return why
+
+    def finish(self, data: Data) -> None:
+        """Note in the diary that the night is over, if all its models were judged."""
+        if not self.failed:
+            self.diary.finish(data)
+
+    @property
+    def diary(self) -> Diary:
+        """What became of this night and of those before it.
+
+        Raises:
+            RuntimeError: It is not known yet which night it is.
+        """
+        if self._diary is None:
+            raise RuntimeError("the night's data is not there yet: begin comes first")
+        return self._diary
 
     def _begun_with(self) -> ShardSet | None:
         """Return the shards that this flow run began with before it was interrupted, if the store still has them."""
@@ -80,9 +111,11 @@ class Opened:
 
         Raises:
             LaunchFailed: No model is left.
+            BudgetSpent: Likewise, and all for want of budget.
         """
         at_once, asked = models_at_once(self.run), threading.Event()
-        site = replace(self.site, at_once=at_once, asked=asked if at_once > 1 else None)
+        budget = replace(Budget.of(self.run, data), at_once=at_once)
+        site = replace(self.site, at_once=at_once, budget=budget, asked=asked if at_once > 1 else None)
         lanes = self._lanes(data)
         jobs = [partial(self._tried, do, lane, site) for lane in lanes]
         done = side_by_side(jobs, at_once, asked) if at_once > 1 else [job() for job in jobs]
@@ -95,8 +128,8 @@ class Opened:
         """Return the models apart, but those that are one training together, for that is done once."""
         lanes: dict[str, list[Candidate]] = {}
         for name, config in self.run.models.items():
-            training = digest_of(checkpoint_inputs(config, data.corruption, data.seed, data.shards))
-            lanes.setdefault(training, []).append(Candidate(name, config))
+            candidate = Candidate(name, config)
+            lanes.setdefault(digest_of(training_inputs(candidate, data)), []).append(candidate)
         return list(lanes.values())
 
     def _tried(self, do: Callable[[Candidate, Site], Candidate], lane: list[Candidate], site: Site) -> list[Candidate]:
@@ -110,11 +143,13 @@ class Opened:
             self.failed[candidate.name] = error
             return replace(candidate, failure=str(error))
 
-    def failure(self) -> LaunchFailed:
-        """Return one error that names every model that failed, and says where to look at the others."""
+    def failure(self) -> LaunchFailed | BudgetSpent:
+        """Return one error that names every model that got no further, and says where to look at the others."""
         words = "\n".join(f"{name}: {self.failed[name]}" for name in self.run.models if name in self.failed)
         if self.page is not None:
             words += f"\nThe other models went on; page: {self.page}"
+        if all(isinstance(error, BudgetSpent) for error in self.failed.values()):
+            return BudgetSpent(words)
         stacks = [error.traceback for error in self.failed.values() if isinstance(error, LaunchFailed)]
         return LaunchFailed(words, "\n".join(stacks))
 
@@ -125,6 +160,7 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
 
     Raises:
         LaunchFailed: A model failed; raised at the end, after all that the others could do was done.
+        BudgetSpent: Likewise, and nothing failed but for want of budget.
     """
     with ExitStack() as stack:
         guard_server()

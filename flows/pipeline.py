@@ -20,11 +20,12 @@ from components.stages.candidate import Candidate, Data
 from components.stages.evaluate import evaluate
 from components.stages.inputs import command_of
 from components.stages.nights import record
-from components.stages.outcome import Outcome, Stage, page_address
+from components.stages.outcome import Outcome, Skipped, Stage, page_address
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
 from components.stages.publish import publish
 from components.stages.site import Site
+from components.stages.start import settled
 from components.stages.train import train
 from components.tracking.client import TrackingError
 from flows import showing, turn
@@ -63,10 +64,12 @@ def retrain(
     reason: str = "by hand",
     until: Stage = "publish",
     run: RunConfig | None = None,
-) -> Outcome:
+    regardless: bool = False,  # noqa: FBT001, FBT002 - Prefect hands parameters over by name
+) -> Outcome | Skipped:
     """Bring the models up to date with their source and put the better ones in service, each as soon as it is ready.
 
     A model that fails does not keep the others from it: they go on to the page, which says so, and then the flow fails.
+    A night that `retraining` in the configuration finds not worth its cost ends in the state Skipped.
 
     Args:
         config: The run's YAML file.
@@ -74,13 +77,18 @@ def retrain(
         reason: Why it runs, in a few words; part of the night's name.
         until: The last stage.
         run: The whole configuration, to be used instead of the file.
+        regardless: Never skip the night. One that ends at an earlier stage is never skipped.
     """
-    with turn.taken(), opened(run or load(config, overrides), reason) as here:
+    with turn.taken(), opened((run or load(config, overrides)).of_the_night, reason) as here:
         shards = here.begin(shard_source)
+        if until == "publish" and not regardless and (why := here.skipped()) is not None:
+            return showing.show_skipped(here.run.name, why)
         outcome = Outcome(prepare_data(here.run, shards, here.site))
         if until == "prepare":
             return outcome
 
+        outcome.data = settled(here.run, outcome.data, here.site)
+        here.diary.begin()
         outcome.candidates = here.each(outcome.data, lambda model, site: _brought_on(model, outcome.data, site, until))
         if until != "publish":
             return outcome
@@ -91,6 +99,7 @@ def retrain(
         here.page = page_address(page, here.site.workspace)
         record_night([one for one in outcome.candidates if one.failure is None], page, here.site)
         showing.show_page(here.run.name, page)
+        here.finish(outcome.data)
         return outcome
 
 

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterable
 from functools import partial
+from typing import cast
 
 from prefect.artifacts import (
     create_image_artifact,
@@ -12,12 +13,14 @@ from prefect.artifacts import (
     create_markdown_artifact,
     create_table_artifact,
 )
+from prefect.states import Completed
 
 from components.evaluation.protocol import MODEL_ROW, ScoreTable
 from components.stages.candidate import Candidate, after
-from components.stages.outcome import Page, page_url
+from components.stages.outcome import Page, Skipped, page_url
 from components.stages.rescore import Rescored
 from flows.reaching import reach
+from flows.turn import SKIPPED
 
 _LARGEST_PICTURE_BYTES = 200_000
 _log = logging.getLogger(__name__)
@@ -42,6 +45,14 @@ def show_promotion(candidate: Candidate) -> None:
     lines += [f"- to answer: `{answer}`" for answer in promotion.answers]
     text, key = "\n".join(lines), _key(promotion.model, "decision")
     reach(partial(create_markdown_artifact, text, key), "to show a decision")
+
+
+def show_skipped(run: str, why: str) -> Skipped:
+    """Keep why a night was skipped, and return what ends the flow run in the state that says so."""
+    _log.info("%s: skipped: %s", run, why)
+    reach(partial(create_markdown_artifact, f"## {run}: skipped\n- {why}", _key(run, "skipped")), "to show a skip")
+    # Prefect takes a state that a flow returns for the run's own, and hands its data to whoever called the flow.
+    return cast("Skipped", Completed(name=SKIPPED, message=why, data=Skipped(why)))
 
 
 def show_rescored(run: str, scored: Iterable[Rescored]) -> None:

@@ -29,12 +29,13 @@ from prefect.states import Completed, Scheduled
 from components.launch.outcome import Stopped
 from components.launch.parent import when_orphaned
 from components.servers.patience import is_outage
+from components.stages.budget import BudgetSpent
 from flows import naming
 from flows.clock import server_time
 
 INTERRUPTIONS = 5
 """How often a run is continued after it was lost, before it is given up."""
-RESUMABLE, AWAITING_TURN, SKIPPED = "Resumable", "AwaitingTurn", "Skipped"
+RESUMABLE, AWAITING_TURN, SKIPPED, BUDGET_SPENT = "Resumable", "AwaitingTurn", "Skipped", "BudgetSpent"
 
 _AGAIN_S = 30.0
 _WAIT_FOR_SERVERS_S = 300.0
@@ -50,8 +51,8 @@ def taken() -> Iterator[None]:
     """Hold the turn of a deployed run: wait for it, say who holds it, and give it back when asked to stop.
 
     A run that stops on purpose (SIGTERM to its worker, a spent time budget, a full disk, a server long away)
-    ends up `Resumable`, a scheduled state, and a worker continues it. Runs that no deployment made are left alone: a
-    person continues those.
+    ends up `Resumable`, a scheduled state, and a worker continues it. One whose night has spent its budget ends as
+    `BudgetSpent`, which nothing continues. Runs that no deployment made are left alone: a person continues those.
 
     Raises:
         GivenUp: The run was lost too often.
@@ -72,6 +73,9 @@ def taken() -> Iterator[None]:
     when_orphaned(_stop)
     try:
         yield
+    except BudgetSpent as error:
+        with get_client(sync_client=True) as client:
+            raise _ended(client, run, Completed(name=BUDGET_SPENT, message=str(error))) from error
     except (RuntimeError, OSError) as error:
         again_in_s = error.again_in_s if isinstance(error, Stopped) else _WAIT_FOR_SERVERS_S
         if not isinstance(error, Stopped) and not is_outage(error):

@@ -95,9 +95,14 @@ class Store:
         """Return the store's growing list of records called `name`, a relative path such as "data/cifar10"."""
         return Records(FolderStorage(self.root), f"records/{checked_key(name)}")
 
+    @staticmethod
+    def digest(kind: type[Artifact], inputs: Mapping[str, Any]) -> str:
+        """Return the name of the artifact that `inputs` determine."""
+        return digest_of([kind.__name__, dict(inputs)])
+
     def path_of(self, kind: type[Artifact], inputs: Mapping[str, Any]) -> Path:
         """Return where the artifact that `inputs` determine lies or would lie."""
-        return self.root / kind.folder() / digest_of([kind.__name__, dict(inputs)])
+        return self.root / kind.folder() / self.digest(kind, inputs)
 
     def find(self, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
         """Return the finished artifact that `inputs` determine, or None."""

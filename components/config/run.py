@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from components.artifacts.storage import checked_place
 from components.config import text
 from components.config.mistakes import explain, no_numbers
+from components.config.retraining import RetrainingConfig
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
@@ -89,6 +97,8 @@ class RunConfig(Section):
     """Models to work on side by side, each with its share of the cores and with graphics cards of its own; changes
     nothing that they become, beyond rounding. None: as many as the host's cards allow, and one after the other
     without cards."""
+    retraining: RetrainingConfig = RetrainingConfig()
+    """When a night trains, which of the models, from which weights, and what it may cost."""
     models: dict[str, ModelConfig] = Field(min_length=1)
     """The models to train, by name."""
 
@@ -130,6 +140,29 @@ class RunConfig(Section):
         if needing and self.corruption is None:
             raise ValueError(f"model '{needing[0]}' mends images, so the section 'corruption' is needed")
         return self
+
+    @model_validator(mode="after")
+    def _retrained_are_there(self) -> Self:
+        strangers = [name for name in self.retraining.models or () if name not in self.models]
+        if strangers:
+            there = ", ".join(self.models)
+            raise ValueError(f"retraining.models: there is no model '{strangers[0]}'; there are: {there}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_default_policy(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        if self.retraining == RetrainingConfig():  # configurations from before there was one keep their digests
+            dumped.pop("retraining", None)
+        return dumped
+
+    @property
+    def of_the_night(self) -> "RunConfig":
+        """The configuration with those models alone that `retraining.models` names."""
+        chosen = self.retraining.models
+        if chosen is None:
+            return self
+        return self.model_copy(update={"models": {name: one for name, one in self.models.items() if name in chosen}})
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

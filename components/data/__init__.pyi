@@ -3,6 +3,8 @@ from .cache import DecodedPixels as DecodedPixels
 from .cache import PixelSource as PixelSource
 from .cache import StreamedPixels as StreamedPixels
 from .cache import decoded_pixels as decoded_pixels
+from .changes import Changes as Changes
+from .changes import changed as changed
 from .dataset import SPLITS as SPLITS
 from .dataset import DatasetConfig as DatasetConfig
 from .dataset import SplitConfig as SplitConfig

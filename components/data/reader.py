@@ -78,6 +78,11 @@ class ShardReader:
         """The images' keys, in the order of their numbers."""
         return [key.decode() for key in self._index["key"]]
 
+    @property
+    def packed_keys(self) -> Shaped[np.ndarray, " images"]:
+        """The same as bytes, 32 of each image."""
+        return np.asarray(self._index["key"])
+
     @cached_property
     def labels(self) -> Int64[np.ndarray, " images"] | None:
         """The numbers of the images' classes, in the order of the images; None where there are no classes."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.condition import ClassCode, Labels, Projection
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
-from components.models.network import DiscriminatorSection, GeneratorSection, doublings
+from components.models.network import DiscriminatorSection, GeneratorSection, Judge, doublings
 from components.models.norm import BatchNorm2d
 
 _LARGEST_FACTOR = 8
@@ -94,7 +94,7 @@ class DcganDiscriminatorConfig(DiscriminatorSection):
         return DcganDiscriminator(self, size, classes)
 
 
-class DcganDiscriminator(Module):
+class DcganDiscriminator(Judge):
     """Image to one logit: above zero means real."""
 
     def __init__(self, config: DcganDiscriminatorConfig, size: int, classes: int) -> None:
@@ -122,6 +122,11 @@ class DcganDiscriminator(Module):
         features = self.stages(image).flatten(1)
         logits: Tensor = self.projection(self.last(features).squeeze(1), features, labels)
         return logits
+
+    def layers(self) -> list[nn.Module]:
+        """Return each halving of the side with what follows it, from the image on."""
+        starts = [place for place, part in enumerate(self.stages) if isinstance(part, nn.Conv2d)]
+        return [self.stages[start:end] for start, end in pairwise([*starts, len(self.stages)])]
 
 
 def normalise_spectrally(module: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -66,6 +67,14 @@ class DiscriminatorSection(NetworkSection):
 
     @abstractmethod
     def _build(self, size: int, classes: int) -> nn.Module: ...
+
+
+class Judge(Module, ABC):
+    """A discriminator, whose first layers a training that goes on from another's weights may keep as they are."""
+
+    @abstractmethod
+    def layers(self) -> Sequence[nn.Module]:
+        """Return its layers from the image on, the one that makes logits left out."""
 
 
 class Inpainter(Module, ABC):

@@ -8,9 +8,10 @@ from typing import Literal
 from jaxtyping import Float
 from pydantic import Field
 
-from components.deferred.torch import Module, Tensor, nn
+from components.deferred.torch import Tensor, nn
 from components.models.dcgan import normalise_spectrally, pyramid
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
+from components.models.network import Judge
 from components.section import Section
 
 
@@ -31,7 +32,7 @@ class PatchDiscriminatorConfig(Section):
         return PatchDiscriminator(self)
 
 
-class PatchDiscriminator(Module):
+class PatchDiscriminator(Judge):
     """Image to a map of logits: above zero means real."""
 
     def __init__(self, config: PatchDiscriminatorConfig) -> None:
@@ -62,3 +63,7 @@ class PatchDiscriminator(Module):
             x = stage(x)
             features.append(x)
         return self.last(x), tuple(features)
+
+    def layers(self) -> list[nn.Module]:
+        """Return the convolutions before the one that makes logits, from the image on."""
+        return list(self.stages)

@@ -12,7 +12,7 @@ from pydantic import Field
 from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import ClassCode, Labels, Projection
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
-from components.models.network import DiscriminatorSection, GeneratorSection, doublings
+from components.models.network import DiscriminatorSection, GeneratorSection, Judge, doublings
 
 _EXPANSION = 2
 _GROUP_CHANNELS = 16
@@ -86,7 +86,7 @@ class R3DiscriminatorConfig(DiscriminatorSection):
         return R3Discriminator(self, size, classes)
 
 
-class R3Discriminator(Module):
+class R3Discriminator(Judge):
     """Image to one logit: above zero means real."""
 
     def __init__(self, config: R3DiscriminatorConfig, size: int, classes: int) -> None:
@@ -111,6 +111,10 @@ class R3Discriminator(Module):
         features = self.basis(self.stages(self.first(image))).flatten(1)  # batch channels
         logits: Tensor = self.projection(self.last(features).squeeze(1), features, labels)
         return logits
+
+    def layers(self) -> list[nn.Module]:
+        """Return what widens the image, then in turn the blocks of a size and what halves it, from the image on."""
+        return [self.first, *self.stages]
 
 
 class _Block(Module):

@@ -15,7 +15,7 @@ from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import ClassNorm2d, Labels, Projection
 from components.models.dcgan import normalise_spectrally
 from components.models.initial import LINEAR_GAIN, RELU_GAIN, initialise
-from components.models.network import DiscriminatorSection, GeneratorSection, doublings
+from components.models.network import DiscriminatorSection, GeneratorSection, Judge, doublings
 
 _SMALL_PX = 32
 
@@ -87,7 +87,7 @@ class SnganDiscriminatorConfig(DiscriminatorSection):
         return SnganDiscriminator(self, size, classes)
 
 
-class SnganDiscriminator(Module):
+class SnganDiscriminator(Judge):
     """Image to one logit: above zero means real."""
 
     def __init__(self, config: SnganDiscriminatorConfig, size: int, classes: int) -> None:
@@ -113,6 +113,10 @@ class SnganDiscriminator(Module):
         features = F.relu(self.blocks(image)).float().sum((2, 3))
         logits: Tensor = self.projection(self.last(features).squeeze(1), features, labels)
         return logits
+
+    def layers(self) -> list[nn.Module]:
+        """Return the residual blocks, from the image on."""
+        return list(self.blocks)
 
 
 class _UpBlock(Module):

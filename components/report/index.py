@@ -1,5 +1,6 @@
 """The index page: every run's page in a folder, newest first, rebuilt from the pages themselves."""
 
+import json
 import logging
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 from pydantic import AwareDatetime, ValidationError
 
+from components.artifacts import write_atomically
 from components.report.content import Link, ModelPage, PageContent, Record
 from components.report.rendering import render
 
@@ -16,6 +18,8 @@ ENTRY = "kintsugi-run"
 LEADERBOARD = "leaderboard.html"
 """Name of the file, beside the index, that lists the versions of all models."""
 _HEAD_BYTES = 65_536
+_SKIPPED = "skipped-{}.json"
+_SKIPPED_SHOWN = 5
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +53,14 @@ class IndexEntry(Record):
     config_digest: str
     verdicts: tuple[ModelVerdict, ...]
     link: Link
+
+
+class SkippedNight(Record):
+    """A night that was not begun, by the rule of its configuration."""
+
+    title: str
+    why: str
+    at: AwareDatetime
 
 
 class Lead(Record):
@@ -127,7 +139,25 @@ def write_index(entries: Sequence[IndexEntry], path: Path) -> Path:
     newest_first = sorted(entries, key=lambda entry: entry.finished, reverse=True)
     has_board = (path.parent / LEADERBOARD).is_file()
     values = {"entries": newest_first, "leads": leads(entries), "leaderboard": LEADERBOARD if has_board else None}
+    values["skipped"] = _skipped_in(path.parent)
     return render("index.html.jinja", {**values, "title": "Runs"}, path)
+
+
+def write_skipped(run: str, nights: Sequence[SkippedNight], folder: Path) -> None:
+    """Keep in a folder of pages the last nights of a run that were skipped; the index lists them when it is rebuilt."""
+    last = [night.model_dump(mode="json") for night in nights[-_SKIPPED_SHOWN:]]
+    write_atomically(folder / _SKIPPED.format(run), json.dumps(last, indent=1).encode())
+
+
+def _skipped_in(folder: Path) -> list[SkippedNight]:
+    """Return the last skipped nights of all runs of a folder, newest first."""
+    nights: list[SkippedNight] = []
+    for file in sorted(folder.glob(_SKIPPED.format("*"))):
+        try:
+            nights += [SkippedNight.model_validate(one) for one in json.loads(file.read_bytes())]
+        except ValueError as error:
+            _log.warning("%s: left out of the index, it is not one this version reads (%s)", file, error)
+    return sorted(nights, key=lambda night: night.at, reverse=True)[:_SKIPPED_SHOWN]
 
 
 def rebuild_index(folder: Path) -> Path:

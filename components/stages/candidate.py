@@ -1,5 +1,6 @@
 """What a run hands from stage to stage: Data, which its models share, and of each model a Candidate, which grows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,6 +48,27 @@ class EvaluationSet(Section):
         )
 
 
+class Start(Section):
+    """The registered version whose weights a training begins with."""
+
+    model: str
+    """Registered name."""
+    version: int
+    export: str
+    """Digest of the model by content."""
+    checkpoint: str
+    """Digest of the training that it came from."""
+    images: int
+    """Images that its weights have seen, in that training and in all before it."""
+    frozen_layers: int = 0
+    """First layers of a discriminator that stay as they are."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.model} version {self.version}"
+
+
 @dataclass(frozen=True)
 class Data:
     """What a run's models are trained and judged on."""
@@ -61,6 +83,17 @@ class Data:
     """What is done to images that a model is to mend; None where no model mends."""
     seed: int
     """Every random number of the run is derived from this one."""
+    starts: Mapping[str, Start | None] | None = None
+    """By model, whose weights its training begins with, None where they are drawn; a model is missing for which that is
+    not settled yet. None where all are drawn."""
+
+    def is_settled(self, model: str) -> bool:
+        """Return whether it is known whose weights the training of a model begins with."""
+        return self.starts is None or model in self.starts
+
+    def start_of(self, model: str) -> Start | None:
+        """Return whose weights the training of a model begins with; None: they are drawn, or nobody knows yet."""
+        return (self.starts or {}).get(model)
 
     @property
     def today(self) -> EvaluationSet:
@@ -75,8 +108,15 @@ class Checkpoint(Artifact):
     """Kind of its recipe."""
     images: int
     """Images seen."""
+    images_before: int = 0
+    """Images that the weights it began with had seen; 0 where they were drawn."""
     export: str
     """Digest of `export/`, the model's name by content."""
+
+    @property
+    def images_in_all(self) -> int:
+        """Images that its weights have seen, those of the trainings that it went on from included."""
+        return self.images_before + self.images
 
 
 class Scores(Artifact):

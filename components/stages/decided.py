@@ -5,6 +5,7 @@ from dataclasses import replace
 from components.artifacts import Store
 from components.evaluation.gate import Decision
 from components.stages.candidate import Candidate, Data, Evaluated, Promotion, after
+from components.stages.effort import with_effort
 from components.stages.foresee import Foreseen, known_scores
 from components.stages.promote import Incumbent, judge, promotion_of, refusal
 from components.stages.site import registered_name
@@ -43,8 +44,8 @@ def _promotion(candidate: Candidate, version: int, state: State, data: Data, sto
     if incumbent is None:
         return None
     attempt = attempt_of(state, version, candidate.config.promotion.attempt_days)
-    decision: Decision | KeptDecision = refusal(state.history.rejection(version)) or judge(
-        candidate, incumbent.evaluated, data.yardstick, attempt
+    decision: Decision | KeptDecision = refusal(state.history.rejection(version)) or with_effort(
+        judge(candidate, incumbent.evaluated, data.yardstick, attempt), candidate, incumbent.facts
     )
     is_held = version in state.history.withdrawn and decision.verdict == "promote" and kept is not None
     if kept is not None and (is_serving or (is_held and kept.verdict == "hold")):
@@ -67,4 +68,7 @@ def _incumbent(candidate: Candidate, version: int | None, state: State, data: Da
         return None
     export, evaluated = state.versions[version].export_digest, after("evaluate", candidate.evaluated)
     scores = known_scores(candidate.config, export, data.yardstick, data.seed, store)
-    return None if scores is None else Incumbent(version, Evaluated(scores=scores, baselines=evaluated.baselines))
+    if scores is None:
+        return None
+    measured = Evaluated(scores=scores, baselines=evaluated.baselines)
+    return Incumbent(version, measured, facts=state.versions[version].facts)

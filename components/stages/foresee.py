@@ -10,8 +10,9 @@ from components.data import CorruptionSet, ShardSet, find_corruption_set
 from components.evaluation.yardstick import Yardstick
 from components.servers.patience import PatienceEndedError
 from components.stages.candidate import BASELINES, Candidate, Checkpoint, Data, Evaluated, EvaluationSet, Scores
-from components.stages.inputs import checkpoint_inputs, scores_inputs
+from components.stages.inputs import scores_inputs, training_inputs
 from components.stages.pinned import pinned_shards
+from components.stages.start import with_known_starts
 from components.tracking.sqlite import is_untouched
 
 
@@ -39,7 +40,7 @@ def foresee_data(run: RunConfig, shards: ShardSet, pinned: Yardstick | None, sto
 
     held = pinned_shards(pinned, store) if pinned else shards
     fresh = None if held.splits["test"] == shards.splits["test"] else set_of(shards, None)
-    return Data(shards, set_of(held, pinned), fresh, run.corruption, run.seed)
+    return with_known_starts(run, Data(shards, set_of(held, pinned), fresh, run.corruption, run.seed), store)
 
 
 def frozen(run: RunConfig, shards: ShardSet, store: Store) -> CorruptionSet | None:
@@ -52,7 +53,7 @@ def frozen(run: RunConfig, shards: ShardSet, store: Store) -> CorruptionSet | No
 def foresee(candidate: Candidate, data: Data, store: Store) -> Foreseen:
     """Return what the store has of one model: its checkpoint, and its scores if all of them are there."""
     config, seed = candidate.config, data.seed
-    checkpoint = store.find(Checkpoint, checkpoint_inputs(config, data.corruption, seed, data.shards))
+    checkpoint = store.find(Checkpoint, training_inputs(candidate, data)) if data.is_settled(candidate.name) else None
     if checkpoint is None:
         return Foreseen(candidate)
     candidate = replace(candidate, checkpoint=checkpoint)

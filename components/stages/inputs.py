@@ -7,7 +7,7 @@ from typing import Any
 
 from components.config import CorruptionConfig, ModelConfig, RunConfig
 from components.data import ShardSet
-from components.stages.candidate import Candidate, Data, EvaluationSet, after
+from components.stages.candidate import Candidate, Data, EvaluationSet, Start, after
 
 _TRAINING_CODE = 3
 """Version of what training computes; raise it when equal configurations would give other weights."""
@@ -18,11 +18,11 @@ _PAGE_CODE = 4
 
 
 def checkpoint_inputs(
-    model: ModelConfig, corruption: CorruptionConfig | None, seed: int, shards: ShardSet
+    model: ModelConfig, corruption: CorruptionConfig | None, seed: int, shards: ShardSet, start: Start | None = None
 ) -> dict[str, Any]:
-    """Return all that determines the weights of a training."""
+    """Return all that determines the weights of a training; `start` is the version whose weights it begins with."""
     mix = corruption.mix if corruption is not None and model.recipe.needs_corruption else None
-    return {
+    inputs = {
         "code": _TRAINING_CODE,
         "recipe": model.recipe,
         "training": model.training,
@@ -30,6 +30,13 @@ def checkpoint_inputs(
         "seed": seed,
         "shards": shards.digest,
     }
+    return inputs if start is None else {**inputs, "start": [start.checkpoint, start.export, start.frozen_layers]}
+
+
+def training_inputs(candidate: Candidate, data: Data) -> dict[str, Any]:
+    """Return all that determines the weights of a candidate."""
+    start = data.start_of(candidate.name)
+    return checkpoint_inputs(candidate.config, data.corruption, data.seed, data.shards, start)
 
 
 def scores_inputs(

@@ -12,6 +12,7 @@ _KINDS: Mapping[str, type[Artifact]] = {
     "evaluation_shards": ShardSet,
     "corruption_set": CorruptionSet,
     "checkpoint": Checkpoint,
+    "start_checkpoint": Checkpoint,
     "scores": Scores,
 }
 

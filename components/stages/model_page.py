@@ -30,6 +30,7 @@ from components.stages.candidate import (
     EvaluationSet,
     Promotion,
     Scores,
+    Start,
     after,
 )
 from components.stages.spent import costs_of
@@ -58,7 +59,7 @@ def model_page(candidate: Candidate, data: Data) -> ModelPage:
         name=candidate.name,
         version=str(promotion.version),
         decision=Decision(verdict=promotion.verdict, reasons=promotion.reasons),
-        facts=_facts(candidate.config, checkpoint, promotion),
+        facts=_facts(candidate.config, checkpoint, promotion, data.start_of(candidate.name)),
         subjects=(
             *_judged(evaluated.scores, promotion.champion_scores),
             *(Subject(name=name, role="baseline", scores=table.rows[name]) for name in table.baselines),
@@ -95,12 +96,14 @@ def _ground(judged_on: EvaluationSet, model: ModelConfig) -> Ground:
     return Ground(name=judged_on.name, facts=facts, is_pinned=judged_on.pinned is not None)
 
 
-def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion) -> tuple[Fact, ...]:
+def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion, start: Start | None) -> tuple[Fact, ...]:
     training, execution = model.training, model.execution
     card = read_card(checkpoint.path / "export")
+    began = () if start is None else (Fact(label="Began with", value=f"{start.name}, {start.images:,} images"),)
     return (
         Fact(label="Family", value=checkpoint.family),
-        Fact(label="Images seen", value=f"{checkpoint.images:,}"),
+        Fact(label="Images seen", value=f"{checkpoint.images_in_all:,}"),
+        *began,
         Fact(label="Batch", value=f"{training.batch} images"),
         Fact(label="Processes", value=f"{execution.processes * execution.nodes}"),
         Fact(label="Arithmetic", value=training.precision),

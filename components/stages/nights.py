@@ -58,7 +58,17 @@ def record(candidates: Sequence[Candidate], page: Page, site: Site) -> None:
     verdicts = {f"verdict.{name}": promotion.verdict for name, promotion in promotions.items()}
     address = page_url(page)
     runs.describe(run_id, _summary(night, promotions.values(), address))
-    runs.link_run(run_id, {**verdicts, **({"page_url": address} if address else {}), "page": page.digest})
+    links = {**verdicts, **({"page_url": address} if address else {}), "page": page.digest}
+    if runs.link_of(run_id, "skipped"):
+        links["skipped"] = ""  # it was at first, and a person wanted it all the same
+    runs.link_run(run_id, links)
+
+
+def record_skipped(why: str, site: Site) -> None:
+    """Put into a night's run that it was skipped, and why."""
+    if site.parent_run is not None and site.night is not None:
+        runs.link_run(site.parent_run, {"skipped": why})
+        runs.describe(site.parent_run, f"**{site.night.title}** was skipped: {why}.")
 
 
 def _summary(night: Night, promotions: Iterable[Promotion], address: str | None) -> str:
@@ -71,10 +81,12 @@ def _summary(night: Night, promotions: Iterable[Promotion], address: str | None)
 
 
 def run_digest(run: RunConfig) -> str:
-    """Return the identity of a configuration: all of it but where it is stored and how it is carried out."""
+    """Return the identity of a configuration: all of it but where it is stored, when and how it is carried out."""
     return digest_of(_determining(run))
 
 
 def _determining(run: RunConfig) -> dict[str, Any]:
     models = {name: model.model_dump(mode="json", exclude={"execution"}) for name, model in run.models.items()}
-    return {**run.model_dump(mode="json", exclude={"store", "models", "models_at_once"}), "models": models}
+    policy = {"retraining": kept} if (kept := run.retraining.determining) else {}
+    rest = run.model_dump(mode="json", exclude={"store", "models", "models_at_once", "retraining"})
+    return {**rest, **policy, "models": models}

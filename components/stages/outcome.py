@@ -43,6 +43,13 @@ class Outcome:
     page: Page | None = None
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A night that was not begun, by the configuration's own rule."""
+
+    why: str
+
+
 def page_address(page: Page, workspace: Workspace) -> str:
     """Return where people open the page: `page_url`, or the file for those of this machine."""
     return page_url(page) or (workspace.pages / page.file_name).as_uri()

@@ -111,6 +111,8 @@ def _lineage(data: Data, candidates: Sequence[Candidate]) -> Iterator[LineageSte
         yield LineageStep(kind="corruption set", digest=damaged.digest, note=f"{damaged.samples:,} images")
     for one in candidates:
         checkpoint, evaluated = after("train", one.checkpoint), after("evaluate", one.evaluated)
+        if (start := data.start_of(one.name)) is not None:
+            yield LineageStep(kind="start", digest=start.export, note=f"{one.name}, from {start.name}")
         yield LineageStep(kind="checkpoint", digest=checkpoint.digest, note=one.name)
         yield LineageStep(kind="export", digest=checkpoint.export, note=one.name)
         yield LineageStep(kind="scores", digest=evaluated.scores.digest, note=one.name)

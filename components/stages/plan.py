@@ -13,6 +13,7 @@ from components.evaluation.yardstick import Yardstick, chosen, yardsticks
 from components.section import Section
 from components.stages.candidate import Candidate, Data
 from components.stages.costs import costs_of
+from components.stages.diary import Diary
 from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_data, frozen
 from components.stages.inputs import page_inputs
 from components.stages.outcome import Page
@@ -27,8 +28,8 @@ class Step(Section):
     """One stage of a run."""
 
     stage: str
-    state: Literal["reuse", "run", "unknown"]
-    """unknown: the registry would say it, and does not answer."""
+    state: Literal["reuse", "run", "unknown", "skip"]
+    """unknown: the registry would say it, and does not answer. skip: of a night that is not begun."""
     facts: str
     """Counts and sizes, in words."""
 
@@ -50,12 +51,18 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
     shards, files = plan_shards(run.dataset, store)
     pinned = _yardstick(run, shards, store)
     data = foresee_data(run, shards, pinned, store) if shards else None
-    steps = [_shard_step(run, shards, files), _yardstick_step(run, pinned), *_corrupt_step(run, shards, pinned, store)]
+    steps = [
+        _shard_step(run, shards, files),
+        *_night_step(run, shards, store),
+        _yardstick_step(run, pinned),
+        *_corrupt_step(run, shards, pinned, store),
+    ]
     if shards is None and files is not None:
         _expect_test_images(run, files)
     models = list(_models(run, data, store, home))
     for model in models:
         facts = _facts(run, model.candidate.config, shards, files, Workspace(home).cache)
+        facts += _begins(run, model.candidate.name, data)
         steps += [_train_step(model, facts), _evaluate_step(model), _promote_step(model)]
     return [*steps, _publish_step(run, command, data, models, store)]
 
@@ -69,6 +76,13 @@ def _models(run: RunConfig, data: Data | None, store: Store, home: Path) -> Iter
             asked = replace(model, silence=silence) if silence else ask_registry(model, data, run.name, store, home)
             model, silence = asked, asked.silence
         yield model
+
+
+def _night_step(run: RunConfig, shards: ShardSet | None, store: Store) -> Iterator[Step]:
+    """Yield that the night is not worth its cost and why, where that can be told before its data is read."""
+    why = None if shards is None else Diary(run, shards, store, run.name).why_skip()
+    if why is not None:
+        yield Step(stage="night", state="skip", facts=f"{why}; the rest follows with kintsugi run --regardless")
 
 
 def _corrupt_step(run: RunConfig, shards: ShardSet | None, pinned: Yardstick | None, store: Store) -> Iterator[Step]:
@@ -170,6 +184,16 @@ def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: i
         f"{execution.nodes}; {costs.parameters / 1e6:.2f} M parameters, "
         f"{costs.multiply_adds / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
     )
+
+
+def _begins(run: RunConfig, name: str, data: Data | None) -> str:
+    """Return whose weights a training begins with, in words; nothing where all are drawn."""
+    if run.retraining.start == "scratch":
+        return ""
+    if data is None or not data.is_settled(name):
+        return "; begins with the weights of the version in service, if there is one"
+    start = data.start_of(name)
+    return "; began from scratch" if start is None else f"; begins with the weights of version {start.version}"
 
 
 def _training_images(run: RunConfig, shards: ShardSet | None, files: int | None) -> int | None:

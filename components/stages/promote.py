@@ -1,11 +1,13 @@
 """Promote: register a trained model, judge it against the champion on the same evidence, act on the decision."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from components.evaluation.gate import Decision, decide
 from components.recipes.export import read_card
 from components.section import digest_of
 from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSet, Promotion, after
+from components.stages.effort import with_effort
 from components.stages.evaluate import Measurement, measure, with_baselines
 from components.stages.facts import facts_of
 from components.stages.site import Site, registered_name, tracked
@@ -29,6 +31,8 @@ class Incumbent:
     """Its scores on the candidate's evidence; None where there is none, or they cannot be had."""
     obstacle: Decision | None = None
     """Why they cannot be had."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the registry says of it."""
 
 
 def promote(candidate: Candidate, data: Data, site: Site) -> Candidate:
@@ -62,7 +66,7 @@ def _decided(candidate: Candidate, data: Data, site: Site) -> Promotion:
         decision = (
             refusal(registry.rejection(name, version))
             or incumbent.obstacle
-            or judge(candidate, incumbent.evaluated, data.yardstick, attempt)
+            or with_effort(judge(candidate, incumbent.evaluated, data.yardstick, attempt), candidate, incumbent.facts)
         )
         registry.record_decision(name, version, decision.verdict, decision.reasons, judged_against=champion)
         try:
@@ -86,7 +90,8 @@ def _incumbent(candidate: Candidate, version: int | None, data: Data, site: Site
         words = f"version {version} makes images of {size} px, not {wanted}"
         return Incumbent(version, None, Decision(verdict="hold", reasons=(words,)))
     what = Measurement(candidate.config, export, data.yardstick, data.seed)
-    return Incumbent(version, with_baselines(f"{candidate.name} champion", what, site))
+    facts = registry.facts(registered_name(site.experiment, candidate.name), version)
+    return Incumbent(version, with_baselines(f"{candidate.name} champion", what, site), facts=facts)
 
 
 def _delivered(name: str, version: int, site: Site) -> Delivery:
@@ -105,7 +110,9 @@ def _register(name: str, candidate: Candidate, data: Data, site: Site) -> int:
             lineage=_lineage(candidate, data),
             run_id=run_id,
             scores=registry.VersionScores(shown, table.model_dump_json(), candidate.config.promotion.metric),
-            facts=facts_of(checkpoint, export.interface.purpose, data.shards, site.night),
+            facts=facts_of(
+                checkpoint, export.interface.purpose, data.shards, site.night, data.start_of(candidate.name)
+            ),
         )
 
 
@@ -123,6 +130,8 @@ def _lineage(candidate: Candidate, data: Data) -> dict[str, str]:
     }
     if damaged is not None and candidate.config.evaluation.needs_corruption:
         lineage["corruption_set"] = damaged.digest
+    if (start := data.start_of(candidate.name)) is not None:
+        lineage |= {"start": start.export, "start_version": str(start.version), "start_checkpoint": start.checkpoint}
     return lineage
 
 

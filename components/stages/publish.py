@@ -7,8 +7,9 @@ from typing import Any
 from components.artifacts import write_atomically
 from components.config import RunConfig
 from components.report.content import PageContent
-from components.report.index import rebuild_index
+from components.report.index import SkippedNight, rebuild_index, write_skipped
 from components.stages.candidate import Candidate, Data
+from components.stages.diary import skipped_nights
 from components.stages.inputs import page_inputs
 from components.stages.outcome import Page
 from components.stages.site import Site
@@ -42,6 +43,13 @@ def publish(run: RunConfig, command: str, data: Data, candidates: Sequence[Candi
     renew_leaderboard(site.store, site.workspace.pages)
     rebuild_index(site.workspace.pages)
     return page
+
+
+def list_skipped(name: str, site: Site) -> None:
+    """Let the index of this machine's pages say which nights of a run were skipped last, and why."""
+    last = [SkippedNight(title=one.title, why=one.why, at=one.at) for one in skipped_nights(site.store, name)]
+    write_skipped(name, last, site.workspace.pages)
+    rebuild_index(site.workspace.pages)
 
 
 def _keep_pictures(content: PageContent, folder: Path) -> None:

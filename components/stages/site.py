@@ -15,6 +15,7 @@ from components.artifacts import Store
 from components.launch.processors import processors
 from components.section import digest_of
 from components.servers.patience import PatienceEndedError, at_most, is_outage
+from components.stages.budget import Budget
 from components.stages.night import Night
 from components.tracking import runs
 from components.tracking.client import TrackingError
@@ -92,6 +93,8 @@ class Site:
     """Which night it is; None likewise."""
     at_once: int = 1
     """Models that the run works on side by side, which share this host's cores."""
+    budget: Budget | None = None
+    """What the night's trainings may take together; None: as much as they need."""
     asked: threading.Event | None = None
     """Set when the run ends while this model is under way in a thread of its own; None in the main thread."""
 

@@ -42,6 +42,7 @@ __all__ = [
     "champion",
     "decision",
     "download",
+    "facts",
     "models",
     "promote",
     "reconcile",
@@ -122,6 +123,11 @@ def record_decision(
 def decision(name: str, version: int) -> KeptDecision | None:
     """Return the gate's last decision about a version; None before the first."""
     return versions.read_version(MlflowClient(), name, version).decision
+
+
+def facts(name: str, version: int) -> dict[str, str]:
+    """Return what is worth saying of a version besides scores and lineage, by name."""
+    return versions.read_version(MlflowClient(), name, version).facts
 
 
 def rejection(name: str, version: int) -> Entry | None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
-from components.tracking.cards import HEADLINE, SCORES, headline, score_rows
+from components.tracking.cards import FACT, HEADLINE, SCORES, headline, score_rows
 from components.tracking.client import MlflowClient, mlflow, patiently
 from components.tracking.ledger import in_brief
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Export, Package
@@ -126,6 +126,11 @@ class Version:
     def lineage(self) -> dict[str, str]:
         """Digests of what the version was made from."""
         return _under(_LINEAGE, self.tags)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What else is worth saying of it, such as the number of images, by name."""
+        return _under(FACT, self.tags)
 
     @property
     def scores(self) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from components.artifacts.files import DRAFT, draft_folder, remove_folder, sha256_of
 from components.section import digest_of
-from components.training.state import Tensors, TrainingState
+from components.training.state import Tensors, TrainingState, under
 
 _SCHEMA = 2
 _TENSORS = "state.safetensors"
@@ -143,6 +143,30 @@ def load_newest(folder: Path, run: str, state: TrainingState, *, good: bool = Fa
             raise ValueError(f"{path}: {error}") from error
         return True
     return False
+
+
+def load_weights(path: Path, producer: str, images: int) -> Tensors:
+    """Return the weights in the checkpoint `path` of a finished training, by their names in its networks.
+
+    Args:
+        path: Folder of the checkpoint.
+        producer: The network whose averaged weights are taken in place of its own.
+        images: Images seen when these were averaged: at the end, or at the best score before.
+
+    Raises:
+        ValueError: The checkpoint is damaged.
+    """
+    from safetensors.torch import load_file  # imports torch
+
+    try:
+        facts = _verify(path)
+        tensors = load_file(path / _TENSORS)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a whole checkpoint ({error})") from error
+    best = facts["best"]
+    averaged = "best/" if best is not None and best["images"] == images else f"average/{producer}/"
+    average = {f"{producer}.{name}": tensor for name, tensor in under(averaged, tensors).items()}
+    return under("network/", tensors) | average
 
 
 def _verify(path: Path) -> dict[str, Any]:

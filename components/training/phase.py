@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,21 +29,24 @@ class Phase:
     settings: Callable[[int, int], Hashable] = lambda images, batch: ()  # noqa: ARG005 - most take nothing
     """What the objective takes from the number of images as plain numbers, such as the weight of a penalty: of images
     seen, and of a batch. A step that is captured for replay holds for these settings alone."""
+    still: Sequence[nn.Module] = ()
+    """Parts of `trains` whose parameters stay as they are."""
 
     @cached_property
     def trained(self) -> list[nn.Parameter]:
         """Parameters of `trains`. Kept, as are the others: walking the modules takes milliseconds of a small step."""
-        return list(self.trains.parameters())
+        still = {id(parameter) for part in self.still for parameter in part.parameters()}
+        return [parameter for parameter in self.trains.parameters() if id(parameter) not in still]
 
     @cached_property
     def frozen(self) -> list[nn.Parameter]:
-        """Parameters of the objective's other networks."""
+        """Parameters of the objective's other networks, and of what stays as it is."""
         trained = {id(parameter) for parameter in self.trained}
         return [parameter for parameter in self.objective.parameters() if id(parameter) not in trained]
 
 
 def freeze_others(phase: Phase) -> None:
-    """Let only `phase.trains` require gradients among the networks that the phase's objective holds."""
+    """Let only what the phase trains require gradients among all that its objective holds."""
     for parameter in phase.frozen:
         parameter.requires_grad = False
     for parameter in phase.trained:

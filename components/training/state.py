@@ -71,35 +71,46 @@ class TrainingState:
             ValueError: The names or shapes are not those of these networks; the message names one that differs.
         """
         self._check(tensors)
-        self.networks.load_state_dict(_under(tensors, "network/"))
+        self.networks.load_state_dict(under("network/", tensors))
         for name, average in self.averages.items():
-            average.network.load_state_dict(_under(tensors, f"average/{name}/"))
+            average.network.load_state_dict(under(f"average/{name}/", tensors))
         for phase, optimizer in self.optimizers.items():
-            _restore_optimizer(optimizer, _under(tensors, f"optimizer/{phase}/"))
+            _restore_optimizer(optimizer, under(f"optimizer/{phase}/", tensors))
         self.images = facts["images"]
         self.guard.restore(facts["guard"])
         if facts["best"] is not None:
-            self.best = Best(**facts["best"], tensors=dict(_under(tensors, "best/")))
+            self.best = Best(**facts["best"], tensors=dict(under("best/", tensors)))
 
     def _check(self, tensors: Tensors) -> None:
         """Compare the networks' names and shapes. What may not be there yet, as an optimizer's moments, comes along."""
         expected = {f"network/{name}": tensor.shape for name, tensor in self.networks.state_dict().items()}
         for name, average in self.averages.items():
             expected |= {f"average/{name}/{key}": tensor.shape for key, tensor in average.network.state_dict().items()}
-        found = {name: tensor.shape for name, tensor in tensors.items() if name.startswith(("network/", "average/"))}
-        for name in sorted(expected.keys() | found.keys()):
-            if expected.get(name) != found.get(name):
-                raise ValueError(
-                    f"{name}: found {_in_words(found.get(name))}, expected {_in_words(expected.get(name))}; "
-                    "it was written for other networks"
-                )
+        found = {name: tensor for name, tensor in tensors.items() if name.startswith(("network/", "average/"))}
+        demand_shapes(found, expected)
+
+
+def demand_shapes(found: Tensors, expected: Mapping[str, torch.Size]) -> None:
+    """Refuse tensors that are not of the expected names and shapes.
+
+    Raises:
+        ValueError: The message names one that differs.
+    """
+    for name in sorted(expected.keys() | found.keys()):
+        shape = found[name].shape if name in found else None
+        if expected.get(name) != shape:
+            raise ValueError(
+                f"{name}: found {_in_words(shape)}, expected {_in_words(expected.get(name))}; "
+                "it was written for other networks"
+            )
 
 
 def _in_words(shape: torch.Size | None) -> str:
     return "nothing" if shape is None else f"shape {tuple(shape)}"
 
 
-def _under(tensors: Tensors, prefix: str) -> Tensors:
+def under(prefix: str, tensors: Tensors) -> Tensors:
+    """Return the tensors whose names begin with `prefix`, by what follows it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -17,6 +17,21 @@ PROGRESS = "progress "
 """Begins the lines by which the main rank tells the launcher how far it is; JSON follows."""
 
 
+class Origin(Section):
+    """A finished training whose weights another begins with."""
+
+    name: str
+    """What people call the model that it left."""
+    checkpoint: Path
+    """Folder of its last checkpoint."""
+    images: int
+    """Images it had seen when the weights that it exported were averaged."""
+    seen: int
+    """Images that these weights have seen in all, in trainings before it too."""
+    frozen_layers: int
+    """First layers of a discriminator that stay as they are."""
+
+
 class TrainJob(Section):
     """Train one model until it is finished or asked to stop."""
 
@@ -31,6 +46,11 @@ class TrainJob(Section):
     """Where checkpoints, curves and pictures grow; kept between attempts."""
     cache: Path
     """Where decoded images are kept, shared by runs and processes."""
+    origin: Origin | None = None
+    """Whose weights it begins with; None draws them."""
+    budget_s: float | None = None
+    """Stop in a resumable state so many seconds after the first step, if `execution` does not ask for it earlier; None
+    sets no limit."""
     tracking_run: str | None
     """Run that the main rank sends metrics to; None sends none. The server's address, which may hold a password, is in
     the environment."""

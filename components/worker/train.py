@@ -20,6 +20,7 @@ from components.training.config import TrainingConfig
 from components.training.guard import DivergedError, Guard
 from components.training.loop import Ending, Interval, TrainContext, train
 from components.training.state import TrainingState
+from components.worker.beginning import begun_from
 from components.worker.jobs import TrainJob
 from components.worker.reporter import Reporter
 from components.worker.validation import Validation
@@ -57,7 +58,8 @@ def train_to_the_end(job: TrainJob, world: distributed.World, stop_requested: Ca
     Nothing of that is written down before the next checkpoint, which carries the count: a run that is killed in between
     diverges again at the same step and goes back to the same checkpoint.
     """
-    should_stop = _ticker(stop_requested, job.model.execution.time_budget_s)
+    budgets = [one for one in (job.model.execution.time_budget_s, job.budget_s) if one is not None]
+    should_stop = _ticker(stop_requested, min(budgets, default=None))
     rollbacks = 0
     while True:
         try:
@@ -75,6 +77,8 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
     training, execution = _laid_out(job, world.device), job.model.execution
     job.model.recipe.check(shards.size, shards.splits["train"].samples)
     recipe = job.model.recipe.build(shards.size, job.seed)
+    if job.origin is not None:
+        recipe = begun_from(job.origin, recipe)
     recipe.networks.to(world.device)
     if training.channels_last:
         recipe.networks.to(memory_format=torch.channels_last)

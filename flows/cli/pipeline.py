@@ -14,7 +14,7 @@ from flows.cli.tables import say, table
 if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
     from components.config import RunConfig
     from components.stages.candidate import Candidate
-    from components.stages.outcome import Outcome, Page, Stage
+    from components.stages.outcome import Outcome, Page, Skipped, Stage
 
 Config = Annotated[Path, Parameter(help="The run's YAML file.")]
 Overrides = Annotated[
@@ -26,14 +26,27 @@ Overrides = Annotated[
 AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())]
 
 
-def run(config: Config, *, set_: Overrides = ()) -> None:
+def run(
+    config: Config,
+    *,
+    set_: Overrides = (),
+    regardless: Annotated[
+        bool, Parameter(help="Train even where `retraining` in the file would skip the night.", negative=())
+    ] = False,
+) -> None:
     """Do all that is missing: prepare; of each model train, evaluate, promote; publish."""
-    say(f"Page: {_published(config, set_)}   Dashboards (MLflow, Prefect): {_program()} dashboards")
+    from components.stages.outcome import Skipped
+
+    outcome = _retrained(config, set_, "publish", regardless=regardless)
+    if isinstance(outcome, Skipped):
+        say(f"Skipped: {outcome.why}. With --regardless it is trained all the same.")
+        return
+    say(f"Page: {_address(outcome)}   Dashboards (MLflow, Prefect): {_program()} dashboards")
 
 
 def shard(config: Config, *, set_: Overrides = ()) -> None:
     """Stage prepare: read the source, check its images, write shards and the frozen evaluation set."""
-    shards = _retrained(config, set_, "prepare").data.shards
+    shards = _brought(config, set_, "prepare").data.shards
     refused = sum(shards.rejected.values())
     say(
         f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
@@ -75,7 +88,7 @@ def promote(config: Config, *, set_: Overrides = ()) -> None:
 
 def report(config: Config, *, set_: Overrides = ()) -> None:
     """Stage publish: write the run's page."""
-    say(_published(config, set_))
+    say(_address(_brought(config, set_, "publish")))
 
 
 def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> None:
@@ -85,7 +98,7 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
     from components.stages.inputs import command_of
     from components.stages.plan import plan
 
-    content = load(config, set_)
+    content = load(config, set_).of_the_night
     workspace = Workspace.from_environment()
     store = Store.open(content.store or workspace.default_store, workspace.cache)
     steps = plan(content, command_of(config, set_), store, workspace.home)
@@ -118,18 +131,22 @@ def compare(
 
 def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Candidate]":
     """Return the run's models after the stage `until`."""
-    return _retrained(config, overrides, until).candidates
+    return _brought(config, overrides, until).candidates
 
 
-def _published(config: Path, overrides: Overrides) -> str:
-    """Do the whole run and return the address of its page."""
+def _brought(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":
+    """Return the run as far as the stage `until`, which a person who asks for it gets whatever the policy is."""
+    return cast("Outcome", _retrained(config, overrides, until, regardless=True))
+
+
+def _address(outcome: "Outcome") -> str:
+    """Return the address of a whole run's page."""
     from components.stages.outcome import page_address
 
-    page = cast("Page", _retrained(config, overrides, "publish").page)
-    return page_address(page, Workspace.from_environment())
+    return page_address(cast("Page", outcome.page), Workspace.from_environment())
 
 
-def _retrained(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":
+def _retrained(config: Path, overrides: Overrides, until: "Stage", *, regardless: bool) -> "Outcome | Skipped":
     """Do what is missing up to a stage, and return what the run has made.
 
     Prefect is started only if something is missing, and for no configuration that cannot work: it takes seconds, and a
@@ -137,14 +154,14 @@ def _retrained(config: Path, overrides: Overrides, until: "Stage") -> "Outcome":
     """
     from components.config import load
 
-    run = load(config, overrides)
+    run = load(config, overrides).of_the_night
     Workspace.from_environment().create()  # before Prefect is imported, which makes its folder but none above it
     with watched():
         if (outcome := _finished(run, config, overrides, until)) is not None:
             return outcome
         from flows import pipeline
 
-        return pipeline.retrain(config, overrides, until=until)
+        return pipeline.retrain(config, overrides, until=until, regardless=regardless)
 
 
 def _finished(run: "RunConfig", config: Path, overrides: Overrides, until: "Stage") -> "Outcome | None":

@@ -53,7 +53,7 @@ def test_the_quickstart_is_shipped_and_has_the_three_families():
 
 MISTAKES = {
     "seeed=3": "seeed: unknown key; did you mean 'seed'? Allowed here: corruption, dataset, evaluation_set, "
-    "models, models_at_once, name, seed, store",
+    "models, models_at_once, name, retraining, seed, store",
     "dataset.siize=3": "dataset.siize: unknown key; did you mean 'size'? Allowed here: encoding, fit, ",
     "models.gan.training.imags=3": "models.gan.training.imags: unknown key; did you mean 'images'? Allowed here: accum",
     "models.gan.training.ema.half=3": "models.gan.training.ema.half: unknown key. Allowed here: half_life_images",
@@ -66,6 +66,10 @@ MISTAKES = {
     "models.gan.training.images=many": "models.gan.training.images: Input should be a valid integer, unable to pars",
     "models.gan.training.images=-1": "models.gan.training.images: Input should be greater than 0, found -1",
     "models.gan.training.precision=fp8": "models.gan.training.precision: Input should be 'fp32' or 'bf16', found 'fp8'",
+    "retraining.models=[cat]": "retraining.models: there is no model 'cat'; there are: gan",
+    "retraining.frozen_layers=2": "retraining: frozen_layers is 2, but start is scratch: layers drawn at random must",
+    "retraining.skip_below=5": "retraining.skip_below: Input should be less than or equal to 1, found 5",
+    "retraining.start=yesterday": "retraining.start: Input should be 'scratch' or 'champion', found 'yesterday'",
     "name=My Run": "name: String should match pattern",
     "models=null": "models: Input should be a valid dictionary, found None",
     "models={Gan-1: {}}": "models.Gan-1.recipe: required, but missing",
@@ -223,7 +227,19 @@ def test_the_runs_name_leaves_out_where_it_is_stored_and_how_it_is_carried_out(f
 
     plain = run_digest(load(file))
     same = ["store=elsewhere", "models.gan.execution.processes=4", "models.gan.execution.time_budget_s=60"]
-    same.append("models_at_once=2")
+    same += ["models_at_once=2", "retraining={skip_below: 0.1, nights_per_week: 3, hours: 1, gpu_hours: 1}"]
     assert {run_digest(load(file, [override])) for override in same} == {plain}
     other = ["seed=1", "models.gan.training.batch=32", "dataset.size=32", "models.gan.recipe.loss.kind=hinge", "name=b"]
+    other.append("retraining.start=champion")
     assert len({run_digest(load(file, [override])) for override in other} | {plain}) == len(other) + 1
+
+
+def test_a_configuration_without_a_policy_is_written_as_before_there_was_one(file):
+    assert "retraining" not in load(file).model_dump()
+    assert load(file, ["retraining.hours=2"]).model_dump()["retraining"]["hours"] == 2
+
+
+def test_a_night_has_the_models_that_the_policy_names():
+    run = load(QUICKSTART, ["retraining.models=[vae, inpainter]"])
+    assert set(run.of_the_night.models) == {"vae", "inpainter"}
+    assert load(QUICKSTART).of_the_night.models.keys() == run.models.keys()

@@ -1,5 +1,6 @@
 """The index lists the pages that are there."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from components.report.content import Link, ModelPage, PageContent
@@ -7,10 +8,12 @@ from components.report.index import (
     HeadScore,
     IndexEntry,
     ModelVerdict,
+    SkippedNight,
     entry_of,
     leads,
     rebuild_index,
     write_index,
+    write_skipped,
 )
 from components.report.page import write_page
 
@@ -84,3 +87,17 @@ def test_the_index_says_which_run_is_newest_and_which_best(tmp_path):
     first = text.index("Where to look first")
     assert text.index('href="./cats-2.html"') > first
     assert text.index('href="./cats-1.html"', first) < text.index("Every run with a page")
+
+
+def test_the_index_lists_the_nights_that_were_skipped_last_and_passes_over_what_it_cannot_read(tmp_path, caplog):
+    nights = [
+        SkippedNight(title=f"cats · data {day}", why=f"too little <new> {day}", at=START + timedelta(days=day))
+        for day in range(1, 9)
+    ]
+    write_skipped("cats", nights, tmp_path)
+    (tmp_path / "skipped-dogs.json").write_text("[{}]")
+    text = rebuild_index(tmp_path).read_text()
+    assert re.findall(r"too little &lt;new&gt; (\d)", text) == ["8", "7", "6", "5", "4"]
+    assert "skipped-dogs.json: left out of the index" in caplog.text
+    (tmp_path / "skipped-cats.json").unlink()
+    assert "skipped" not in rebuild_index(tmp_path).read_text()

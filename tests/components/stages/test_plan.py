@@ -9,7 +9,8 @@ from components.artifacts import Store
 from components.config import load
 from components.data import write_corruption_set, write_shards
 from components.evaluation.yardstick import begin
-from components.stages.candidate import BASELINES, Checkpoint, EvaluationSet, Scores
+from components.stages.candidate import BASELINES, Checkpoint, Data, EvaluationSet, Scores
+from components.stages.diary import Diary
 from components.stages.inputs import checkpoint_inputs, scores_inputs
 from components.stages.plan import plan
 
@@ -154,6 +155,28 @@ def test_without_a_registry_a_measured_model_is_to_register_and_none_is_made(run
     assert said.state == "run"
     assert said.facts == "not registered yet, judged by reconstruction_psnr; none in service yet"
     assert not list(home.iterdir())
+
+
+def test_the_plan_says_that_a_night_would_be_skipped_and_why(run, store, steps):
+    shards = write_shards(run.dataset, store)
+    policy = run.retraining.model_copy(update={"skip_below": 0.5})
+    sparing = run.model_copy(update={"retraining": policy})
+    pinned = begin(store, run.name, run.dataset, shards)
+    Diary(sparing, shards, store, "mini · data 1").finish(
+        Data(shards, EvaluationSet(shards=shards, corruptions=None, pinned=pinned), None, None, run.seed)
+    )
+    (said,) = [step for step in steps(sparing, store) if step.state == "skip"]
+    assert said.facts.startswith("0 images new and 0 gone, 0.00% of all since mini · data 1 of ")
+    assert said.facts.endswith("the rest follows with kintsugi run --regardless")
+    assert not [step for step in steps(run, store) if step.state == "skip"]
+
+
+def test_the_plan_says_whose_weights_a_training_will_begin_with(run, store, steps):
+    write_shards(run.dataset, store)
+    policy = run.retraining.model_copy(update={"start": "champion"})
+    said = {step.stage: step for step in steps(run.model_copy(update={"retraining": policy}), store)}
+    assert said["train vae"].facts.endswith("; begins with the weights of the version in service, if there is one")
+    assert said["train vae"].state == "run"
 
 
 def test_a_plan_does_not_wait_for_mlflow_to_be_imported():
