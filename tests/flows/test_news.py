@@ -46,11 +46,10 @@ def events(prefect_api: str, kind: type[Event], resource: str) -> list[Event]:
 
 
 def test_a_promotion_is_told_once_however_often_its_night_is_repeated(
-    carry_out, vae_only, tmp_path, people, prefect_api
+    carry_out, vae_only, published, people, prefect_api
 ):
-    name = "name=told-once"
-    for _ in range(2):
-        carry_out(tmp_path, vae_only, name, until="promote")
+    for _ in range(2):  # the training is that of `published`, and is reused
+        carry_out(published.home, vae_only, "name=told-once", until="promote")
     assert heard(people) == ["told-once-vae: version 1 is in service, the first"]
     (event,) = events(prefect_api, Promoted, "kintsugi.model.told-once-vae")
     assert isinstance(event, Promoted)
