@@ -5,11 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.events.worker import EventsWorker
+from prefect.states import Crashed, Running
 
 from components.events.event import Event
-from components.events.known import ModelFailed, Promoted, RunFailed, event_of
-from flows import pipeline, telling
+from components.events.known import Alarm, ModelFailed, Promoted, RunFailed, event_of
+from flows import news, pipeline, sweeping, telling
 from tests.receivers import Webhook
 
 pytestmark = [pytest.mark.flow, pytest.mark.timeout(400)]
@@ -76,3 +78,39 @@ def test_a_run_that_fails_before_its_models_is_told(people, prefect_api, at, tmp
     (event,) = events(prefect_api, RunFailed, f"kintsugi.run.{run}")
     assert isinstance(event, RunFailed)
     assert event.error.startswith("nowhere.yaml: cannot be read")
+
+
+@pytest.fixture
+def nightly_run(prefect_api):
+    """A flow run of a watched deployment, under way."""
+
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow_from_name("retrain"), "of-the-news")
+        run = client.create_flow_run_from_deployment(deployment, name="photos · data 7", tags=[sweeping.TAG])
+        client.set_flow_run_state(run.id, Running(), force=True)
+        yield client, client.read_flow_run(run.id)
+        client.delete_flow_run(run.id)
+        client.delete_deployment(deployment)
+
+
+def test_a_run_that_was_lost_is_told_when_it_is_continued(nightly_run, people, prefect_api, monkeypatch):
+    client, run = nightly_run
+    monkeypatch.setattr(sweeping, "_SETTLED", sweeping.timedelta(0))
+    client.set_flow_run_state(run.id, Crashed(message="its process 42 on elsewhere is gone"), force=True)
+    time.sleep(1.5)  # the server's clock has whole seconds
+    for _ in range(2):
+        sweeping.sweep()
+    assert client.read_flow_run(run.id).state.name == "AwaitingRetry"
+    assert heard(people) == ["photos · data 7: run lost"]
+    (event,) = events(prefect_api, Alarm, "kintsugi.run.photos")
+    assert isinstance(event, Alarm)
+    assert event.words == "its process 42 on elsewhere is gone"
+    assert event.link is not None
+    assert str(run.id) in event.link
+
+
+def test_what_keeps_a_run_from_going_on_is_told_once_for_the_run(nightly_run, people):
+    client, run = nightly_run
+    for _ in range(3):
+        news.tell_interruption(client, run, "MLflow does not answer, after 30 min of waiting")
+    assert heard(people) == ["photos · data 7: run interrupted"]
