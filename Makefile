@@ -79,9 +79,11 @@ format: install-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-fields: install ## Write configs/FIELDS.md, the table of every config field, from the config classes
+fields: install ## Write configs/FIELDS.md and components/events/EVENTS.md, the tables of all fields, from the classes
 	$(BIN)/python -m components.config.fields > $(VENV)/FIELDS.md
 	mv $(VENV)/FIELDS.md configs/FIELDS.md
+	$(BIN)/python -m components.events.schema > $(VENV)/EVENTS.md
+	mv $(VENV)/EVENTS.md components/events/EVENTS.md
 
 bench: $(VENV)/peers/.installed ## Measure speed against other libraries; best on an idle machine (BENCH="--only loading --rounds 9")
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run.py --peers $(VENV)/peers $(BENCH)

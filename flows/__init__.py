@@ -7,7 +7,13 @@ environment already says stays.
 import os
 from contextlib import suppress
 
+from components.logs import lines
 from components.workspace import Workspace
+
+_JSON = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json",
+    "PREFECT_LOGGING_FORMATTERS_JSON_CLASS": f"{lines.JsonLines.__module__}.{lines.JsonLines.__qualname__}",
+}
 
 
 def _prefect_defaults() -> dict[str, str]:
@@ -19,6 +25,9 @@ def _prefect_defaults() -> dict[str, str]:
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "DO_NOT_TRACK": "1",
     }
+    with suppress(ValueError):  # the command line says what is wrong with it
+        if lines.is_json():
+            defaults |= _JSON
     with suppress(ValueError):  # KINTSUGI_HOME makes no sense: whoever asks for the workspace says so
         defaults["PREFECT_HOME"] = str(Workspace.from_environment().prefect)
     return defaults

@@ -1,4 +1,4 @@
-"""Automations: what Prefect's server does by itself: say of a silent run that it is lost, retrain on new data.
+"""Automations: what Prefect's server does by itself: mark silent runs as lost, retrain on new data, tell people.
 
 That a lost run is continued is the workers' part (`flows/sweeping.py`): after a restart the server acts on events that
 are up to a quarter of an hour old, and would set back a run that has long gone on.
@@ -11,16 +11,22 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events import EventTrigger
-from prefect.events.actions import ChangeFlowRunState, RunDeployment
+from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, Posture
+from prefect.exceptions import ObjectNotFound
 
+from components.events.event import Event
+from components.events.known import AnyEvent, SourceChanged
+from components.section import kinds
 from flows.sweeping import TAG
 
-NEW_DATA = "kintsugi.source.changed"
-"""Event of the deployment `watch`; its resource is kintsugi.source.NAME."""
-MOVED = "kintsugi.champion.moved"
-"""Event of the deployment `rescore-champion-weekly`; its resource is kintsugi.model.NAME."""
+TELLING = "kintsugi: people are told"
+"""Name of the automation that passes events on to a notification block."""
 
+_LOST = "A silent run is taken for lost"
+_LOST_WORDS = (
+    "The flow run {{ flow_run.name }} gave no sign of life; its host is taken for lost. A worker continues it."
+)
 _RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 _OURS = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
 
@@ -34,8 +40,13 @@ def lost_after() -> timedelta:
     return timedelta(seconds=float(os.environ.get("KINTSUGI_LOST_AFTER_S") or 600))
 
 
-def automations(retrain: UUID) -> list[AutomationCore]:
-    """Return all automations; `retrain` is the deployment that new data starts."""
+def automations(retrain: UUID, block: UUID | None = None) -> list[AutomationCore]:
+    """Return all automations.
+
+    Args:
+        retrain: The deployment that new data starts.
+        block: The notification block that tells people; None tells nobody.
+    """
     return [
         AutomationCore(
             name="kintsugi: a silent run is lost",
@@ -51,21 +62,71 @@ def automations(retrain: UUID) -> list[AutomationCore]:
                 within=lost_after(),
             ),
             actions=[
-                ChangeFlowRunState(state=StateType.CRASHED, message="no sign of life; its host is taken for lost")
+                ChangeFlowRunState(state=StateType.CRASHED, message="no sign of life; its host is taken for lost"),
+                *([SendNotification(block_document_id=block, subject=_LOST, body=_LOST_WORDS)] if block else []),
             ],
         ),
         AutomationCore(
             name="kintsugi: new data retrains",
             description="What the deployment `watch` saw change starts a night.",
             trigger=EventTrigger(
-                expect={NEW_DATA},
+                expect={SourceChanged.called()},
                 match={"prefect.resource.id": "kintsugi.source.*"},
                 posture=Posture.Reactive,
                 threshold=1,
             ),
             actions=[RunDeployment(source="selected", deployment_id=retrain, parameters={"reason": "new data"})],
         ),
+        *([_telling(block)] if block else []),
     ]
+
+
+def _telling(block: UUID) -> AutomationCore:
+    """Return what passes every event that people hear of on to a notification block."""
+    told = {kind.called() for kind in kinds(AnyEvent) if issubclass(kind, Event) and kind.is_message}
+    return AutomationCore(
+        name=TELLING,
+        description="Decisions, failures, drift and alarms go to the block that `kintsugi deploy --notify` named.",
+        trigger=EventTrigger(
+            expect=told, match={"prefect.resource.id": "kintsugi.*"}, posture=Posture.Reactive, threshold=1
+        ),
+        actions=[
+            SendNotification(
+                block_document_id=block, subject="{{ event.payload.title }}", body="{{ event.payload.text }}"
+            )
+        ],
+    )
+
+
+def block_called(name: str) -> UUID:
+    """Return the notification block TYPE/NAME of the server, such as slack-webhook/team.
+
+    Raises:
+        ValueError: There is none.
+    """
+    kind, _, block = name.partition("/")
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_block_document_by_name(block, kind).id
+        except ObjectNotFound as error:
+            raise ValueError(
+                f"--notify {name}: the server has no such block; expected TYPE/NAME of a notification block that was "
+                "made on its page Blocks, such as slack-webhook/team"
+            ) from error
+
+
+def block_in_use() -> UUID | None:
+    """Return the block that an earlier deployment has people told by; None if it told nobody."""
+    with get_client(sync_client=True) as client:
+        actions = [action for one in client.read_automations_by_name(TELLING) for action in one.actions]
+    return next((action.block_document_id for action in actions if isinstance(action, SendNotification)), None)
+
+
+def stop_telling() -> None:
+    """Remove the automation that tells people."""
+    with get_client(sync_client=True) as client:
+        for known in client.read_automations_by_name(TELLING):
+            client.delete_automation(known.id)
 
 
 def settle(wanted: list[AutomationCore]) -> None:

@@ -14,7 +14,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
-from flows.automations import automations, settle
+from flows.automations import automations, block_called, block_in_use, settle, stop_telling
 
 NIGHTLY, WEEKLY, WATCH = "retrain-nightly", "rescore-champion-weekly", "watch"
 
@@ -27,17 +27,22 @@ class DeployError(RuntimeError):
     """Prefect refused a deployment; the message holds its words."""
 
 
-def deploy(config: Path | None, overrides: tuple[str, ...], crons: Mapping[str, str]) -> list[str]:
+def deploy(
+    config: Path | None, overrides: tuple[str, ...], crons: Mapping[str, str], notify: str | None = None
+) -> list[str]:
     """Make or renew everything that runs by itself, and return the names of the deployments.
 
     Args:
         config: What the deployments run, in place of the file's own configuration.
         overrides: Changes of single values of it.
         crons: Schedules by deployment, in place of the file's own; an empty text leaves the deployment unscheduled.
+        notify: The notification block that tells people, as TYPE/NAME; an empty text tells nobody, None as before.
 
     Raises:
         DeployError: Prefect refused.
+        ValueError: There is no such block.
     """
+    block = block_in_use() if notify is None else block_called(notify) if notify else None
     content = yaml.safe_load(_FILE.read_text())
     for deployment in content["deployments"]:
         if config is not None and deployment["name"] != "quickstart":
@@ -51,7 +56,9 @@ def deploy(config: Path | None, overrides: tuple[str, ...], crons: Mapping[str, 
     ]
     with get_client(sync_client=True) as client:
         nightly = client.read_deployment_by_name(next(name for name in names if name.endswith(f"/{NIGHTLY}")))
-    settle(automations(nightly.id))
+    settle(automations(nightly.id, block))
+    if block is None:
+        stop_telling()
     return names
 
 

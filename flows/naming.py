@@ -3,9 +3,13 @@
 import logging
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
+import httpx
 import psutil
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_LOGGING_EXTRA_LOGGERS
 
@@ -25,6 +29,13 @@ def rename(name: str) -> None:
 
     if identity:
         reach(update, "to name the run")
+
+
+def present_name(run: FlowRun) -> str:
+    """Return what a flow run is called now; what it was called at its beginning, where the server does not answer."""
+    with suppress(httpx.TransportError, PrefectHTTPStatusError), get_client(sync_client=True) as client:
+        return client.read_flow_run(run.id).name
+    return run.name
 
 
 def show_logs() -> None:

@@ -14,6 +14,7 @@ from components.artifacts.records import Records
 from components.config import RunConfig
 from components.data import ShardSet
 from components.launch import LaunchFailed
+from components.logs.lines import about
 from components.section import digest_of
 from components.servers.patience import patient_run
 from components.stages.budget import Budget, BudgetSpent
@@ -28,7 +29,7 @@ from components.tracking.ledger import LedgerError
 from components.tracking.packaging import AlteredModelError
 from components.tracking.registry import ChampionMovedError
 from components.workspace import Workspace
-from flows import naming
+from flows import naming, news
 from flows.server_guard import guard_server
 from flows.side_by_side import models_at_once, side_by_side
 from flows.watching import watcher
@@ -77,6 +78,7 @@ class Opened:
             self.diary.skip(why)
             record_skipped(why, self.site)
             list_skipped(self.run.name, self.site)
+            news.tell_skipped(why, self.run.name, self.site)
         return why
 
     def finish(self, data: Data) -> None:
@@ -137,13 +139,15 @@ class Opened:
 
     def _tried_one(self, do: Callable[[Candidate, Site], Candidate], candidate: Candidate, site: Site) -> Candidate:
         try:
-            return do(candidate, site)
+            with about(model=candidate.name):
+                return do(candidate, site)
         except _OF_ONE_MODEL as error:
             _log.error("%s failed: %s", candidate.name, error)
             self.failed[candidate.name] = error
+            news.tell_failure(candidate.name, error, site)
             return replace(candidate, failure=str(error))
 
-    def failure(self) -> LaunchFailed | BudgetSpent:
+    def failure(self) -> news.ModelsFailed | BudgetSpent:
         """Return one error that names every model that got no further, and says where to look at the others."""
         words = "\n".join(f"{name}: {self.failed[name]}" for name in self.run.models if name in self.failed)
         if self.page is not None:
@@ -151,7 +155,7 @@ class Opened:
         if all(isinstance(error, BudgetSpent) for error in self.failed.values()):
             return BudgetSpent(words)
         stacks = [error.traceback for error in self.failed.values() if isinstance(error, LaunchFailed)]
-        return LaunchFailed(words, "\n".join(stacks))
+        return news.ModelsFailed(words, "\n".join(stacks))
 
 
 @contextmanager
@@ -171,6 +175,7 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
         uri = runs.configure(workspace.home)
         naming.show_logs()
         naming.rename(f"{run.name} · {reason}")
+        stack.enter_context(about(run=run.name))
         here = Opened(run, Site(workspace, store, uri, run.name, progress=watcher.get()), reason, stack)
         yield here
         if here.failed:

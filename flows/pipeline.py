@@ -15,8 +15,9 @@ from prefect.tasks import Task
 from components.artifacts.storage import StorageError
 from components.config import RunConfig, load
 from components.launch.outcome import Stopped
+from components.logs.lines import at_stage
 from components.servers.patience import PatienceEndedError
-from components.stages.candidate import Candidate, Data
+from components.stages.candidate import Candidate, Data, after
 from components.stages.evaluate import evaluate
 from components.stages.inputs import command_of
 from components.stages.nights import record
@@ -28,7 +29,7 @@ from components.stages.site import Site
 from components.stages.start import settled
 from components.stages.train import train
 from components.tracking.client import TrackingError
-from flows import showing, turn
+from flows import news, showing, turn
 from flows.opening import opened
 
 _FOR_GOOD = (ValueError, Stopped, PatienceEndedError, TrackingError, StorageError)
@@ -47,17 +48,17 @@ def _of_one_model(name: str) -> dict[str, Any]:
     return {"name": name, "task_run_name": f"{name} {{candidate.name}}"}
 
 
-shard_source = task(name="shard", cache_policy=NO_CACHE, **_retried(2, 5))(shard)
-prepare_data = task(name="prepare", cache_policy=NO_CACHE, **_retried(2, 5))(prepare)
+shard_source = task(name="shard", cache_policy=NO_CACHE, **_retried(2, 5))(at_stage("shard", shard))
+prepare_data = task(name="prepare", cache_policy=NO_CACHE, **_retried(2, 5))(at_stage("prepare", prepare))
 # No retries: the stage itself launches lost processes again, and gives up for a reason.
-train_model = task(**_of_one_model("train"), cache_policy=NO_CACHE)(train)
-evaluate_model = task(**_of_one_model("evaluate"), cache_policy=NO_CACHE, **_retried(1))(evaluate)
-promote_model = task(**_of_one_model("promote"), cache_policy=NO_CACHE)(promote)
-publish_page = task(name="publish", cache_policy=NO_CACHE, **_retried(1))(publish)
+train_model = task(**_of_one_model("train"), cache_policy=NO_CACHE)(at_stage("train", train))
+evaluate_model = task(**_of_one_model("evaluate"), cache_policy=NO_CACHE, **_retried(1))(at_stage("evaluate", evaluate))
+promote_model = task(**_of_one_model("promote"), cache_policy=NO_CACHE)(at_stage("promote", promote))
+publish_page = task(name="publish", cache_policy=NO_CACHE, **_retried(1))(at_stage("publish", publish))
 record_night = task(name="record", cache_policy=NO_CACHE, **_retried(1))(record)
 
 
-@flow(name="retrain")
+@flow(name="retrain", on_failure=[news.when_failed])
 def retrain(
     config: Path,
     overrides: tuple[str, ...] = (),
@@ -114,4 +115,5 @@ def _brought_on(model: Candidate, data: Data, site: Site, until: Stage) -> Candi
         return model
     model = promote_model(model, data, site)
     showing.show_promotion(model)
+    news.tell_decision(after("promote", model.promotion), site)
     return model

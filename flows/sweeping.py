@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas import OrchestrationResult
+from prefect.client.schemas import OrchestrationResult, SetStateStatus
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterState,
@@ -19,7 +19,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import AwaitingRetry, Crashed
+from prefect.utilities.urls import url_for
 
+from components.events.known import Alarm
+from flows import telling
 from flows.clock import server_time
 from flows.naming import HOST, PROCESS, lives_here
 
@@ -66,6 +69,9 @@ def _moved(client: SyncPrefectClient, run: FlowRun, state: State[None]) -> FlowR
     """Propose a state under Prefect's own rules, which refuse it where the run went on meanwhile."""
     answer: OrchestrationResult[None] = client.set_flow_run_state(run.id, state)
     _log.warning("%s: %s (%s)", run.name, state.message, answer.status.value)
+    if state.is_scheduled() and run.state is not None and answer.status is SetStateStatus.ACCEPT:
+        page = url_for("flow-run", obj_id=run.id)
+        telling.tell(Alarm(run=run.name, what="run lost", words=run.state.message or "no reason is known", link=page))
     return run
 
 

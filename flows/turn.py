@@ -26,11 +26,11 @@ from prefect.exceptions import Pause, TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Completed, Scheduled
 
-from components.launch.outcome import Stopped
+from components.launch.outcome import FULL_DISK, Stopped
 from components.launch.parent import when_orphaned
 from components.servers.patience import is_outage
 from components.stages.budget import BudgetSpent
-from flows import naming
+from flows import naming, news
 from flows.clock import server_time
 
 INTERRUPTIONS = 5
@@ -81,7 +81,10 @@ def taken() -> Iterator[None]:
         if not isinstance(error, Stopped) and not is_outage(error):
             raise
         with get_client(sync_client=True) as client:
-            raise _again(client, run, RESUMABLE, str(error), again_in_s) from error
+            pause = _again(client, run, RESUMABLE, str(error), again_in_s)
+            if is_outage(error) or FULL_DISK in str(error):
+                news.tell_interruption(client, run, str(error))
+            raise pause from error
     except TerminationSignal as asked:
         with get_client(sync_client=True) as client:
             now = client.read_flow_run(run.id).state

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
 
 from components.artifacts import Store
 from components.config import load
+from components.events.known import Drifted, SourceChanged
 from components.stages import rescore as rescoring
 from components.stages.candidate import Candidate
 from components.stages.prepare import prepare, shard
@@ -17,8 +17,7 @@ from components.stages.rescore import Rescored
 from components.stages.site import registered_name
 from components.tracking import registry
 from components.workspace import Workspace
-from flows import naming, showing, turn
-from flows.automations import MOVED, NEW_DATA
+from flows import naming, news, showing, telling, turn
 from flows.opening import opened
 
 _log = logging.getLogger("flows.upkeep")  # Prefect loads this file under a name of its own, whose lines no page shows
@@ -26,7 +25,7 @@ _log = logging.getLogger("flows.upkeep")  # Prefect loads this file under a name
 rescore_model = task(name="rescore", task_run_name="rescore {candidate.name}", cache_policy=NO_CACHE)(rescoring.rescore)
 
 
-@flow(name="watch")
+@flow(name="watch", on_failure=[news.when_failed])
 def watch(config: Path, overrides: tuple[str, ...] = ()) -> bool:
     """Return whether the source has changed since the last look, and tell Prefect's server so, which starts a night.
 
@@ -46,11 +45,11 @@ def watch(config: Path, overrides: tuple[str, ...] = ()) -> bool:
         _log.info("%s: first look", run.dataset.source.describe())
         return False
     _log.info("%s has changed since %s", run.dataset.source.describe(), known[-1]["at"])
-    emit_event(NEW_DATA, resource={"prefect.resource.id": f"kintsugi.source.{run.name}"}, payload={"before": known[-1]})
+    telling.tell(SourceChanged(run=run.name, source=run.dataset.source.describe(), since=known[-1]["at"]))
     return True
 
 
-@flow(name="rescore")
+@flow(name="rescore", on_failure=[news.when_failed])
 def rescore(config: Path, overrides: tuple[str, ...] = ()) -> dict[str, Rescored]:
     """Return what the champions score on today's held-out images; an event tells of each that moved beyond chance.
 
@@ -65,7 +64,6 @@ def rescore(config: Path, overrides: tuple[str, ...] = ()) -> dict[str, Rescored
         for one in scored.values():
             _log.info("%s %d: %s: %s", one.model, one.version, one.verdict, one.reasons[0])
             if one.verdict == "moved":
-                facts = one.model_dump(mode="json", exclude={"scores"})
-                emit_event(MOVED, resource={"prefect.resource.id": f"kintsugi.model.{one.model}"}, payload=facts)
+                telling.tell(Drifted(**one.model_dump(exclude={"scores", "verdict"})))
         showing.show_rescored(run.name, scored.values())
         return scored

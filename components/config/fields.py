@@ -8,7 +8,7 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ByteSize, TypeAdapter
@@ -123,16 +123,21 @@ def _target(node: Schema) -> str:
 def _table(name: str, section: Schema) -> str:
     kind = section["properties"].get("kind", {}).get("const")
     chosen = f"`kind: {kind}`. " if kind else ""
-    lines = [f"## {name}", "", f"{chosen}{_first_paragraph(section.get('description', ''))}".strip(), ""]
+    lines = [f"## {name}", "", f"{chosen}{first_paragraph(section.get('description', ''))}".strip(), ""]
     fields = {name: field for name, field in section["properties"].items() if name != "kind"}
-    if fields:
-        lines += ["| field | type | default | bounds | meaning |", "| --- | --- | --- | --- | --- |"]
-        required = set(section.get("required", ()))
-        lines += [_row(name, field, name in required) for name, field in fields.items()]
-        lines.append("")
-    else:
-        lines += ["No fields but its kind.", ""]
+    lines += [*rows_of(fields, section.get("required", ())), ""] if fields else ["No fields but its kind.", ""]
     return "\n".join(lines)
+
+
+def rows_of(fields: Schema, required: Sequence[str]) -> list[str]:
+    """Return the lines of a Markdown table with one row for each field.
+
+    Args:
+        fields: JSON schemas by field.
+        required: Fields without a default.
+    """
+    head = ["| field | type | default | bounds | meaning |", "| --- | --- | --- | --- | --- |"]
+    return head + [_row(name, field, name in required) for name, field in fields.items()]
 
 
 def _row(name: str, field: Schema, required: bool) -> str:  # noqa: FBT001 - private, read beside its only call
@@ -196,7 +201,8 @@ def _bounds(field: Schema) -> Iterator[str]:
         yield from (f"each {bound}" for bound in _bounds(field["items"]))
 
 
-def _first_paragraph(text: str) -> str:
+def first_paragraph(text: str) -> str:
+    """Return the beginning of a docstring as one line."""
     return " ".join(text.split("\n\n")[0].split())
 
 

@@ -20,6 +20,9 @@ from components.servers.redaction import redact_text
 EXIT_STOPPED = 3
 """Exit code of a rank that stopped on purpose and can be resumed."""
 
+FULL_DISK = "the disk is full"
+"""In the message of whatever stopped for want of room, also across processes."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LAST_WORDS = 8  # lines
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"  # torchrun sets it for each rank and reads it after a failure
@@ -68,7 +71,7 @@ def stopping_when_full(place: Path) -> Iterator[None]:
         if not disk_is_full(error):
             raise
         where = getattr(error, "filename", None) or place
-        raise Stopped(f"the disk is full, at {where}; make room and run the same command again") from error
+        raise Stopped(f"{FULL_DISK}, at {where}; make room and run the same command again") from error
 
 
 class Reporting:

@@ -30,6 +30,8 @@ _SECRET_VARIABLES = (
     "PREFECT_API_AUTH_STRING",
     "PREFECT_SERVER_API_AUTH_STRING",
 )
+_SECRET_ADDRESSES = ("KINTSUGI_NOTIFY",)
+"""Of each address in them any part may be a secret."""
 _SHORTEST_SECRET = 8
 _USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@?#'\"]+@")
 _QUERY = re.compile(
@@ -46,6 +48,9 @@ def redact_text(text: str) -> str:
         secret = os.environ.get(variable, "")
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, REDACTED)
+    for variable in _SECRET_ADDRESSES:
+        for address in os.environ.get(variable, "").split():
+            text = text.replace(address, REDACTED)
     text = _USERINFO.sub(rf"\g<scheme>{REDACTED}@", text)
     text = _QUERY.sub(rf"\g<name>{REDACTED}", text)
     return _AWS_KEY_ID.sub(REDACTED, text)

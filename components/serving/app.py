@@ -22,13 +22,20 @@ from components.serving.health import Readiness, health_routes
 from components.serving.measuring import Counting
 from components.serving.models import ModelRoutes, model_routes
 from components.serving.pages import Pages
+from components.serving.pipeline import Pipeline
 from components.serving.refusal import Refusal
 from components.serving.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, champions: Champions, pages: Pages, models: tuple[str, ...] = ()) -> FastAPI:
+def create_app(
+    settings: Settings,
+    champions: Champions,
+    pages: Pages,
+    models: tuple[str, ...] = (),
+    pipeline: Pipeline | None = None,
+) -> FastAPI:
     """Return the application.
 
     Args:
@@ -36,6 +43,7 @@ def create_app(settings: Settings, champions: Champions, pages: Pages, models: t
         champions: The models.
         pages: The pages.
         models: Models that are loaded at the start; the first is behind /invocations.
+        pipeline: What the nights are at; None watches none.
     """
     workers = Workers(settings.limits, champions.measures)
     readiness = Readiness(champions, models)
@@ -58,7 +66,7 @@ def create_app(settings: Settings, champions: Champions, pages: Pages, models: t
     app.include_router(front_routes(app))
     asked = ModelRoutes(champions, workers, settings.limits)
     app.include_router(model_routes(asked, Cards(champions, pages), models[0] if models else None), tags=["Models"])
-    app.include_router(health_routes(champions, pages, readiness), tags=["For machines"])
+    app.include_router(health_routes(champions, pages, readiness, pipeline), tags=["For machines"])
     app.include_router(page_routes(pages, champions, workers, settings.limits), tags=["For people"])
     return app
 

@@ -167,6 +167,8 @@ class Champions:
                 found.ledgers,
             )
             for record in found.models:
+                if record.champion_since is not None:
+                    self.measures.promoted(record.name, record.champion_since)
                 wanted = self._wanted(record)
                 if record.name in self.shelf.in_service and wanted is not None:
                     self.shelf.put_in_service(record.name, wanted)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from components.serving import measuring
 from components.serving.champions import Champions
 from components.serving.pages import Pages
+from components.serving.pipeline import Pipeline
 from components.serving.refusal import Refusal
 
 _AGAIN_S = 2
@@ -41,8 +42,10 @@ class Readiness:
                 raise Refusal(503, str(error), retry_after_s=_AGAIN_S) from error
 
 
-def health_routes(champions: Champions, pages: Pages, readiness: Readiness) -> APIRouter:
-    """Return the routes that say how the service is."""
+def health_routes(
+    champions: Champions, pages: Pages, readiness: Readiness, pipeline: Pipeline | None = None
+) -> APIRouter:
+    """Return the routes that say how the service is and, where it watches it, the pipeline."""
     routes = APIRouter()
 
     @routes.get("/ping", include_in_schema=False)
@@ -59,8 +62,11 @@ def health_routes(champions: Champions, pages: Pages, readiness: Readiness) -> A
         await readiness.demand()
         return {"status": "ready"}
 
-    @routes.get("/metrics", summary="What the service counts, for Prometheus")
+    @routes.get("/metrics", summary="What the service counts, and what the nights are at, for Prometheus")
     async def metrics() -> Response:
+        champions.refresher.look_again()
+        if pipeline is not None:
+            await pipeline.refresher.fresh()
         return Response(champions.measures.text(), media_type=measuring.TYPE)
 
     return routes

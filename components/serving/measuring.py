@@ -23,7 +23,8 @@ class Measures:
     """Counters and gauges; each is written by one part of the service, from any thread."""
 
     def __init__(self) -> None:
-        self._registry = own = CollectorRegistry()
+        self.registry = own = CollectorRegistry()
+        """Holds all of it; other parts of the service add their own."""
         self._requests = Counter("kintsugi_requests", "Requests answered.", ["route", "status"], registry=own)
         self._seconds = Histogram(
             "kintsugi_request_seconds",
@@ -44,6 +45,12 @@ class Measures:
         self._since = Gauge(
             "kintsugi_champion_age_seconds", "For how long that version has been in memory.", ["model"], registry=own
         )
+        self._promoted = Gauge(
+            "kintsugi_champion_promoted_timestamp_seconds",
+            "When the champion was put in service, by the ledger.",
+            ["model"],
+            registry=own,
+        )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one answer."""
@@ -58,6 +65,10 @@ class Measures:
         """Count one pass through a network."""
         self._batches.observe(pieces)
 
+    def promoted(self, model: str, at: datetime) -> None:
+        """Say since when a model has the champion that it has."""
+        self._promoted.labels(model).set(at.timestamp())
+
     def in_service(self, model: str, version: int, since: datetime) -> None:
         """Say which version of a model answers, and since when it is in memory."""
         self._version.labels(model).set(version)
@@ -70,7 +81,7 @@ class Measures:
 
     def text(self) -> bytes:
         """Return all of it, in Prometheus's text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
 
 class Counting:

@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -13,12 +13,14 @@ from typing import Any, Protocol
 from components import launch
 from components.artifacts import Store
 from components.launch.processors import processors
+from components.logs import lines
 from components.section import digest_of
 from components.servers.patience import PatienceEndedError, at_most, is_outage
 from components.stages.budget import Budget
 from components.stages.night import Night
 from components.tracking import runs
 from components.tracking.client import TrackingError
+from components.tracking.underway import STAGE
 from components.training.config import ExecutionConfig
 from components.worker.jobs import PROGRESS, Job
 from components.worker.program import program
@@ -118,6 +120,7 @@ def run_job(job: Job, site: Site, stage: str, placement: launch.Placement, limit
     folder.mkdir(parents=True, exist_ok=True)
     handed = folder / f"job-{digest_of(job)}.json"
     handed.write_text(job.model_dump_json(indent=1))
+    _note_stage(stage, site)
     with processors(stage, placement.processes, partial(_wait, stage, site)) as variables:
         launch.launch_ranks(
             program(handed, variables),
@@ -126,6 +129,13 @@ def run_job(job: Job, site: Site, stage: str, placement: launch.Placement, limit
             limits=replace(limits or launch.Limits(), asked=site.asked),
             on_line=partial(_show, stage, site.progress),
         )
+
+
+def _note_stage(stage: str, site: Site) -> None:
+    """Let the night's run say what it is at; that is not worth waiting for."""
+    if site.parent_run is not None:
+        with at_most(_BRIEFLY_S), suppress(PatienceEndedError, TrackingError):
+            runs.link_run(site.parent_run, {STAGE: stage})
 
 
 def _wait(stage: str, site: Site, words: str) -> None:
@@ -190,7 +200,7 @@ def _report(run_id: str, status: runs.RunStatus) -> None:
 def _show(stage: str, progress: Progress, line: str) -> None:
     _, found, text = line.partition(PROGRESS)
     if not found:
-        _log.info("%s: %s", stage, line)
+        lines.pass_on(_log, stage, line)
         return
     facts = json.loads(text)
     losses = [f"{key} {value:.3g}" for key, value in facts.items() if key.endswith("/loss")]

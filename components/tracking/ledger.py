@@ -91,6 +91,13 @@ class History:
         """The version in service."""
         return self.line[-1] if self.line else None
 
+    @property
+    def champion_since(self) -> datetime | None:
+        """When the version in service was put there; None while there is none."""
+        moves = (entry for entry in reversed(self.entries) if entry.action != "reject")
+        last = next((entry for entry in moves if entry.version == self.champion), None)
+        return None if last is None else datetime.fromisoformat(last.at)
+
     def rejection(self, version: int) -> Entry | None:
         """Return the entry by which a person rejected a version, if that is the last word on it."""
         last = next((entry for entry in reversed(self.entries) if entry.version == version), None)

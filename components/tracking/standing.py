@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from components.section import Section
 from components.tracking.client import MlflowClient, mlflow
@@ -34,6 +35,8 @@ class ModelRecord(Section):
     family: str
     champion: int | None
     """Version in service."""
+    champion_since: datetime | None = None
+    """When that was decided, by the ledger (UTC)."""
     challenger: int | None
     """Newest version, while it is neither promoted nor rejected."""
     previous: int | None
@@ -136,6 +139,7 @@ def record_of(name: str, state: State) -> ModelRecord:
         scores=shown.scores if shown else {},
         lineage=shown.lineage if shown else {},
         card=shown.description if shown else "",
+        champion_since=state.history.champion_since,
         **vars(standing),
     )
 

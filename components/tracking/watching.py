@@ -48,7 +48,7 @@ class Registered:
 def watch(home: Path) -> None:
     """Point MLflow at its store and make this process ask with short patience, unless told otherwise."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _REQUEST_S)
-    with _answering():
+    with answering():
         runs.configure(home)
 
 
@@ -59,7 +59,7 @@ def look() -> Registered:
         RegistryAwayError: The registry does not answer.
     """
     models, distrusted, versions, ledgers = [], {}, {}, {}
-    with _answering():
+    with answering():
         client = MlflowClient()
         for name in known_models(client):
             try:
@@ -82,7 +82,7 @@ def champions(ledgers: Mapping[str, str]) -> dict[str, int | None]:
         RegistryAwayError: The registry does not answer.
     """
     found = {}
-    with _answering():
+    with answering():
         client = MlflowClient()
         for name, ledger in ledgers.items():
             with suppress(LedgerError):
@@ -99,7 +99,7 @@ def fetch(name: str, version: int, to: Path) -> Delivery:
         RegistryAwayError: The registry or its files cannot be reached.
         ValueError: There is no such version, or something else lies at `to`.
     """
-    with _answering():
+    with answering():
         return registry.download(name, version, to)
 
 
@@ -120,7 +120,7 @@ def resolve(models: Sequence[ModelRecord], name: str) -> ModelRecord:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def answering() -> Iterator[None]:
     """Turn what MLflow, and the network and the disk below it, raise into `RegistryAwayError`."""
     try:
         yield

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from components import distributed
 from components.launch import Reporting
 from components.launch.parent import die_with_parent
+from components.logs import lines
 from components.worker.evaluate import run_evaluation
 from components.worker.jobs import EvaluateJob, Job, TrainJob
 from components.worker.train import run_training
@@ -17,7 +18,7 @@ from components.worker.train import run_training
 
 def main() -> None:
     """Run the job in the file named on the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    lines.begin(logging.INFO)
     die_with_parent()
     with Reporting():
         job: Job = TypeAdapter(Job).validate_json(Path(sys.argv[1]).read_bytes())

@@ -12,7 +12,7 @@ import torch
 from components import distributed, launch
 from components.artifacts.files import draft_folder
 from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits
-from components.launch.outcome import stopping_when_full
+from components.launch.outcome import FULL_DISK, stopping_when_full
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER
 from components.training.checkpoint import load_newest
@@ -132,7 +132,7 @@ def _finish(ending: Ending, images: int, reporter: Reporter | None) -> None:
         return
     full = distributed.any_rank(reporter is not None and reporter.met_full_disk)
     place = distributed.largest((reporter.checkpoints.durable or 0) if reporter else 0)
-    why = "the disk is full; " if full else ""
+    why = f"{FULL_DISK}; " if full else ""
     raise launch.Stopped(f"{why}resumable at {place:,} of {images:,} images; run the same command again")
 
 

@@ -13,9 +13,12 @@ from types import FrameType, TracebackType
 from cyclopts import App, CycloptsError
 
 from components.launch.outcome import Stopped
+from components.logs import lines
 from components.servers.redaction import redact_text
 from flows.cli.commands import add_commands
 from flows.cli.obstacles import full_disk, in_the_way
+
+_log = logging.getLogger(__name__)
 
 _ASKS_WHAT_THERE_IS: tuple[list[str], ...] = ([], ["--help"], ["-h"])
 
@@ -40,9 +43,9 @@ def main() -> None:
     sys.excepthook = _show_redacted
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # what went wrong is said once, below
     os.environ["PREFECT_LOGGING_EXTRA_LOGGERS"] = ""  # or that level would silence our own warnings, too
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd files, on top of what is said of them
     try:
+        lines.begin(logging.WARNING)
         command_line(sys.argv[1:])(exit_on_error=False)
     except CycloptsError:
         sys.exit(2)
@@ -92,5 +95,9 @@ def _show_redacted(kind: type[BaseException], error: BaseException, trace: Trace
 
 
 def _say(text: str) -> None:
+    with suppress(ValueError):  # of which just this may speak
+        if lines.is_json():
+            _log.error("%s", text)
+            return
     with suppress(OSError):  # the terminal may be gone
         sys.stderr.write(redact_text(text) + "\n")

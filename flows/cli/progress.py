@@ -1,9 +1,11 @@
 """Progress bars for people at a terminal."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from components.logs.lines import is_json
 from flows.watching import LineProgress, watcher
 
 if TYPE_CHECKING:
@@ -38,6 +40,11 @@ def watched() -> Iterator[None]:
     )
 
     console = Console(stderr=True)
+    if is_json():
+        for name in ("components", "flows"):
+            logging.getLogger(name).setLevel(logging.INFO)  # progress is lines of the log, and so is what ranks say
+        yield
+        return
     if not console.is_terminal:
         token = watcher.set(LineProgress(lambda line: console.print(line, highlight=False, soft_wrap=True)))
         try:

@@ -9,11 +9,13 @@ from cyclopts import Parameter
 from components.workspace import Workspace
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
+from flows.cli.told import tell
 
 if TYPE_CHECKING:
     from components.artifacts import Store
 
 AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())]
+_ROLLBACK = "kintsugi rollback"
 _SHOWN = ("psnr_hole", "fd_efficientnet_lite0", "fid", "reconstruction_psnr")
 
 
@@ -52,17 +54,20 @@ def rollback(
     reason: Annotated[str, Parameter(help="With --override: why, for the ledger.")] = "",
 ) -> None:
     """Put the previous champion back in service. What was taken out is not promoted again by a schedule."""
+    from components.events.known import Promoted
     from components.tracking import registry, runs
 
     if len({override, bool(by.strip()), bool(reason.strip())}) > 1 or (override and to is None):
         raise ValueError("--to VERSION --override --by WHO --reason WHY: expected all four, or no override")
     runs.configure(Workspace.from_environment().home)
     before = registry.champion(name)
-    standing = registry.rollback(name, to, by=by or "kintsugi rollback", reason=reason, override=override)
+    standing = registry.rollback(name, to, by=by or _ROLLBACK, reason=reason, override=override)
     if standing.champion == before:
         say(f"{name}: version {before} is in service already; nothing changed")
         return
     say(f"{name}: version {standing.champion} is in service, it was {before}; previous is {standing.previous}")
+    why = reason or f"rolled back from version {before}"
+    tell(Promoted(model=name, version=standing.champion or 0, champion=before, by=by or _ROLLBACK, reasons=(why,)))
     if override:
         say(f"Against the gate's word, by {by}: {reason}")
     say(f"Undo: {_undo(name, before, standing.previous)}")

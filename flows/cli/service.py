@@ -20,6 +20,12 @@ def deploy(
     nightly: Cron = None,
     weekly: Cron = None,
     watch: Cron = None,
+    notify: Annotated[
+        str | None,
+        Parameter(
+            help="Notification block of the server that tells people, such as slack-webhook/team; empty: nobody."
+        ),
+    ] = None,
 ) -> None:
     """Make the Prefect server retrain, watch and re-score by itself."""
     _demand_server()
@@ -30,7 +36,7 @@ def deploy(
         load(config, set_)  # a mistake is better said now than at three in the morning
     given = {deploying.NIGHTLY: nightly, deploying.WEEKLY: weekly, deploying.WATCH: watch}
     crons = {name: cron for name, cron in given.items() if cron is not None}
-    names = deploying.deploy(config, set_, crons)
+    names = deploying.deploy(config, set_, crons, notify)
     say(f"Deployed: {', '.join(names)}")
     say("A worker carries them out: kintsugi worker")
 

@@ -189,12 +189,15 @@ def serve(
     from components.serving.app import create_app
     from components.serving.champions import Champions
     from components.serving.pages import Pages
+    from components.serving.pipeline import Pipeline
     from components.serving.server import address_of, bind, run
+    from flows.cli.waiting import runs_by_state
 
     workspace = Workspace.from_environment().create()
     artifacts = Store.open(store or workspace.default_store, workspace.cache)
     champions = Champions(workspace, {model[0]: version} if version is not None else {})
-    service = create_app(settings, champions, Pages(artifacts, workspace.cache / "pages"), model)
+    pipeline = Pipeline(champions.measures.registry, workspace, runs_by_state)
+    service = create_app(settings, champions, Pages(artifacts, workspace.cache / "pages"), model, pipeline)
     listening = bind(settings)
     access = f"for this machine only, without a password ({AUTH} sets one)"
     if not settings.is_open:

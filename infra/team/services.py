@@ -167,7 +167,11 @@ def _prefect(settings: Settings) -> Program:
 def _worker(settings: Settings) -> Program:
     command = (_tool("kintsugi"), "worker", "--grace-s", "60")
     home = settings.home / "worker"
-    own = {"KINTSUGI_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
+    own = {
+        "KINTSUGI_HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
+        "KINTSUGI_NOTIFY": settings.values["NOTIFY"],
+    }
     return Program(command, {**clients.variables(settings, "worker"), **own}, folders=(home, home / "prefect"))
 
 

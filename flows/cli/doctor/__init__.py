@@ -20,10 +20,13 @@ def doctor(
         str | None,
         Parameter(help="Artifact store to check: a folder or s3://bucket/prefix; by default KINTSUGI_STORE if set."),
     ] = None,
+    tell: Annotated[
+        bool, Parameter(help="Send each receiver of KINTSUGI_NOTIFY a message, to see whether it arrives.", negative=())
+    ] = False,
     as_json: Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative=())] = False,
 ) -> None:
     """Say what is installed, reachable and free, logging in to each server. Exit code 1 if something must be mended."""
-    findings = list(_findings(store or os.environ.get("KINTSUGI_STORE")))
+    findings = list(_findings(store or os.environ.get("KINTSUGI_STORE"), tell=tell))
     if as_json:
         say(json.dumps([finding.model_dump() for finding in findings], indent=1))
     else:
@@ -32,9 +35,9 @@ def doctor(
         raise SystemExit(1)
 
 
-def _findings(store: str | None) -> "Iterator[Finding]":
+def _findings(store: str | None, *, tell: bool) -> "Iterator[Finding]":
     workspace = Workspace.from_environment().create()
-    from flows.cli.doctor import clocks, machine, mlflow_server, prefect_server
+    from flows.cli.doctor import clocks, machine, mlflow_server, prefect_server, receivers, service
 
     yield machine.pytorch()
     yield machine.devices()
@@ -48,4 +51,6 @@ def _findings(store: str | None) -> "Iterator[Finding]":
         from flows.cli.doctor import stores
 
         yield stores.finding(store, ahead)
+    yield from service.findings()
+    yield from receivers.findings(tell=tell)
     yield from clocks.findings(ahead)

@@ -33,7 +33,14 @@ def devices() -> Finding:
     """Which GPUs there are."""
     import torch
 
+    from components.tracking.hardware import hardware_facts
+
     if not torch.cuda.is_available():
+        if (cards := hardware_facts()["graphics_cards"]) != "none":
+            advice = (
+                f"install a torch for the driver's CUDA (this one: {torch.version.cuda or 'none'}); see pytorch.org"
+            )
+            return Finding(what="GPUs", state="problem", found=f"{cards}, which this torch cannot use", advice=advice)
         return Finding(what="GPUs", state="note", found=f"none; {os.cpu_count()} cores", advice="small models only")
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return Finding(what="GPUs", state="ok", found=", ".join(names))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.servers.clock import ahead_s
+from flows.cli.doctor import versions
 from flows.cli.doctor.clocks import Offsets
 from flows.cli.doctor.finding import Finding
 from flows.cli.doctor.machine import installed
@@ -35,6 +36,7 @@ def findings(home: Path, ahead: Offsets) -> Iterator[Finding]:
     try:
         server.ask("api/2.0/mlflow/experiments/search", {"max_results": 1})
         yield _promotions(server)
+        yield versions.finding(server, "version", "MLflow", "mlflow")
     except (RefusedError, OSError, ValueError) as error:
         yield server.problem("MLflow", error, _ADDRESS, _SECRETS)
     if (seconds := ahead_s(server.date)) is not None:

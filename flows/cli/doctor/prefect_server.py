@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote, urlsplit
 
 from components.servers.clock import ahead_s
+from flows.cli.doctor import versions
 from flows.cli.doctor.clocks import Offsets
 from flows.cli.doctor.finding import Finding
 from flows.cli.doctor.machine import installed
@@ -19,27 +20,28 @@ _SOON = timedelta(minutes=3)  # a new deployment's first runs are planned within
 def findings(ahead: Offsets) -> Iterator[Finding]:
     """Yield what is to be said of Prefect, and note its clock."""
     try:
-        server = _server()
+        there = server()
     except OSError as error:
         found = f"its certificate file cannot be read ({error.strerror})"
         yield Finding(what="Prefect", state="problem", found=found, advice="mend PREFECT_API_SSL_CERT_FILE")
         return
-    if server is None:
+    if there is None:
         found = f"{installed('prefect')}, a server of its own for each run"
         yield Finding(what="Prefect", state="ok", found=found)
         return
     try:
-        server.ask("flow_runs/count", {})
+        there.ask("flow_runs/count", {})
         yield Finding(what="Prefect", state="ok", found=f"the server of {_ADDRESS} lets us in")
-        yield from _schedules(server)
-        yield from _workers(server)
+        yield versions.finding(there, "admin/version", "Prefect", "prefect")
+        yield from _schedules(there)
+        yield from _workers(there)
     except (RefusedError, OSError, ValueError) as error:
-        yield server.problem("Prefect", error, _ADDRESS, _SECRET)
-    if (seconds := ahead_s(server.date)) is not None:
+        yield there.problem("Prefect", error, _ADDRESS, _SECRET)
+    if (seconds := ahead_s(there.date)) is not None:
         ahead["Prefect"] = seconds
 
 
-def _server() -> Server | None:
+def server() -> Server | None:
     """Return the server that Prefect's own settings name, from variables or a profile, or None."""
     from prefect.settings import Settings
 

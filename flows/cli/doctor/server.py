@@ -53,13 +53,27 @@ class Server:
             OSError: There is no answer.
             ValueError: It is not JSON, or the address is none.
         """
-        address = f"{self.url}/{path}" + (f"?{urlencode(question)}" if method == "GET" else "")
-        body = json.dumps(question).encode() if method == "POST" else None
-        request = urllib.request.Request(address, body, self._headers, method=method)
+        asked = f"?{urlencode(question)}" if method == "GET" and question else ""
+        return json.loads(self._answer(path + asked, json.dumps(question).encode() if method == "POST" else None))
+
+    def read(self, path: str) -> str:
+        """Return what the server has at a path, as text.
+
+        Raises:
+            RefusedError: It is a refusal.
+            OSError: There is no answer.
+            ValueError: It is no text, or the address is none.
+        """
+        return self._answer(path, None).decode()
+
+    def _answer(self, path: str, body: bytes | None) -> bytes:
+        request = urllib.request.Request(
+            f"{self.url}/{path}", body, self._headers, method="GET" if body is None else "POST"
+        )
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
                 self.date = answer.headers.get("Date")
-                return json.load(answer)
+                return bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 self.date = error.headers.get("Date")

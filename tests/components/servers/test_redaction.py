@@ -41,3 +41,9 @@ def test_ordinary_values_pass(name: str, value: str) -> None:
 def test_secrets_of_the_environment_are_taken_out_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "correct horse")
     assert redact_text("could not log in with 'correct horse'") == "could not log in with '[redacted]'"
+
+
+def test_addresses_of_receivers_are_taken_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINTSUGI_NOTIFY", "slack://TAAAAAAA/BBBBBBBB/CCCCCCCC json://hooks.example/4711")
+    assert redact_text("sent to slack://TAAAAAAA/BBBBBBBB/CCCCCCCC") == "sent to [redacted]"
+    assert "4711" not in redact_text("json://hooks.example/4711 does not answer")

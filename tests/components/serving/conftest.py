@@ -30,6 +30,7 @@ from components.report.page import write_page
 from components.serving.app import create_app
 from components.serving.champions import Champions
 from components.serving.pages import Pages
+from components.serving.pipeline import Pipeline, Queue
 from components.serving.server import bind, server_of
 from components.serving.settings import Limits, Settings
 from components.stages.outcome import Page
@@ -161,14 +162,20 @@ def serve(workspace: Workspace) -> Iterator[Callable[..., Service]]:
     running = []
 
     def begin(
-        store: Store | None = None, model: str | None = None, limits: Limits | None = None, **settings: object
+        store: Store | None = None,
+        model: str | None = None,
+        limits: Limits | None = None,
+        watches: Queue | None = None,
+        **settings: object,
     ) -> Service:
         chosen = Settings.from_environment("127.0.0.1", 0)
         chosen = Settings(**{**vars(chosen), "limits": limits or Limits(), **settings})
         champions = Champions(workspace)
         pages = Pages(store or Store(workspace.store), workspace.cache / "pages")
         listening = bind(chosen)
-        server = server_of(create_app(chosen, champions, pages, (model,) if model else ()), chosen.limits)
+        pipeline = None if watches is None else Pipeline(champions.measures.registry, workspace, watches)
+        app = create_app(chosen, champions, pages, (model,) if model else (), pipeline)
+        server = server_of(app, chosen.limits)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         port = listening.getsockname()[1]

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
@@ -42,6 +43,7 @@ def test_a_model_is_described_by_its_champion(registered: Register) -> None:
         "name": "gan",
         "family": "gan",
         "champion": None,
+        "champion_since": None,
         "challenger": 1,
         "previous": None,
         "scores": {"fd": 1.0},
@@ -52,6 +54,8 @@ def test_a_model_is_described_by_its_champion(registered: Register) -> None:
     registered(2)
     (record,) = registry.models()
     assert (record.champion, record.challenger, record.scores) == (1, 2, {"fd": 1.0})
+    assert record.champion_since is not None
+    assert timedelta(0) <= datetime.now(UTC) - record.champion_since < timedelta(minutes=2)
 
 
 def test_promotion_moves_the_aliases(registered: Register) -> None:
