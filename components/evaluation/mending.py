@@ -22,6 +22,7 @@ from components.evaluation.evidence import (
 )
 from components.evaluation.protocol import MODEL_ROW, Score
 from components.evaluation.restoration import restoration_scores
+from components.evaluation.toning import picture_toning
 from components.pictures import figures
 from components.recipes.recipe import Images, Missing, Producer, RecipeSection, Restorer, RestorerRecipe
 
@@ -86,7 +87,7 @@ class RestorationEvaluation(EvaluationSection):
 
     def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
         frozen = _frozen(evidence)
-        return restoration_scores(
+        scores = restoration_scores(
             restored,
             frozen.images,
             frozen.missing,
@@ -95,6 +96,7 @@ class RestorationEvaluation(EvaluationSection):
             evidence.seed,
             _degradations(frozen),
         )
+        return (*scores, *picture_toning(restored, frozen.images, evidence.frozen_digest, evidence.seed))
 
 
 def _mended(restore: Callable[[Images, Missing], Images], frozen: FrozenImages) -> Images | None:
