@@ -53,7 +53,12 @@ class RealDistances:
 
     @property
     def near(self) -> float:
-        """The distance that counts as near: the farthest of three that hardly any training image has to another."""
+        """The distance that counts as near: the farthest of three that hardly any training image has to another.
+
+        The least, where no training images were compared with others.
+        """
+        if not len(self.left_out):
+            return EQUAL
         return next((near for near in _NEAR if (self.left_out < near).sum() <= _RARE * len(self.left_out)), EQUAL)
 
 

@@ -18,7 +18,7 @@ _STRIDE = 2
 _SIGMA_PX = 1.0
 _FAINT = 0.01
 """Least contrast of a channel (deviation, of the range 0 to 1) that is scaled up to that of others."""
-_PAIRS_AT_ONCE = 512
+_PAIRS_AT_ONCE = 64
 _AREAS = 6
 
 Sketches = UInt8[Tensor, "images 3 height width"]
@@ -60,12 +60,13 @@ def _distances(pictures: Tensor, others: Tensor) -> Tensor:
     reach = pictures.shape[2] // _REACH
     middle = pictures.shape[2] - 2 * reach
     windows = _normalised(_windows(_blurred(others.flatten(0, 1)), middle)).view(images, -1, 3, _points(middle))
+    lengths = torch.linalg.vector_norm(windows, dim=(2, 3)).square()
     blurred = _blurred(pictures)
     least = torch.full((images, count), math.inf, device=pictures.device)
     for view in (blurred, blurred.flip(3)):
         own = _normalised(_windows(view[:, :, reach : reach + middle, reach : reach + middle], middle))
         products = torch.einsum("iwcp,icp->iw", windows, own[:, 0])
-        squares = windows.square().sum(dim=(2, 3)) + own.square().sum(dim=(1, 2, 3))[:, None]
+        squares = lengths + own.square().sum(dim=(1, 2, 3))[:, None]
         apart = (squares - 2 * products).clamp_min(0).sqrt()
         least = torch.minimum(least, apart.view(images, count, -1).amin(dim=2))
     return least
@@ -95,5 +96,5 @@ def _windows(planes: Tensor, middle: int) -> Tensor:
 def _normalised(windows: Tensor) -> Tensor:
     """Return each channel without its mean and with a root mean square of 1/√3, or less where it is nearly flat."""
     free = windows - windows.mean(dim=3, keepdim=True)
-    contrast = free.square().mean(dim=3, keepdim=True).sqrt().clamp_min(_FAINT)
-    return free / contrast / math.sqrt(3 * windows.shape[3])
+    contrast = torch.linalg.vector_norm(free, dim=3, keepdim=True) / math.sqrt(windows.shape[3])
+    return free / (contrast.clamp_min(_FAINT) * math.sqrt(3 * windows.shape[3]))

@@ -57,6 +57,12 @@ class Neighbours:
         return _nearest(features, pictures, self.features, self.sketches)
 
 
+def held_distances(images: PixelSource, training: PixelSource) -> Float[np.ndarray, " images"]:
+    """Return how far held-out images are from their nearest training images, of candidates by thumbnails alone."""
+    known = sketched(training, slice(0, min(len(training), MOST_IMAGES)))
+    return _nearest(None, sketched(images, slice(0, len(images))), None, known)
+
+
 def sketched(source: PixelSource, rows: slice) -> Sketches:
     """Return pictures at the size at which they are compared, a few at a time."""
     few = [slice(0, 0), *blocks_of(rows, _ROWS_AT_ONCE)]
@@ -121,19 +127,21 @@ def _seen(training: PixelSource, count: int, extractor: Extractor) -> Features |
 
 
 def _nearest(
-    features: Features, pictures: Sketches, known: Features, others: Sketches, *, are_first: bool = False
+    features: Features | None, pictures: Sketches, known: Features | None, others: Sketches, *, are_first: bool = False
 ) -> Float[np.ndarray, " images"]:
     """Return distances to the nearest of `others`, not counting itself where the pictures are the first of them."""
-    count = min(CANDIDATES, len(known) - are_first)
+    count = min(CANDIDATES, len(others) - are_first)
     if count < 1:
         return np.empty(0, np.float32)
     small = torch.cat([thumbnails(others[rows]) for rows in blocks_of(slice(0, len(others)), _ROWS_AT_ONCE)])
     found = [torch.empty(0)]
-    for rows in blocks_of(slice(0, len(features)), _ROWS_AT_ONCE):
+    for rows in blocks_of(slice(0, len(pictures)), _ROWS_AT_ONCE):
         some = pictures[rows]
         views = [torch.cdist(thumbnails(view), small) for view in (some, some.flip(3))]
-        chosen = []
-        for apart in (torch.cdist(features[rows], known), torch.minimum(*views)):
+        tables, chosen = [torch.minimum(*views)], []
+        if features is not None and known is not None:
+            tables.append(torch.cdist(features[rows], known))
+        for apart in tables:
             if are_first:
                 apart[torch.arange(rows.stop - rows.start), torch.arange(rows.start, rows.stop)] = torch.inf
             chosen.append(apart.topk(count, dim=1, largest=False).indices)

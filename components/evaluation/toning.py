@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
-import torch
 from jaxtyping import Float64, UInt8
 from numpy.typing import NDArray
-from torch.nn import functional
 
+from components.deferred.torch import nn, torch
 from components.evaluation.intervals import bootstrap_means, jackknife_halfwidth, random_groups
 from components.evaluation.protocol import Protocol, Score
 
@@ -43,7 +42,7 @@ def tones(pictures: Pictures) -> Tones:
     parts = [np.empty((0, _AREAS * _AREAS * 3))]
     for start in range(0, len(pictures), _CHUNK):
         planes = torch.from_numpy(np.array(pictures[start : start + _CHUNK])).permute(0, 3, 1, 2).double() / 255
-        areas = functional.adaptive_avg_pool2d(planes, _AREAS)
+        areas = nn.functional.adaptive_avg_pool2d(planes, _AREAS)
         parts.append(areas.permute(0, 2, 3, 1).flatten(1).numpy())
     return np.concatenate(parts)
 

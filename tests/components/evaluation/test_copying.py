@@ -9,13 +9,15 @@ from PIL import Image
 
 from components.baselines.generation import Template
 from components.data import ShardSet
-from components.evaluation.copies import EQUAL, copies_in, leaked_in
+from components.evaluation.copies import EQUAL, leaked_in
 from components.evaluation.evidence import Evidence
 from components.evaluation.extractors import FidelityConfig
 from components.evaluation.gate import PromotionRule, decide
 from components.evaluation.judges import Judges
 from components.evaluation.likeness import distances, sketches
+from components.evaluation.neighbours import held_distances
 from components.evaluation.protocol import ScoreTable
+from components.evaluation.toning import picture_toning, set_toning, tones
 from components.seeding import numpy_generator
 
 SIZE, TRAINING, HELD, MADE = 24, 1_000, 200, 400
@@ -136,13 +138,11 @@ def test_copiers_are_refused_and_honest_models_are_not(judge, what):
     assert decision.reasons[0].startswith("copies of training images: ") == (verdict == "reject")
 
 
-def test_what_is_known_of_the_training_images_is_kept_and_found_again(judge, monkeypatch):
-    monkeypatch.setattr(judge.fidelity.extractor.network, "forward", None)
-    again = judges(judge.evidence.cache)
-    made = TRUTH["one copy in twenty"][0]
-    assert copies_in(ScoreTable(subject="s", rows={"model": again.scores(made)})) == copies_in(
-        ScoreTable(subject="s", rows={"model": judges(judge.evidence.cache).scores(made)})
-    )
+def test_what_is_known_of_the_training_images_is_kept_and_found_again(judge):
+    again = judges(judge.evidence.cache).copying.known
+    known = judge.copying.known
+    assert torch.equal(again.features, known.features)
+    assert np.array_equal(again.real.both, known.real.both)
     assert len(list(judge.evidence.cache.glob("trainingneighbours/*"))) == 1
 
 
@@ -162,8 +162,6 @@ def test_held_out_images_that_are_altered_training_images_are_refused(tmp_path):
 
 
 def test_the_mean_colour_of_a_set_is_off_by_what_was_added():
-    from components.evaluation.toning import set_toning, tones
-
     real = pictures("held", HELD)
     darker = (pictures("made", HELD) * 0.9).astype(np.uint8)
     colour, low_pass = set_toning(tones(darker), tones(real), "reference", 3)
@@ -172,3 +170,21 @@ def test_the_mean_colour_of_a_set_is_off_by_what_was_added():
     same, _ = set_toning(tones(pictures("made", HELD)), tones(real), "reference", 3)
     assert same.low < 0.01
     assert low_pass.value >= colour.value
+
+
+def test_the_held_out_images_of_a_mender_that_are_training_images_are_found_without_a_network():
+    held = np.concatenate([pictures("held", 60), altered(40)])
+    apart = held_distances(held, TRAINED_ON)
+    assert (apart[:60] > 0.2).all()
+    assert (apart[60:] < 0.15).all()
+    assert held_distances(held[:0], TRAINED_ON).shape == (0,)
+
+
+def test_a_mended_picture_that_is_darker_is_off_in_colour_and_over_large_areas():
+    truth = pictures("held", 40)
+    colour, low_pass = picture_toning((truth * 0.9).astype(np.uint8), truth, "frozen", 3)
+    assert colour.value == pytest.approx(0.05, abs=0.01)
+    assert low_pass.value >= colour.value
+    assert colour.per_image is not None
+    untouched, _ = picture_toning(truth, truth, "frozen", 3)
+    assert (untouched.value, untouched.low, untouched.high) == (0, 0, 0)
