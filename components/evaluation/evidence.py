@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from components.data import FrozenImages, PixelSource, ShardReader, ShardSet
 from components.deferred.torch import torch
@@ -51,6 +51,17 @@ class Evidence:
         """The test images, uint8 (n, size, size, 3)."""
         reader = ShardReader(self.shards, "test")
         return reader.images(np.arange(len(reader))[: self.images])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of the images, in the order of their numbers; none where they have none."""
+        return tuple(self.shards.splits["test"].classes)
+
+    @cached_property
+    def test_labels(self) -> Int64[np.ndarray, " images"]:
+        """The numbers of the test images' classes; empty where they have none."""
+        labels = ShardReader(self.shards, "test").labels
+        return np.empty(0, np.int64) if labels is None else labels[: self.images]
 
     @property
     def test_digest(self) -> str:

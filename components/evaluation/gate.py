@@ -127,7 +127,7 @@ def _findings(
 ) -> Iterator[_Finding]:
     score = challenger.find(MODEL_ROW, rule.metric)
     for floor in rule.floors:
-        yield _keeps(floor, challenger.find(MODEL_ROW, floor.metric))
+        yield from (_keeps(floor, one) for one in challenger.matching(MODEL_ROW, floor.metric) or (None,))
     unfit = _unfit(score, "challenger", rule)
     if score is None or unfit:
         yield _Finding("hold", unfit)

@@ -90,8 +90,7 @@ class GenerationEvaluation(EvaluationSection):
         scores, shown = self._scored(
             lambda rows: producer.generate(rows.stop - rows.start, evidence.seed, rows.start), judges, evidence
         )
-        if judges.copying is not None:
-            scores += judges.copying.leak()
+        scores += judges.about(producer)
         again = None
         if isinstance(producer, Reconstructor):
             again = made_together(lambda rows: producer.reconstruct(evidence.test[rows]), evidence.test)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from components import distributed
+from components.evaluation.classwise import class_scores
 from components.evaluation.copying import Copying
 from components.evaluation.evidence import Evidence
 from components.evaluation.extractors import FidelityConfig
@@ -11,6 +12,7 @@ from components.evaluation.fidelity import Fidelity
 from components.evaluation.neighbours import sketched
 from components.evaluation.protocol import Score
 from components.evaluation.toning import set_toning, tones
+from components.recipes.recipe import ClassGenerator, Generator
 
 
 class Judges:
@@ -45,3 +47,14 @@ class Judges:
         colours = set_toning(made, tones(self.evidence.test), self.evidence.test_digest, self.evidence.seed)
         copies = self.copying.scores(seen, pictures) if self.copying is not None else ()
         return (*self.fidelity.scored(seen), *colours, *copies)
+
+    def about(self, producer: Generator) -> tuple[Score, ...]:
+        """Return what is asked of models alone: how near their classes are, and what the held-out images are worth.
+
+        Returns:
+            The scores in the main process, none in the others.
+        """
+        leak = self.copying.leak() if self.copying is not None else ()
+        if not isinstance(producer, ClassGenerator):
+            return leak
+        return (*leak, *class_scores(producer, self.fidelity, self.evidence))

@@ -97,4 +97,5 @@ def _normalised(windows: Tensor) -> Tensor:
     """Return each channel without its mean and with a root mean square of 1/√3, or less where it is nearly flat."""
     free = windows - windows.mean(dim=3, keepdim=True)
     contrast = torch.linalg.vector_norm(free, dim=3, keepdim=True) / math.sqrt(windows.shape[3])
-    return free / (contrast.clamp_min(_FAINT) * math.sqrt(3 * windows.shape[3]))
+    scaled: Tensor = free / (contrast.clamp_min(_FAINT) * math.sqrt(3 * windows.shape[3]))
+    return scaled

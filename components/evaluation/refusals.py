@@ -57,9 +57,10 @@ def _leaked(table: ScoreTable, rule: PromotionRule) -> Iterator[str]:
 
 def _pleased(challenger: ScoreTable, rule: PromotionRule, trained_on: Collection[str]) -> Iterator[str]:
     """Yield, in words, each deciding score by features that the challenger was trained to please."""
-    for name in dict.fromkeys((rule.metric, *(floor.metric for floor in rule.floors))):
-        score = challenger.find(MODEL_ROW, name)
-        judge = score.protocol.extractor_sha256 if score is not None else None
+    named = (rule.metric, *(floor.metric for floor in rule.floors), *(guard.metric for guard in rule.also))
+    scores = {score.name: score for name in named for score in challenger.matching(MODEL_ROW, name)}
+    for name, score in scores.items():
+        judge = score.protocol.extractor_sha256
         if judge is not None and judge in trained_on:
             yield (
                 f"{name} judges by the features of a network (weights sha256 {judge[:16]}…) that the challenger was "

@@ -14,7 +14,8 @@ class Floor(Section):
     """An absolute limit on one score of the challenger."""
 
     metric: str
-    """Name of the score."""
+    """Name of the score; one that ends in `*`, such as `kid_efficientnet_lite0/class_*`, stands for all that begin so,
+    each of which must keep the limit."""
     at_least: float | None = Field(default=None, allow_inf_nan=False)
     """Smallest value allowed, in the score's unit."""
     at_most: float | None = Field(default=None, allow_inf_nan=False)
