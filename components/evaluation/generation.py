@@ -70,8 +70,8 @@ class GenerationEvaluation(EvaluationSection):
         needed = pictures_needed(test + min(training, LEFT_OUT))
         if needed is not None and made >= needed:
             return ()
-        enough = "there are too few real images" if needed is None else f"{needed:,} pictures are needed"
-        return (f"{enough} to see one copy in 100 nearly always, {made:,} are drawn",)
+        enough = "there are too few real images" if needed is None else f"{needed:,} are needed"
+        return (f"one copy in 100 pictures may go unseen: {made:,} are drawn, {enough}",)
 
     @classmethod
     def suits(cls, recipe: RecipeSection) -> bool:
