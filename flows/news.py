@@ -10,7 +10,7 @@ from prefect.flows import Flow
 from components.artifacts import Store
 from components.artifacts.storage import StorageError
 from components.events.event import Judged
-from components.events.known import Alarm, Held, ModelFailed, Promoted, Refused, RunFailed
+from components.events.known import Alarm, Held, ModelFailed, NightSkipped, Promoted, Refused, RunFailed
 from components.launch import LaunchFailed
 from components.stages.candidate import Promotion
 from components.stages.site import Site, registered_name

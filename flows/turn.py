@@ -57,15 +57,7 @@ def taken() -> Iterator[None]:
     Raises:
         GivenUp: The run was lost too often.
     """
-    with get_client(sync_client=True) as client:
-        run = _deployed(client)
-        if run is not None:
-            _check_interruptions(client, run)
-            if later := _later_ones(client, run):
-                words = f"{len(later)} later runs of the schedule are due as well; the last of them sees the same data"
-                raise _ended(client, run, Completed(name=SKIPPED, message=words))
-            if (before := _before(client, run)) is not None:
-                raise _again(client, run, AWAITING_TURN, f"{before.name} is under way", _AGAIN_S)
+    run = _admitted()
     if run is None:
         yield
         return
@@ -92,6 +84,20 @@ def taken() -> Iterator[None]:
                 raise
             words = "asked to stop; training wrote a checkpoint"
             raise _again(client, run, RESUMABLE, words, _AGAIN_S) from asked
+
+
+def _admitted() -> FlowRun | None:
+    """Return the present flow run whose turn it is, or None where no deployment made one; else end or delay it."""
+    with get_client(sync_client=True) as client:
+        run = _deployed(client)
+        if run is not None:
+            _check_interruptions(client, run)
+            if later := _later_ones(client, run):
+                words = f"{len(later)} later runs of the schedule are due as well; the last of them sees the same data"
+                raise _ended(client, run, Completed(name=SKIPPED, message=words))
+            if (before := _before(client, run)) is not None:
+                raise _again(client, run, AWAITING_TURN, f"{before.name} is under way", _AGAIN_S)
+    return run
 
 
 def _deployed(client: SyncPrefectClient) -> FlowRun | None:

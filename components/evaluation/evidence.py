@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from components.data import FrozenImages, PixelSource, ShardReader, ShardSet
 from components.deferred.torch import torch
@@ -32,7 +32,7 @@ class Evidence:
 
     shards: ShardSet
     training: PixelSource
-    """Training images, for baselines that copy."""
+    """Training images, for baselines that copy, and to see what else copies."""
     frozen: FrozenImages | None
     """Damaged test images."""
     frozen_digest: str
@@ -43,7 +43,8 @@ class Evidence:
     cache: Path
     """Where what is known of the test images is kept between evaluations."""
     images: int | None = None
-    """Compare with no more than so many test images, the first by key; None takes all."""
+    """Compare with no more than so many test images, the first by key; None takes all. It is asked for to see drift,
+    where no copies are looked for."""
 
     @cached_property
     def test(self) -> Images:
@@ -52,9 +53,25 @@ class Evidence:
         return reader.images(np.arange(len(reader))[: self.images])
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of the images, in the order of their numbers; none where they have none."""
+        return tuple(self.shards.splits["test"].classes)
+
+    @cached_property
+    def test_labels(self) -> Int64[np.ndarray, " images"]:
+        """The numbers of the test images' classes; empty where they have none."""
+        labels = ShardReader(self.shards, "test").labels
+        return np.empty(0, np.int64) if labels is None else labels[: self.images]
+
+    @property
     def test_digest(self) -> str:
         """Name of the test images in protocols."""
         return f"{self.shards.digest}/test" if self.images is None else f"{self.shards.digest}/test[:{self.images}]"
+
+    @property
+    def training_digest(self) -> str:
+        """Name of the training images in protocols."""
+        return f"{self.shards.digest}/train"
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,10 @@ class EvaluationSection(Section, ABC):
     @property
     def features(self) -> tuple[str, ...]:
         """sha256 of the weights of each network whose features scores compare; none where pixels are compared."""
+        return ()
+
+    def remarks(self, training: int, test: int) -> tuple[str, ...]:  # noqa: ARG002
+        """Return what cannot be told from so many training and test images, in words, for people who plan a run."""
         return ()
 
     @classmethod

@@ -14,6 +14,7 @@ from components.evaluation.extractors import FidelityConfig
 from components.evaluation.gaussian import Moments
 from components.recipes.recipe import blocks_of
 
+Features = Float[Tensor, "images features"]
 Pictures = UInt8[np.ndarray, "images height width 3"]
 
 

@@ -77,8 +77,20 @@ class Fidelity:
         Raises:
             ValueError: There are too few images, or they are not uint8 of shape (images, height, width, 3).
         """
-        seen = self.extractor.see(fakes).joined()
-        if seen is None or self.reference is None:
+        seen = self.see(fakes)
+        return () if seen is None else self.scored(seen)
+
+    def see(self, fakes: Pictures) -> FeatureSet | None:
+        """Return what all processes see of their generated images in the main process, None in the others."""
+        return self.extractor.see(fakes).joined()
+
+    def scored(self, seen: FeatureSet) -> tuple[Score, ...]:
+        """Return in the main process what `scores` returns, of images that were seen.
+
+        Raises:
+            ValueError: There are too few.
+        """
+        if self.reference is None:
             return ()
         _check_count(len(seen.features))
         reals = self.reference.features

@@ -5,69 +5,19 @@ Nothing is read, drawn or changed here; components.tracking carries a decision o
 
 import math
 from collections.abc import Collection, Iterator
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
-
+from components.evaluation import refusals
 from components.evaluation.luck import stretch
 from components.evaluation.protocol import MODEL_ROW, Score, ScoreTable, differences
+from components.evaluation.rule import Floor as Floor
+from components.evaluation.rule import Guard
+from components.evaluation.rule import PromotionRule as PromotionRule
 from components.section import Section
 
 AWAITED = "a person's approval is awaited, as promotion.approval asks; the gate itself would promote"
 FEWEST_PAIRS = 30
 _NORMAL_975 = 1.959964
-_ADDED = ("approval", "attempt_days")
-"""Fields of a rule that are left out where they hold their default: rules from before they were keep their digests."""
-
-
-class Floor(Section):
-    """An absolute limit on one score of the challenger."""
-
-    metric: str
-    """Name of the score."""
-    at_least: float | None = Field(default=None, allow_inf_nan=False)
-    """Smallest value allowed, in the score's unit."""
-    at_most: float | None = Field(default=None, allow_inf_nan=False)
-    """Largest value allowed, in the score's unit."""
-
-    @model_validator(mode="after")
-    def _limits_something(self) -> Self:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError(f"the floor on {self.metric!r} needs at_least or at_most")
-        return self
-
-
-class PromotionRule(Section):
-    """When a challenger may replace the champion."""
-
-    metric: str
-    """Name of the score that decides, e.g. `fd_efficientnet_lite0` or `psnr_hole`."""
-    better: Literal["lower", "higher"] | None = None
-    """Which direction is an improvement; None takes the score's own, any other must agree with it."""
-    margin: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Least improvement on the champion, in the score's unit."""
-    relative_margin: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """Least improvement on the champion as a fraction of its value; the larger of the two margins holds."""
-    beyond_noise: bool = True
-    """Whether the 95 % interval of the improvement must lie above zero, against champion and baselines alike."""
-    must_beat_baselines: bool | tuple[str, ...] = True
-    """Baselines that must be beaten: true for all that were measured, false for none, or a list of names."""
-    exempt_baselines: tuple[str, ...] = ("template",)
-    """Baselines that `true` leaves out; `template` copies training images, which no score here can see."""
-    floors: tuple[Floor, ...] = ()
-    """Absolute limits that the challenger must keep."""
-    approval: Literal["none", "required"] = "none"
-    """required: a version that the gate would promote is held until a person says `kintsugi approve` or `reject`."""
-    attempt_days: int = Field(default=7, ge=0, le=365)
-    """Days over which versions of the model are counted as attempts at being better (days). The interval of the
-    improvement widens with their number, so that of equal challengers at most 5 in 100 such spans see one promoted by
-    luck, however many are tried; a single attempt is judged as ever. 0 counts none."""
-
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).model_fields
-        dumped = handler(self)
-        return {name: value for name, value in dumped.items() if name not in _ADDED or value != fields[name].default}
 
 
 class Decision(Section):
@@ -109,13 +59,14 @@ def decide(
     *,
     attempt: int = 1,
     trained_on: Collection[str] = (),
+    today: ScoreTable | None = None,
 ) -> Decision:
     """Decide from two tables of scores whether the challenger replaces the champion.
 
     Evidence that is missing, not finite or measured under another protocol is a hold, whatever else is known. Without
     a champion the challenger must beat the baselines and keep the floors. Where the rule asks for a person's approval,
-    what would be promoted is held. A challenger that was trained on the features that judge it is rejected,
-    whatever else is known.
+    what would be promoted is held. Rejected, whatever else is known, is a challenger that was trained on the features
+    that judge it, one that copies training images, and one judged on images that it was trained on.
 
     Args:
         challenger: Scores of the new model and of the baselines beside it.
@@ -123,8 +74,11 @@ def decide(
         rule: What counts as better.
         attempt: Which attempt of the last `rule.attempt_days` this is, from 1; see `components/evaluation/luck.py`.
         trained_on: sha256 of the weights of each network through whose features the challenger's losses looked.
+        today: The challenger's scores against the images of the night, where others decide: copies of new training
+            images are seen there.
     """
-    if refused := tuple(_pleased(challenger, rule, trained_on)):
+    tables = [challenger] if today is None else [challenger, today]
+    if refused := refusals.refused(tables, rule, trained_on):
         return Decision(verdict="reject", reasons=refused)
     wider = stretch(attempt) if rule.beyond_noise else 1.0
     findings = list(_findings(challenger, champion, rule, wider))
@@ -173,7 +127,7 @@ def _findings(
 ) -> Iterator[_Finding]:
     score = challenger.find(MODEL_ROW, rule.metric)
     for floor in rule.floors:
-        yield _keeps(floor, challenger.find(MODEL_ROW, floor.metric))
+        yield from (_keeps(floor, one) for one in challenger.matching(MODEL_ROW, floor.metric) or (None,))
     unfit = _unfit(score, "challenger", rule)
     if score is None or unfit:
         yield _Finding("hold", unfit)
@@ -182,25 +136,17 @@ def _findings(
         incumbent = champion.find(MODEL_ROW, rule.metric)
         margin = max(rule.margin, rule.relative_margin * abs(incumbent.value)) if incumbent else rule.margin
         yield _beats(score, incumbent, "champion", rule, margin=margin, wider=wider)
+        for guard in rule.also:
+            yield _no_worse(guard, challenger.find(MODEL_ROW, guard.metric), champion.find(MODEL_ROW, guard.metric))
     rivals = {name: challenger.find(name, rule.metric) for name in _rivals(challenger, rule)}
     for name in sorted(rivals, key=lambda name: _ease(rivals[name])):
         yield _beats(score, rivals[name], f"baseline {name}", rule, margin=0.0, wider=wider)
     if rule.must_beat_baselines is True and not rivals:
         yield _Finding("hold", "no baseline was measured beside the challenger, and the rule asks to beat them")
+    for reason in refusals.passed(challenger, rule):
+        yield _Finding("promote", reason)
     if champion is None:
         yield _Finding("promote", f"there is no champion yet; {_written(score)} beats what it had to")
-
-
-def _pleased(challenger: ScoreTable, rule: PromotionRule, trained_on: Collection[str]) -> Iterator[str]:
-    """Yield, in words, each deciding score by features that the challenger was trained to please."""
-    for name in dict.fromkeys((rule.metric, *(floor.metric for floor in rule.floors))):
-        score = challenger.find(MODEL_ROW, name)
-        judge = score.protocol.extractor_sha256 if score is not None else None
-        if judge is not None and judge in trained_on:
-            yield (
-                f"{name} judges by the features of a network (weights sha256 {judge[:16]}…) that the challenger was "
-                "trained on; a judge must be one that it was not"
-            )
 
 
 def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:
@@ -208,7 +154,7 @@ def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:
         return rule.must_beat_baselines
     if not rule.must_beat_baselines:
         return ()
-    return tuple(name for name in challenger.baselines if name not in rule.exempt_baselines)
+    return tuple(name for name in challenger.baselines if not refusals.is_exempt(challenger, name, rule))
 
 
 def _ease(score: Score | None) -> float:
@@ -226,6 +172,20 @@ def _keeps(floor: Floor, score: Score | None) -> _Finding:
     if floor.at_most is not None and score.value > floor.at_most:
         return _Finding("reject", f"{_written(score)} is over its limit of {floor.at_most:.6g}")
     return _Finding("promote", f"{_written(score)} keeps its floor")
+
+
+def _no_worse(guard: Guard, score: Score | None, other: Score | None) -> _Finding:
+    """Return whether another score is at most as much worse than the champion's as its guard lets it be."""
+    if score is None or other is None:
+        owner = "challenger" if score is None else "champion"
+        return _Finding("hold", f"the {owner} has no score {guard.metric!r}, which must not get worse")
+    if unlike := differences(score, other):
+        return _Finding("hold", f"{guard.metric} of challenger and champion cannot be compared: {'; '.join(unlike)}")
+    worse = -improvement(score, other).value
+    against = f"{_written(score)} against the champion's {other.value:.6g}"
+    if worse > guard.may_worsen:
+        return _Finding("reject", f"{against} is worse by {worse:.4g}, more than the {guard.may_worsen:.4g} allowed")
+    return _Finding("promote", f"{against} is not worse by more than the {guard.may_worsen:.4g} allowed")
 
 
 def _unfit(score: Score | None, owner: str, rule: PromotionRule) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 from components import seeding
 from components.baselines import GenerationBaseline
 from components.baselines.generation import Random, Template
+from components.evaluation.copies import LEFT_OUT, pictures_needed
 from components.evaluation.evidence import (
     NOTHING,
     SHOWN_ROWS,
@@ -35,7 +36,7 @@ from components.recipes.recipe import (
 )
 
 if TYPE_CHECKING:
-    from components.evaluation.fidelity import Fidelity
+    from components.evaluation.judges import Judges
 
 _SHOWN = 36
 _STEPS = 7
@@ -63,6 +64,15 @@ class GenerationEvaluation(EvaluationSection):
         """sha256 of the extractor's weights."""
         return (self.fidelity.extractor.sha256,)
 
+    def remarks(self, training: int, test: int) -> tuple[str, ...]:
+        """Return from how many pictures on copies are seen, where fewer are drawn."""
+        made = self.samples or test
+        needed = pictures_needed(test + min(training, LEFT_OUT))
+        if needed is not None and made >= needed:
+            return ()
+        enough = "there are too few real images" if needed is None else f"{needed:,} are needed"
+        return (f"one copy in 100 pictures may go unseen: {made:,} are drawn, {enough}",)
+
     @classmethod
     def suits(cls, recipe: RecipeSection) -> bool:
         """Return whether models of a recipe can be judged so."""
@@ -76,11 +86,11 @@ class GenerationEvaluation(EvaluationSection):
         """
         if not isinstance(producer, Generator):
             raise TypeError(f"found a {type(producer).__name__}, expected a Generator")
+        judges = self._judges(evidence)
         scores, shown = self._scored(
-            lambda rows: producer.generate(rows.stop - rows.start, evidence.seed, rows.start),
-            self._fidelity(evidence),
-            evidence,
+            lambda rows: producer.generate(rows.stop - rows.start, evidence.seed, rows.start), judges, evidence
         )
+        scores += judges.about(producer)
         again = None
         if isinstance(producer, Reconstructor):
             again = made_together(lambda rows: producer.reconstruct(evidence.test[rows]), evidence.test)
@@ -99,37 +109,30 @@ class GenerationEvaluation(EvaluationSection):
     def measure_baselines(self, evidence: Evidence) -> Measured:
         """Return the scores of every baseline."""
         everyone = evidence.training.take(np.arange(len(evidence.training)), axis=0)
-        fidelity = self._fidelity(evidence)
+        judges = self._judges(evidence)
         rows: dict[str, tuple[Score, ...]] = {}
         pictures: dict[str, Picture] = {}
         for baseline in self.baselines:
-            scores, shown = self._scored(_altered(baseline, everyone, evidence), fidelity, evidence)
+            scores, shown = self._scored(_altered(baseline, everyone, evidence), judges, evidence)
             if shown is not None:
                 rows[baseline.kind] = scores
                 pictures[baseline.kind] = figures.grid(shown, columns=12)
         return Measured(rows, pictures)
 
     def _scored(
-        self, generate: Callable[[slice], Images], fidelity: "Fidelity", evidence: Evidence
+        self, generate: Callable[[slice], Images], judges: "Judges", evidence: Evidence
     ) -> tuple[tuple[Score, ...], Images | None]:
         """Return the scores of what `generate` makes and the first of its pictures; none but in the main process."""
         count, block = self.samples or len(evidence.test), self.fidelity.batch
         fakes = drawn(generate, count, evidence.shards.size, block)
         first = own_rows(count, block).start
-        return fidelity.scores(fakes), joined(fakes[: max(0, _SHOWN - first)])
+        return judges.scores(fakes), joined(fakes[: max(0, _SHOWN - first)])
 
-    def _fidelity(self, evidence: Evidence) -> "Fidelity":
+    def _judges(self, evidence: Evidence) -> "Judges":
         # torch-fidelity imports torchvision: seconds that reading a configuration should not cost.
-        from components.evaluation.fidelity import Fidelity
+        from components.evaluation.judges import Judges
 
-        return Fidelity(
-            evidence.test,
-            self.fidelity,
-            evidence.test_digest,
-            evidence.seed,
-            device=evidence.device,
-            cache=evidence.cache,
-        )
+        return Judges(evidence, self.fidelity)
 
 
 def _likelihood(model: LatentModel, evidence: Evidence) -> tuple[Score, ...]:

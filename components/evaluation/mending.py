@@ -12,6 +12,7 @@ from components.baselines.filling import MeanFill, NavierStokes, Telea
 from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 from components.data import FrozenImages
+from components.evaluation.copies import LEAKED, RealDistances, leak_score
 from components.evaluation.evidence import (
     NOTHING,
     SHOWN_ROWS,
@@ -20,8 +21,9 @@ from components.evaluation.evidence import (
     Measured,
     made_together,
 )
-from components.evaluation.protocol import MODEL_ROW, Score
+from components.evaluation.protocol import MODEL_ROW, Protocol, Score
 from components.evaluation.restoration import restoration_scores
+from components.evaluation.toning import picture_toning
 from components.pictures import figures
 from components.recipes.recipe import Images, Missing, Producer, RecipeSection, Restorer, RestorerRecipe
 
@@ -70,7 +72,7 @@ class RestorationEvaluation(EvaluationSection):
             ("Error x4", figures.difference(frozen.images[shown], restored[shown])),
         )
         pictures = {"restorations": figures.panels(panels)}
-        return Measured({MODEL_ROW: self._scores(restored, evidence)}, pictures, panels)
+        return Measured({MODEL_ROW: (*self._scores(restored, evidence), *_leak(evidence))}, pictures, panels)
 
     def measure_baselines(self, evidence: Evidence) -> Measured:
         """Return the scores of every baseline."""
@@ -86,7 +88,7 @@ class RestorationEvaluation(EvaluationSection):
 
     def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
         frozen = _frozen(evidence)
-        return restoration_scores(
+        scores = restoration_scores(
             restored,
             frozen.images,
             frozen.missing,
@@ -95,10 +97,30 @@ class RestorationEvaluation(EvaluationSection):
             evidence.seed,
             _degradations(frozen),
         )
+        return (*scores, *picture_toning(restored, frozen.images, evidence.frozen_digest, evidence.seed))
 
 
 def _mended(restore: Callable[[Images, Missing], Images], frozen: FrozenImages) -> Images | None:
     return made_together(lambda rows: restore(frozen.corrupted[rows], frozen.missing[rows]), frozen.images)
+
+
+def _leak(evidence: Evidence) -> tuple[Score, ...]:
+    """Return the share of the frozen set's pictures that show what a training image shows."""
+    from components.evaluation.neighbours import CANDIDATES, held_distances  # imports torch
+
+    images = _frozen(evidence).images
+    if not len(evidence.training):
+        return ()
+    real = RealDistances(held_distances(images, evidence.training), np.empty(0, np.float32))
+    protocol = Protocol(
+        metric=LEAKED,
+        implementation=LEAKED,
+        reference=evidence.training_digest,
+        samples=len(images),
+        reference_samples=len(evidence.training),
+        settings={"candidates": CANDIDATES, "held": evidence.frozen_digest},
+    )
+    return (leak_score(real, LEAKED, protocol),)
 
 
 def _frozen(evidence: Evidence) -> FrozenImages:

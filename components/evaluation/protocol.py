@@ -100,6 +100,12 @@ class ScoreTable(Section):
         """Return the score called `name` in `row`, or None if there is none."""
         return next((score for score in self.rows.get(row, ()) if score.name == name), None)
 
+    def matching(self, row: str, name: str) -> tuple[Score, ...]:
+        """Return the scores in `row` called `name`; where that ends in `*`, those that begin with what is before it."""
+        begin, is_pattern = name.removesuffix("*"), name.endswith("*")
+        scores = self.rows.get(row, ())
+        return tuple(one for one in scores if one.name == name or (is_pattern and one.name.startswith(begin)))
+
     def values(self, row: str = MODEL_ROW) -> Mapping[str, float]:
         """Return the plain numbers of one row by name, e.g. for a tracker; empty if there is no such row."""
         return {score.name: score.value for score in self.rows.get(row, ())}

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
@@ -15,6 +15,8 @@ from components.artifacts import Artifact, ArtifactError, Store
 from components.evaluation.features import Extractor, Pictures
 from components.evaluation.gaussian import Normal
 from components.evaluation.sharing import own_rows
+
+Kind = TypeVar("Kind", bound=Artifact)
 
 _CODE = 1
 """Version of what is kept; raise it when equal images would get other features."""
@@ -77,16 +79,21 @@ def _write(reference: Reference, draft: Path) -> Mapping[str, Any]:
     return {"images": len(reference.features)}
 
 
-def _kept(store: Store, inputs: Mapping[str, Any]) -> Reference | None:
-    """Return what the cache holds; what is damaged is thrown away, for it can be measured again."""
+def undamaged(store: Store, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
+    """Return what a cache holds, checked file by file; what is damaged is thrown away, for it can be measured again."""
     try:
-        kept = store.find(ReferenceFeatures, inputs)
-        if kept is None:
-            return None
-        kept.verify()
+        kept = store.find(kind, inputs)
+        if kept is not None:
+            kept.verify()
     except ArtifactError as error:
-        logging.getLogger(__name__).warning("%s; the reference is measured again", error)
-        shutil.rmtree(store.path_of(ReferenceFeatures, inputs))
+        logging.getLogger(__name__).warning("%s; it is measured again", error)
+        shutil.rmtree(store.path_of(kind, inputs))
+        return None
+    return kept
+
+
+def _kept(store: Store, inputs: Mapping[str, Any]) -> Reference | None:
+    if (kept := undamaged(store, ReferenceFeatures, inputs)) is None:
         return None
     tensors = load_file(kept.path / _FILE)
     features = tensors.pop("features")

@@ -11,7 +11,7 @@ from components.stages.candidate import Candidate, Data, EvaluationSet, Start, a
 
 _TRAINING_CODE = 3
 """Version of what training computes; raise it when equal configurations would give other weights."""
-_EVALUATION_CODE = 2
+_EVALUATION_CODE = 3
 """Version of what evaluation computes; raise it when equal models would get other scores."""
 _PAGE_CODE = 4
 """Version of what the page shows; raise it when equal runs should get another page."""

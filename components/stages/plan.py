@@ -63,7 +63,7 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
     for model in models:
         facts = _facts(run, model.candidate.config, shards, files, Workspace(home).cache)
         facts += _begins(run, model.candidate.name, data)
-        steps += [_train_step(model, facts), _evaluate_step(model), _promote_step(model)]
+        steps += [_train_step(model, facts), _evaluate_step(model, shards), _promote_step(model)]
     return [*steps, _publish_step(run, command, data, models, store)]
 
 
@@ -112,12 +112,15 @@ def _train_step(model: Foreseen, facts: str) -> Step:
     return Step(stage=f"train {candidate.name}", state="reuse" if candidate.checkpoint else "run", facts=facts)
 
 
-def _evaluate_step(model: Foreseen) -> Step:
+def _evaluate_step(model: Foreseen, shards: ShardSet | None) -> Step:
     missing = [what for what, is_known in model.measured.items() if not is_known]
     if not model.measured:
         facts = "the model, once it is trained, and baselines"
     else:
         facts = f"to measure: {', '.join(missing)}" if missing else ", ".join(model.measured)
+    if shards is not None:
+        counts = (shards.splits[split].samples for split in ("train", "test"))
+        facts = "; ".join([facts, *model.candidate.config.evaluation.remarks(*counts)])
     state: Literal["reuse", "run"] = "reuse" if model.candidate.evaluated else "run"
     return Step(stage=f"evaluate {model.candidate.name}", state=state, facts=facts)
 

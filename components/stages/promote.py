@@ -149,13 +149,14 @@ def judge(candidate: Candidate, champion: Evaluated | None, judged_on: Evaluatio
         judged_on: The held-out images that both were measured on.
         attempt: Which attempt of the rule's span of days it is, from 1.
     """
-    table = after("evaluate", candidate.evaluated).table
+    evaluated = after("evaluate", candidate.evaluated)
     decision = decide(
-        table,
+        evaluated.table,
         champion.table if champion else None,
         candidate.config.promotion,
         attempt=attempt,
         trained_on=candidate.config.recipe.features_trained_on,
+        today=evaluated.fresh.table if evaluated.fresh else None,
     )
     ground = f"judged on {judged_on.name}: {judged_on.facts}"
     return decision.model_copy(update={"reasons": (*decision.reasons, ground)})

@@ -33,10 +33,11 @@ EVALUATION = GenerationEvaluation.model_validate(
 
 
 class Known(Evidence):
-    """Evidence whose test images need no shards."""
+    """Evidence whose images need no shards."""
 
     test = numpy_generator(0, "test").integers(0, 256, (40, SIZE, SIZE, 3), dtype=np.uint8)
     test_digest = "test"
+    training_digest = "train"
 
 
 def tables(cache):

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from components.evaluation.gate import Floor, PromotionRule, decide, improvement
 from components.evaluation.protocol import Protocol, Score, ScoreTable
+from components.evaluation.rule import Guard
 
 PROTOCOL = Protocol(metric="m", implementation="i", reference="r", samples=40)
 OTHER = PROTOCOL.model_copy(update={"samples": 41})
@@ -244,3 +245,32 @@ def test_missing_evidence_is_always_held(missing, better):
     decision = decide(ScoreTable(subject="s", rows=rows), champion, rule)
     assert decision.verdict == ("hold" if missing else "promote")
     assert decision.reasons
+
+
+GUARDED = RULE.model_copy(update={"also": (Guard(metric="recall", may_worsen=0.02),)})
+
+
+def with_recall(value, recall):
+    both = (fid(value), fid(recall, 0.01, name="recall", better="higher"))
+    return ScoreTable(subject="s", rows={"model": both, "random": (fid(300),)})
+
+
+@pytest.mark.parametrize(
+    ("recall", "verdict", "words"),
+    [
+        (0.60, "promote", "is not worse by more than the 0.02 allowed"),
+        (0.485, "promote", "is not worse by more than the 0.02 allowed"),
+        (0.45, "reject", "recall 0.45 (0.44 to 0.46) against the champion's 0.5 is worse by 0.05, more than the 0.02"),
+    ],
+)
+def test_one_score_decides_and_others_must_not_get_worse_by_more_than_is_stated(recall, verdict, words):
+    decision = decide(with_recall(20, recall), with_recall(30, 0.5), GUARDED)
+    assert decision.verdict == verdict
+    assert words in " ".join(decision.reasons)
+
+
+def test_a_score_that_must_not_get_worse_and_is_not_there_is_a_hold():
+    decision = decide(good(20), with_recall(30, 0.5), GUARDED)
+    assert decision.verdict == "hold"
+    assert decision.reasons[0] == "the challenger has no score 'recall', which must not get worse"
+    assert decide(with_recall(20, 0.1), None, GUARDED).verdict == "promote"

@@ -134,16 +134,27 @@ def test_the_damage_of_the_pinned_images_is_reused_when_data_grew(run, store, st
 
 def test_scores_are_reused_when_the_models_and_the_baselines_are_there(run, store, steps):
     def said():
-        return next(step for step in steps(run, store) if step.stage == "evaluate vae")
+        step = next(step for step in steps(run, store) if step.stage == "evaluate vae")
+        return step.state, step.facts.split("; ")[0]
 
     shards = write_shards(run.dataset, store)
     judged_on = EvaluationSet(shards=shards, corruptions=None, pinned=None)
     measure(run, "vae", EXPORT, store, judged_on)
-    assert said().facts == "the model, once it is trained, and baselines"
+    assert said() == ("run", "the model, once it is trained, and baselines")
     finish(run, "vae", store, shards)
-    assert (said().state, said().facts) == ("run", "to measure: baselines")
+    assert said() == ("run", "to measure: baselines")
     measure(run, "vae", BASELINES, store, judged_on)
-    assert said().state == "reuse"
+    assert said()[0] == "reuse"
+
+
+def test_a_plan_says_where_too_few_pictures_are_drawn_to_see_copies(run, store, steps):
+    write_shards(run.dataset, store)
+    said = {step.stage: step.facts for step in steps(run, store)}
+    drawn = run.models["vae"].evaluation.samples
+    assert said["evaluate vae"].endswith(
+        f"; one copy in 100 pictures may go unseen: {drawn} are drawn, there are too few real images"
+    )
+    assert "may go unseen" not in said["evaluate inpainter"]
 
 
 def test_without_a_registry_a_measured_model_is_to_register_and_none_is_made(run, store, steps, home):
