@@ -227,3 +227,16 @@ def test_the_runs_name_leaves_out_where_it_is_stored_and_how_it_is_carried_out(f
     assert {run_digest(load(file, [override])) for override in same} == {plain}
     other = ["seed=1", "models.gan.training.batch=32", "dataset.size=32", "models.gan.recipe.loss.kind=hinge", "name=b"]
     assert len({run_digest(load(file, [override])) for override in other} | {plain}) == len(other) + 1
+
+
+def test_a_price_is_in_no_digest_and_unsaid_it_is_not_dumped(root: Path) -> None:
+    from components.stages.inputs import content_of
+    from components.stages.nights import run_digest
+
+    file = root / "tests" / "flows" / "mini.yaml"
+    plain = load(file)
+    priced = load(file, ["models.vae.execution.price_per_hour={core: 0.05, currency: CHF}"])
+    assert run_digest(priced) == run_digest(plain)
+    assert "price_per_hour" not in str(content_of(plain)), "the pages of earlier releases keep their digests"
+    assert "price_per_hour" in str(content_of(priced)), "money is another page"
+    assert priced.models["vae"].training == plain.models["vae"].training
