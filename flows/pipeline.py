@@ -16,7 +16,7 @@ from components.artifacts.storage import StorageError
 from components.config import RunConfig, load
 from components.launch.outcome import Stopped
 from components.servers.patience import PatienceEndedError
-from components.stages.candidate import Candidate, Data
+from components.stages.candidate import Candidate, Data, after
 from components.stages.evaluate import evaluate
 from components.stages.inputs import command_of
 from components.stages.nights import record
@@ -24,6 +24,7 @@ from components.stages.outcome import Outcome, Stage, page_address
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
 from components.stages.publish import publish
+from components.stages.rival import rival_of
 from components.stages.site import Site
 from components.stages.train import train
 from components.tracking.client import TrackingError
@@ -89,8 +90,10 @@ def retrain(
             here.run, command_of(config, overrides), outcome.data, outcome.candidates, here.site
         )
         here.page = page_address(page, here.site.workspace)
-        record_night([one for one in outcome.candidates if one.failure is None], page, here.site)
-        showing.show_page(here.run.name, page)
+        told = [one for one in outcome.candidates if one.failure is None]
+        record_night(told, page, here.site)
+        promotions = [after("promote", one.promotion) for one in told]
+        showing.show_page(here.run.name, page, rival_of(page, promotions, here.site.workspace.pages))
         return outcome
 
 

@@ -49,6 +49,7 @@ __all__ = [
     "register",
     "rejection",
     "rollback",
+    "run_of",
     "state",
     "verify",
 ]
