@@ -161,7 +161,11 @@ def _overlaid(models: Mapping[str, ModelPage]) -> list[CurvePlot]:
             for curve in plot.curves:
                 key = (plot.title, curve.name, plot.protocol)
                 lines = plots[key].curves if key in plots else ()
-                title = plot.title if curve.name == plot.title else f"{plot.title}: {curve.name}"
+                title = (
+                    plot.title
+                    if curve.name.replace("_", " ") == plot.title.replace("_", " ")
+                    else f"{plot.title}: {curve.name}"
+                )
                 line = Line(name=run, points=curve.points)
                 plots[key] = plot.model_copy(update={"title": title, "curves": (*lines, line)})
     return list(plots.values())

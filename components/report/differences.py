@@ -20,6 +20,8 @@ _NOTHING = ""
 class Apart(Record):
     """How one run's score differs from the first run's."""
 
+    value: str
+    """The run's own score."""
     text: str
     """By how much, in the score's unit; with a plus where it is better."""
     interval: str
@@ -32,6 +34,9 @@ class ApartRow(Record):
     """One metric: a cell for each run but the first; None where it was not measured alike."""
 
     metric: str
+    better: Literal["lower", "higher"]
+    first: str
+    """The first run's score."""
     cells: tuple[Apart | None, ...]
 
 
@@ -54,18 +59,22 @@ def scores_apart(rows: Sequence[ScoreRow], runs: int) -> tuple[ApartRow, ...]:
     """
     found = []
     for row in rows:
-        first, *others = row.scores[:runs]
-        if first is None or row.is_detail or not any(others):
+        first, *others = zip(row.scores[:runs], row.cells[:runs], strict=True)
+        if first[0] is None or first[1] is None or row.is_detail:
             continue
-        found.append(ApartRow(metric=row.metric, cells=tuple(one and _apart(one, first) for one in others)))
+        against, value = first[0], first[1].text
+        cells = tuple(_apart(score, against, cell.text) if score and cell else None for score, cell in others)
+        if any(cells):
+            found.append(ApartRow(metric=row.metric, better=row.better, first=value, cells=cells))
     return tuple(found)
 
 
-def _apart(score: Score, first: Score) -> Apart:
+def _apart(score: Score, first: Score, value: str) -> Apart:
     gain = improvement_apart(score, first)
     decimals = decimals_for_all([(gain.high - gain.low) / 2], [gain.value])
     sign = "+" if gain.value > 0 else ""
     return Apart(
+        value=value,
         text=f"{sign}{number(gain.value, decimals)}",
         interval=f"[{number(gain.low, decimals)}, {number(gain.high, decimals)}]",
         verdict="better" if gain.low > 0 else "worse" if gain.high < 0 else "noise",
@@ -74,13 +83,26 @@ def _apart(score: Score, first: Score) -> Apart:
 
 def configuration_rows(contents: Sequence[PageContent]) -> tuple[Row, ...]:
     """Return what the runs were asked for otherwise, a row for each value; one that a run lacks is empty there."""
-    return _differing([dict(_leaves(yaml.safe_load(one.run.config) or {})) for one in contents])
+    return _differing([_asked_for(one) for one in contents])
+
+
+def _asked_for(content: PageContent) -> dict[str, str]:
+    """Return the values of a configuration under their dotted names; of one that is no YAML, that it is not."""
+    try:
+        return dict(_leaves(yaml.safe_load(content.run.config) or {}))
+    except yaml.YAMLError:
+        return {"configuration": "not readable"}
 
 
 def environment_rows(contents: Sequence[PageContent]) -> tuple[Row, ...]:
     """Return where and with what the runs were made otherwise: versions, commit, hardware."""
-    facts = [{fact.label.rpartition("env.")[2]: fact.value for fact in one.run.environment} for one in contents]
-    return _differing(facts)
+    return _differing([dict(_environment(one)) for one in contents])
+
+
+def _environment(content: PageContent) -> Iterator[tuple[str, str]]:
+    for fact in content.run.environment:
+        if not fact.label.startswith("mlflow."):  # what MLflow calls the same
+            yield fact.label.removeprefix("kintsugi.").removeprefix("env."), fact.value
 
 
 def data_rows(contents: Sequence[PageContent]) -> tuple[Row, ...]:
@@ -90,7 +112,7 @@ def data_rows(contents: Sequence[PageContent]) -> tuple[Row, ...]:
 
 def seeds(contents: Sequence[PageContent]) -> tuple[str, ...]:
     """Return the different seeds that the runs drew with, as their configurations say; none where they do not say."""
-    found = [dict(_leaves(yaml.safe_load(one.run.config) or {})).get("seed", _NOTHING) for one in contents]
+    found = [_asked_for(one).get("seed", _NOTHING) for one in contents]
     return tuple(dict.fromkeys(filter(None, found)))
 
 
@@ -136,7 +158,7 @@ def _data(content: PageContent, first: PageContent) -> Iterator[tuple[str, str]]
     before = dict(_counts(first))
     for label, count in _counts(content):
         change = count - before.get(label, 0)
-        yield label, f"{count:,}" + (f" ({change:+,})" if change else "")
+        yield label, f"{count:,}" + (f" ({change:+,})".replace("-", "\N{MINUS SIGN}") if change else "")
     if content.corruption is not None:
         yield "Frozen damage", content.corruption.digest
 

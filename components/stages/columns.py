@@ -6,7 +6,7 @@ from components.stages.candidate import Candidate, Promotion, after
 from components.stages.night import Night
 from components.tracking import runs, view
 
-_SCORES = 5
+_SCORES = 3
 _HARDWARE = view.column_of("tags", "kintsugi.hardware")
 _DECISION = view.column_of("tags", "kintsugi.decision")
 _DATA = view.column_of("tags", "kintsugi.data_version")

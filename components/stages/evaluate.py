@@ -123,7 +123,7 @@ def _log(run_id: str, candidate: Candidate, data: Data) -> None:
     runs.log_files(run_id, evaluated.baselines.path / TABLE, f"{EVALUATION}/baselines")
     _log_set(run_id, candidate.config, data.yardstick)
     if evaluated.fresh is not None and data.fresh is not None:
-        log_values(run_id, "fresh", evaluated.fresh.table.values(), images)
+        log_values(run_id, "score/today", evaluated.fresh.table.values(), images)
         runs.log_files(run_id, evaluated.fresh.path / TABLE, f"{EVALUATION}/fresh")
         _log_set(run_id, candidate.config, data.fresh, "fresh ")
     runs.link_run(run_id, links)

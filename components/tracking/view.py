@@ -11,6 +11,7 @@ from components.tracking.client import MlflowClient
 _KEY = "kintsugi"
 _TAG = f"mlflow.sharedViewState.{_KEY}"  # what the button "Share" of MLflow's page makes
 _NOTE = "mlflow.note.content"
+_FIRST = ("1", "attributes.`Run Name`", "runDateAndNestInfo")  # which the table has always: the box to tick, name, time
 _SHARED = f"viewStateShareKey={_KEY}"
 
 
@@ -38,12 +39,20 @@ def preset(run_id: str, columns: Sequence[str], purpose: str) -> None:
     client = MlflowClient()
     experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
     place = _place(experiment.experiment_id, "TABLE", is_preset=True)
-    wanted = {_TAG: json.dumps({"selectedColumns": list(columns)})}
+    widths = {column: _width_px(column) for column in columns}
+    state = {"selectedColumns": [*columns], "columnOrder": [*_FIRST, *columns], "columnWidths": widths}
+    wanted = {_TAG: json.dumps(state)}
     if _SHARED in experiment.tags.get(_NOTE, _SHARED):
         wanted[_NOTE] = f"[{purpose}](#{place})"
     for tag, value in wanted.items():
         if experiment.tags.get(tag) != value:
             client.set_experiment_tag(experiment.experiment_id, tag, value)
+
+
+def _width_px(column: str) -> int:
+    """Return how wide a column must be to show its head, within limits."""
+    letters = len(column.partition(".`")[2])
+    return min(max(100, 45 + 7 * letters), 230)
 
 
 def address(uri: str, run_id: str) -> str:
