@@ -35,4 +35,4 @@ def money(costs: Iterable[StageCost], price: PricePerHour | None) -> str:
     if price is None or not taken:
         return ""
     spent = sum(price.of(cost.core_s, cost.card_s) for cost in taken)
-    return f"{spent:.{2 if spent >= 1 else 4}f} {price.currency}"
+    return f"{spent:,.2f} {price.currency}" if spent >= 1 else f"{spent:.2g} {price.currency}"

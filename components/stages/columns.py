@@ -36,15 +36,14 @@ def show_training(run_id: str, candidate: Candidate, promotion: Promotion, night
 
 def preset_nights(run_id: str, run: RunConfig) -> None:
     """Preset the columns of the experiment of a configuration's nights, of which `run_id` is one."""
-    scores = (f"{name}/{model.promotion.metric}" for name, model in run.models.items())
     columns = [
-        _DECISION,
+        *(view.column_of("tags", f"kintsugi.verdict.{name}") for name in run.models),
         _DATA,
+        *(view.column_of("metrics", f"{name}/{model.promotion.metric}") for name, model in run.models.items()),
         view.column_of("tags", "kintsugi.reason"),
-        *(view.column_of("metrics", score) for score in scores),
         _HARDWARE,
     ]
-    view.preset(run_id, columns, "All nights with decisions, data, reasons, scores and hardware")
+    view.preset(run_id, columns, "All nights with decisions, data, scores, reasons and hardware")
 
 
 def _main_scores(candidate: Candidate) -> list[str]:

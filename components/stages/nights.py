@@ -59,13 +59,12 @@ def record(candidates: Sequence[Candidate], page: Page, site: Site) -> None:
     runs.log_files(run_id, page.path / "page.html", "page")
     promotions = {one.name: after("promote", one.promotion) for one in candidates}
     verdicts = {f"verdict.{name}": promotion.verdict for name, promotion in promotions.items()}
-    decision = ", ".join(f"{name}: {promotion.verdict}" for name, promotion in promotions.items())
     address, beside = page_url(page), _beside(page, promotions.values(), site)
     runs.describe(run_id, _summary(night, promotions.values(), address, beside))
     for promotion in promotions.values():
         trained = registry.run_of(promotion.model, promotion.version)
         runs.describe(trained, _of_model(promotion, f"[{night.title}]({runs.page_of(run_id)})", address, beside))
-    links = {**verdicts, "decision": decision, **({"page_url": address} if address else {}), "page": page.digest}
+    links = {**verdicts, **({"page_url": address} if address else {}), "page": page.digest}
     runs.link_run(run_id, links)
 
 

@@ -114,5 +114,5 @@ def test_costs_have_a_column_where_a_price_was_given(tmp_path):
     text = write_leaderboard([priced], [], tmp_path / "priced.html").read_text()
     assert ">Cost</button>" not in free
     assert ">Cost</button>" in text
-    assert '<td data-v="1.24">1.24 EUR</td>' in text
-    assert '<td data-v=""></td>' in text
+    assert '<td class="cost" data-v="1.24">1.24 EUR</td>' in text
+    assert '<td class="cost" data-v=""></td>' in text

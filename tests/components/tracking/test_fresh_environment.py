@@ -23,7 +23,7 @@ from components.recipes.recipe import PRODUCER
 from components.recipes.vae import VaeConfig
 from components.tracking import registry, runs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _USE = """
 import importlib.util, json, sys
@@ -54,9 +54,10 @@ def wheel(root, tmp_path_factory):
 
 
 def pip(python: str | Path, *arguments: str) -> None:
+    """Run pip as if no PYTHONPATH were set, for what lies there counts as installed."""
     done = subprocess.run(
-        [str(python), "-m", "pip", "--disable-pip-version-check", *arguments],
-        capture_output=True, text=True, check=False, timeout=800,
+        [str(python), "-I", "-m", "pip", "--disable-pip-version-check", *arguments],
+        capture_output=True, text=True, check=False, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
