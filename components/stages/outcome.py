@@ -1,7 +1,7 @@
 """Outcome: what a run has made so far, and where people open its page."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
@@ -58,12 +58,12 @@ def page_url(page: Page) -> str | None:
     return service_address(f"pages/{quote(page.file_name, safe='')}")
 
 
-def service_address(place: str, **asked: Sequence[str]) -> str | None:
+def service_address(place: str, asked: Mapping[str, Sequence[str]] | None = None) -> str | None:
     """Return an address of `kintsugi serve` for people of other machines; None unless KINTSUGI_URL names one.
 
     Args:
         place: Below the service's own address.
-        asked: Values of the query, by name.
+        asked: Values of the query, by name; None for no query.
 
     Raises:
         ValueError: KINTSUGI_URL is no http or https address, or holds a password, which links must not spread.

@@ -31,7 +31,7 @@ def rival_of(page: Page, promotions: Iterable[Promotion], pages: Path) -> str | 
 
 def comparison_url(page: Page, rival: str) -> str | None:
     """Return where people see two runs side by side; None unless KINTSUGI_URL names a `kintsugi serve`."""
-    return service_address("compare", run=[page.label, rival])
+    return service_address("compare", {"run": [page.label, rival]})
 
 
 def comparison_command(page: Page, rival: str) -> str:

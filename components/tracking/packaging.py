@@ -23,7 +23,22 @@ FILES_TAG = "kintsugi.files"
 SERVING = "components.recipes.serving"
 
 _WRITTEN_ON_DOWNLOAD = "registered_model_meta"
-_REQUIREMENTS = ("mlflow", "torch", "safetensors", "numpy", "pillow", "pandas", "pydantic", "jaxtyping", "psutil")
+_REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "safetensors",
+    "numpy",
+    "pillow",
+    "pandas",
+    "pydantic",
+    "jaxtyping",
+    "psutil",
+    "lazy-loader",
+    "opencv-python-headless",
+    "pyyaml",
+    "scipy",
+    "simplejpeg",
+)
 
 
 class Column(Protocol):

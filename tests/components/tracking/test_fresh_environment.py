@@ -11,11 +11,12 @@ import os
 import subprocess
 import sys
 import venv
-from importlib.metadata import distributions
+from importlib.metadata import distribution, distributions
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from components.models.vae import ConvVaeConfig
 from components.recipes.export import ModelCard, export_digest, write_export
@@ -23,7 +24,7 @@ from components.recipes.recipe import PRODUCER
 from components.recipes.vae import VaeConfig
 from components.tracking import registry, runs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _USE = """
 import importlib.util, json, sys
@@ -44,22 +45,20 @@ def is_heavy(name: str) -> bool:
     return name == "torch" or (name.startswith(("triton", "cuda-", "nvidia-")) and name != "nvidia-ml-py")
 
 
-@pytest.fixture(scope="module")
-def wheel(root, tmp_path_factory):
-    """The project's code as a wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", str(folder), str(root))
-    (found,) = folder.glob("*.whl")
-    return found
-
-
-def pip(python: str | Path, *arguments: str) -> None:
-    """Run pip as if no PYTHONPATH were set, for what lies there counts as installed."""
+def uv(*arguments: str) -> None:
+    """Run uv's pip, as if no PYTHONPATH were set."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [str(python), "-I", "-m", "pip", "--disable-pip-version-check", *arguments],
-        capture_output=True, text=True, check=False, timeout=1500,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        [sys.executable, "-m", "uv", *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def below_torch() -> list[str]:
+    """Return what PyTorch requires besides what is shared."""
+    wanted = [Requirement(line) for line in distribution("torch").requires or []]
+    here = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return [f"{one.name}{one.specifier}" for one in here if not is_heavy(one.name)]
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def delivered(store, tmp_path) -> Path:
 def fresh(tmp_path) -> Path:
     """The Python of a new environment that sees this one's PyTorch and nothing else of it."""
     place, shared = tmp_path / "fresh", tmp_path / "shared"
-    venv.create(place, with_pip=True)
+    venv.create(place, with_pip=False)
     shared.mkdir()
     for found in filter(lambda one: is_heavy(one.name), distributions()):
         for top in {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}:
@@ -94,9 +93,15 @@ def fresh(tmp_path) -> Path:
     return place / "bin" / "python"
 
 
-def test_a_registered_model_works_in_a_new_environment(delivered, fresh, wheel, tmp_path):
-    pip(fresh, "install", "--no-deps", str(wheel))
-    pip(fresh, "install", "-r", str(delivered / "requirements.txt"))
+def test_a_registered_model_works_in_a_new_environment(delivered, fresh, root, tmp_path):
+    without_torch = tmp_path / "overrides.txt"
+    without_torch.write_text('torch ; sys_platform == "none"\n')
+    uv("build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "wheel"), str(root))
+    (wheel,) = (tmp_path / "wheel").glob("*.whl")
+    install = ("pip", "install", "--quiet", "--python", str(fresh))
+    uv(*install, "--no-deps", str(wheel))
+    named = ("--requirements", str(delivered / "requirements.txt"), "--overrides", str(without_torch))
+    uv(*install, *named, *below_torch())
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     blind = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # no network is needed
