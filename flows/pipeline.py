@@ -25,6 +25,7 @@ from components.stages.outcome import Outcome, Skipped, Stage, page_address
 from components.stages.prepare import prepare, shard
 from components.stages.promote import promote
 from components.stages.publish import publish
+from components.stages.rival import rival_of
 from components.stages.site import Site
 from components.stages.start import settled
 from components.stages.train import train
@@ -98,8 +99,10 @@ def retrain(
             here.run, command_of(config, overrides), outcome.data, outcome.candidates, here.site
         )
         here.page = page_address(page, here.site.workspace)
-        record_night([one for one in outcome.candidates if one.failure is None], page, here.site)
-        showing.show_page(here.run.name, page)
+        told = [one for one in outcome.candidates if one.failure is None]
+        record_night(told, page, here.site)
+        promotions = [after("promote", one.promotion) for one in told]
+        showing.show_page(here.run.name, page, rival_of(page, promotions, here.site.workspace.pages))
         here.finish(outcome.data)
         return outcome
 

@@ -19,6 +19,7 @@ from components.evaluation.protocol import MODEL_ROW, ScoreTable
 from components.stages.candidate import Candidate, after
 from components.stages.outcome import Page, Skipped, page_url
 from components.stages.rescore import Rescored
+from components.stages.rival import comparison_command, comparison_url
 from flows.reaching import reach
 from flows.turn import SKIPPED
 
@@ -65,17 +66,32 @@ def show_rescored(run: str, scored: Iterable[Rescored]) -> None:
     reach(partial(create_table_artifact, rows, _key(run, "rescored")), "to show scores")
 
 
-def show_page(run: str, page: Page) -> None:
-    """Keep a link to the page and a small picture of what the run made."""
+def show_page(run: str, page: Page, rival: str | None) -> None:
+    """Keep a link to the page, a way to see it beside an earlier run, and a small picture of what the run made.
+
+    Args:
+        run: Name of the run.
+        page: Its page.
+        rival: What the earlier run's page is called; None where there is none.
+    """
     address = page_url(page) or (page.path / "page.html").absolute().as_uri()
     _log.info("page: %s", address)
     reach(partial(create_link_artifact, address, f"Page of {run}", _key(run, "page")), "to link the page")
+    if rival is not None:
+        _show_beside(run, page, rival)
     for picture in sorted((page.path / "pictures").glob("*.png")):
         content = picture.read_bytes()
         if len(content) <= _LARGEST_PICTURE_BYTES:
             data = f"data:image/png;base64,{base64.b64encode(content).decode()}"
             key, name = _key(run, picture.stem), picture.stem
             reach(partial(create_image_artifact, data, key, name), "to show a picture")
+
+
+def _show_beside(run: str, page: Page, rival: str) -> None:
+    key, said = _key(run, "beside"), f"{page.label} beside {rival}"
+    url = comparison_url(page, rival)
+    text = f"[{said}]({url})" if url else f"{said}: `{comparison_command(page, rival)}`"
+    reach(partial(create_markdown_artifact, text, key, said), "to link a comparison")
 
 
 def _number(table: ScoreTable, row: str, name: str) -> str:

@@ -1,10 +1,11 @@
-"""Charts: curves over images seen, and scores with their intervals; as SVG that follows light and dark, or as PNG."""
+"""Charts: curves over images or hours, and scores with intervals; as SVG that follows light and dark, or as PNG."""
 
 import io
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -15,6 +16,9 @@ from components.evaluation.protocol import Score
 from components.report.content import Line
 from components.report.scores import short_count
 
+Axis = Literal["images", "hours"]
+AXES: dict[Axis, str] = {"images": "images seen", "hours": "hours of training"}
+"""What is written at each horizontal axis."""
 _INK, _MUTED, _LINE, _GOLD = "#2b2a27", "#6a675f", "#dcd8ce", "#a5740a"
 _SERIES = (_GOLD, "#3a6ea5", "#a8483a", "#2e857a", "#7a5ca0", "#6f6d68", "#c0608f", "#4f7d2c")
 # What each colour of a light page becomes on a dark one.
@@ -58,8 +62,8 @@ class VersionMark:
     is_promoted: bool
 
 
-def curves(lines: Sequence[Line], unit: str = "", *, log: bool = False) -> Figure:
-    """Return the lines over images seen. Values that are not finite, or not positive on a log axis, leave gaps."""
+def curves(lines: Sequence[Line], unit: str = "", *, log: bool = False, over: Axis = "images") -> Figure:
+    """Return the lines over `over`. Values that are not finite, or not positive on a log axis, leave gaps."""
     figure, axes = _axes(width_in=4.5, height_in=2.8)
     for place, line in enumerate(lines):
         images = [x for x, _ in line.points]
@@ -80,7 +84,7 @@ def curves(lines: Sequence[Line], unit: str = "", *, log: bool = False) -> Figur
         axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
-    axes.set_xlabel("images seen", color=_MUTED, fontsize=_SIZE)
+    axes.set_xlabel(AXES[over], color=_MUTED, fontsize=_SIZE)
     axes.set_ylabel(_plain(unit), color=_MUTED, fontsize=_SIZE)
     axes.grid(visible=True, axis="y", color=_LINE, linewidth=0.7)
     if len(lines) > 1:

@@ -1,8 +1,10 @@
-"""The page that sets runs side by side: score tables, overlaid curves, the same held-out pictures in columns."""
+"""The page that sets runs side by side: scores and their differences, curves, the same pictures in columns, cost."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from components.evaluation.protocol import Protocol
 from components.report.boards import Board, boards_of
@@ -16,6 +18,16 @@ from components.report.content import (
     Panels,
     Picture,
     Record,
+)
+from components.report.differences import (
+    ApartRow,
+    Row,
+    configuration_rows,
+    cost_rows,
+    data_rows,
+    environment_rows,
+    scores_apart,
+    seeds,
 )
 from components.report.page import plot_picture
 from components.report.rendering import render, utc
@@ -36,16 +48,30 @@ class RunSamples(Record):
     pictures: tuple[Picture, ...]
 
 
+class Measured(Record):
+    """Scores of runs on one set of held-out images."""
+
+    board: Board
+    runs: tuple[str, ...]
+    """Those that were measured on it; the first is what the others are set against."""
+    apart: tuple[ApartRow, ...]
+
+
 class Family(Record):
     """All that the comparison says of one model family, over the runs that trained it."""
 
     name: str
-    boards: tuple[Board, ...]
-    """Score tables, each on one set of held-out images."""
+    runs: tuple[str, ...]
+    """Those that trained it."""
+    measured: tuple[Measured, ...]
     protocols: tuple[Protocol, ...]
     plots: tuple[Picture, ...]
+    """Curves over images seen."""
+    timed: tuple[Picture, ...]
+    """Curves over hours of training, of runs that kept them."""
     samples: tuple[RunSamples, ...]
     panels: Panels | None
+    costs: tuple[Row, ...]
 
 
 def write_comparison(columns: Sequence[RunColumn], path: Path) -> Path:
@@ -62,8 +88,17 @@ def write_comparison(columns: Sequence[RunColumn], path: Path) -> Path:
     titles = _distinct([column.content for column in columns])
     runs = dict(zip(titles, columns, strict=True))
     names = dict.fromkeys(model.name for column in columns for model in column.content.models)
-    families = [_family(name, _models_of(name, runs)) for name in names]
-    return render("comparison.html.jinja", {"runs": runs, "families": families, "title": "Runs side by side"}, path)
+    contents = [column.content for column in columns]
+    values = {
+        "runs": runs,
+        "families": [_family(name, _models_of(name, runs)) for name in names],
+        "configuration": configuration_rows(contents),
+        "data": data_rows(contents),
+        "environment": environment_rows(contents),
+        "seeds": seeds(contents),
+        "title": "Runs side by side",
+    }
+    return render("comparison.html.jinja", values, path)
 
 
 def _distinct(contents: Sequence[PageContent]) -> list[str]:
@@ -87,14 +122,35 @@ def _models_of(name: str, runs: Mapping[str, RunColumn]) -> dict[str, ModelPage]
 
 def _family(name: str, models: Mapping[str, ModelPage]) -> Family:
     protocols = {digest: one for model in models.values() for digest, one in protocols_of(model.all_subjects).items()}
+    plots = _overlaid(models)
     return Family(
         name=name,
-        boards=boards_of(models),
+        runs=tuple(models),
+        measured=tuple(_measured(board) for board in boards_of(models)),
         protocols=tuple(protocols.values()),
-        plots=tuple(plot_picture(plot) for plot in _overlaid(models)),
+        plots=tuple(plot_picture(plot) for plot in plots),
+        timed=tuple(plot_picture(timed, over="hours") for plot in plots if (timed := _over_hours(plot, models))),
         samples=tuple(RunSamples(run=run, pictures=model.samples) for run, model in models.items() if model.samples),
         panels=_shared_panels(models),
+        costs=cost_rows(list(models.values())),
     )
+
+
+def _measured(board: Board) -> Measured:
+    runs = tuple(subject.name for subject in board.subjects if subject.role == "model")
+    return Measured(board=board, runs=runs, apart=scores_apart(board.rows, len(runs)))
+
+
+def _over_hours(plot: CurvePlot, models: Mapping[str, ModelPage]) -> CurvePlot | None:
+    """Return a plot with hours of training in place of images seen, of the runs that kept the time."""
+    lines = []
+    for line in plot.curves:
+        if clock := models[line.name].clock:
+            images, hours = zip((0.0, 0.0), *clock, strict=True)
+            at = np.interp([place for place, _ in line.points], images, hours).tolist()
+            values = [value for _, value in line.points]
+            lines.append(Line(name=line.name, points=tuple(zip(at, values, strict=True))))
+    return plot.model_copy(update={"curves": tuple(lines)}) if lines else None
 
 
 def _overlaid(models: Mapping[str, ModelPage]) -> list[CurvePlot]:
@@ -105,7 +161,11 @@ def _overlaid(models: Mapping[str, ModelPage]) -> list[CurvePlot]:
             for curve in plot.curves:
                 key = (plot.title, curve.name, plot.protocol)
                 lines = plots[key].curves if key in plots else ()
-                title = plot.title if curve.name == plot.title else f"{plot.title}: {curve.name}"
+                title = (
+                    plot.title
+                    if curve.name.replace("_", " ") == plot.title.replace("_", " ")
+                    else f"{plot.title}: {curve.name}"
+                )
                 line = Line(name=run, points=curve.points)
                 plots[key] = plot.model_copy(update={"title": title, "curves": (*lines, line)})
     return list(plots.values())

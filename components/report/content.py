@@ -7,7 +7,9 @@ from pydantic import AwareDatetime, ConfigDict, Field, field_validator, model_va
 
 from components.evaluation.gate import Decision
 from components.evaluation.protocol import Score
+from components.report.costs import StageCost
 from components.section import Section
+from components.training.config import PricePerHour
 
 LAYOUT: Literal[2] = 2
 """Version of the JSON that a page leaves; raise it, and teach `older` the step, when an older one would not be read."""
@@ -150,27 +152,6 @@ class FreshScores(Record):
     """The model first, then the champion if there is one."""
 
 
-class StageCost(Record):
-    """What one stage of one model took. Work that a kill undid, and starting and ending, are not in it."""
-
-    stage: str = Field(min_length=1)
-    wall_s: float = Field(ge=0)
-    core_s: float = Field(ge=0)
-    """Processor seconds, all processes together."""
-    card_s: float = Field(ge=0)
-    """Seconds for which graphics cards were held, each counted."""
-    images: int | None = None
-    """Images seen; None for a stage that is not counted in images."""
-    data_wait: float | None = None
-    """Share of the time in which a process waited for its next batch; None likewise."""
-    peak_bytes: float = Field(ge=0)
-    """The most memory that each process held, all together."""
-    peak_card_bytes: float | None = None
-    """The same on graphics cards; None where there were none."""
-    written_bytes: int = Field(ge=0)
-    """Size of what it left in the store."""
-
-
 class ModelPage(Record):
     """All that the page says of one model."""
 
@@ -195,6 +176,10 @@ class ModelPage(Record):
     progress: tuple[Snapshot, ...] = ()
     costs: tuple[StageCost, ...] = ()
     """What its stages took; empty on pages of versions that did not measure it."""
+    clock: tuple[tuple[float, float], ...] = ()
+    """Pairs (images seen, hours of training by then); empty likewise."""
+    price_per_hour: PricePerHour | None = None
+    """What its hours cost; None where the configuration did not say."""
 
     @property
     def all_subjects(self) -> tuple[Subject, ...]:

@@ -11,12 +11,13 @@ from pydantic import AwareDatetime
 
 from components.report import charts
 from components.report.content import Panels, Picture, Record
-from components.report.rendering import render
+from components.report.rendering import render, rendered
 from components.report.scores import decimals_for_all, number
 
 Better = Literal["lower", "higher"]
 Verdict = Literal["promote", "reject", "hold"]
 Part = Literal["champion", "challenger", "previous"]
+_TEMPLATE = "leaderboard.html.jinja"
 _DIGITS = 6  # of the numbers that the page carries for sorting; the table prints fewer
 
 
@@ -50,6 +51,8 @@ class VersionRow(Record):
     """Images seen in training, as its facts say."""
     hours: float | None
     """Of training, by the clock; None for versions from before this was kept."""
+    cost: str = ""
+    """Of training, in money; empty where no price was given."""
     marks: Mapping[str, Mark]
     """Scores by name."""
     page: str = ""
@@ -114,8 +117,23 @@ def write_leaderboard(courses: Sequence[Course], notes: Sequence[str], path: Pat
         notes: What a person should know first, such as that a ledger cannot be trusted.
         path: Where it is written.
     """
+    return render(_TEMPLATE, _values(courses, notes, "./index.html"), path)
+
+
+def leaderboard_page(courses: Sequence[Course], notes: Sequence[str], runs: str) -> str:
+    """Return the page as HTML.
+
+    Args:
+        courses: The models, in the order shown.
+        notes: What a person should know first.
+        runs: Address of the list of runs, seen from the page.
+    """
+    return rendered(_TEMPLATE, _values(courses, notes, runs))
+
+
+def _values(courses: Sequence[Course], notes: Sequence[str], runs: str) -> dict[str, object]:
     views = [{"course": course, "chart": _chart(course), **_columns(course)} for course in courses]
-    return render("leaderboard.html.jinja", {"views": views, "notes": notes, "title": "Leaderboard"}, path)
+    return {"views": views, "notes": notes, "runs": runs, "title": "Leaderboard"}
 
 
 def _columns(course: Course) -> dict[str, object]:

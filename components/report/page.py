@@ -53,13 +53,18 @@ def scoreboard(model: ModelPage) -> Scoreboard:
     )
 
 
-def plot_picture(plot: CurvePlot) -> Picture:
-    """Return a plot's curves as a picture, with their last values in the alternative text."""
+def plot_picture(plot: CurvePlot, over: charts.Axis = "images") -> Picture:
+    """Return a plot's curves as a picture, with their last values in the alternative text.
+
+    Args:
+        plot: The curves.
+        over: What the first number of their points is: images seen, or hours of training.
+    """
     last = "; ".join(f"{c.name} ends at {c.points[-1][1]:.4g}" for c in plot.curves if c.points)
     under = f", protocol {plot.protocol}" if plot.protocol else ""
     return Picture(
-        content=charts.svg(charts.curves(plot.curves, plot.unit, log=plot.log)),
-        alt=f"{plot.title} against images seen. {last or 'No values yet'}.",
+        content=charts.svg(charts.curves(plot.curves, plot.unit, log=plot.log, over=over)),
+        alt=f"{plot.title} against {charts.AXES[over]}. {last or 'No values yet'}.",
         caption=f"{plot.title}{', log scale' if plot.log else ''}{under}",
     )
 

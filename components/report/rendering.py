@@ -15,6 +15,7 @@ from PIL import Image
 
 from components.artifacts import write_atomically
 from components.report.content import Picture
+from components.report.costs import money
 from components.report.scores import number, protocol_facts, short_count
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -112,6 +113,7 @@ def _environment() -> Environment:
         number=number,
         short_count=short_count,
         breakable=breakable,
+        money=money,
         protocol_facts=protocol_facts,
     )
     environment.globals.update(

@@ -1,4 +1,4 @@
-"""Routes for people who look at runs: the index of runs and models, a run's page, and runs side by side."""
+"""Routes for people who look at runs: runs and models, a run's page, runs side by side, all versions over time."""
 
 from typing import Annotated
 
@@ -6,10 +6,12 @@ from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
 from components.report.content import Link
+from components.report.index import IndexEntry
 from components.report.service import ServedModel, service_page
 from components.serving.background import Refresher, Workers
+from components.serving.board import Board
 from components.serving.champions import Champions
-from components.serving.pages import Pages
+from components.serving.pages import Listed, Pages
 from components.serving.refusal import Refusal
 from components.serving.settings import Limits
 
@@ -23,17 +25,12 @@ _OURS = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
 def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Limits) -> APIRouter:
     """Return the routes that show pages."""
-    routes = APIRouter()
+    routes, board = APIRouter(), Board(pages.store)
 
     @routes.get("/runs", summary="All runs and models, as a page")
     async def index() -> HTMLResponse:
         listed, records = await pages.listed(), await champions.records()
-        entries = [
-            one.entry.model_copy(
-                update={"link": Link(label=one.entry.name, url=f"./{one.address}", note=one.page.label)}
-            )
-            for one in listed
-        ]
+        entries = _linked(listed)
         models = [
             ServedModel(
                 name=record.name,
@@ -63,7 +60,23 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
         content = await workers.run(lambda _deadline: pages.comparison(chosen))
         return HTMLResponse(content, headers={"Content-Security-Policy": _FROM_STORE})
 
+    @routes.get("/leaderboard", summary="All versions of every model over time, as a page")
+    async def leaderboard() -> HTMLResponse:
+        await champions.records()
+        champions.demand_seen()
+        entries = _linked(await pages.listed())
+        content = await workers.run(lambda _deadline: board.page(entries, "./runs"))
+        return HTMLResponse(content, headers={"Content-Security-Policy": _FROM_STORE})
+
     return routes
+
+
+def _linked(listed: list[Listed]) -> list[IndexEntry]:
+    """Return the lines of the index with links as the service has them."""
+    return [
+        one.entry.model_copy(update={"link": Link(label=one.entry.name, url=f"./{one.address}", note=one.page.label)})
+        for one in listed
+    ]
 
 
 def _note(what: str, refresher: Refresher) -> list[str]:

@@ -53,6 +53,11 @@ class Pages:
         self._left_out: dict[str, float] = {}
         self.refresher = Refresher("pages", self._look, (OSError,))
 
+    @property
+    def store(self) -> Store:
+        """Where the pages are, and all else that runs left."""
+        return self._files.store
+
     async def listed(self) -> list[Listed]:
         """Return the pages, newest first, at most about two seconds old while the store answers."""
         await self.refresher.fresh()

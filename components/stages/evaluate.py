@@ -15,6 +15,9 @@ from components.stages.spent import cost_metrics, measuring_cost
 from components.tracking import runs
 from components.worker.jobs import EvaluateJob
 
+EVALUATION = "evaluation"
+"""Folder of the scores and their pictures among the files of a tracking run."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -116,12 +119,12 @@ def _log(run_id: str, candidate: Candidate, data: Data) -> None:
     log_values(run_id, "score", evaluated.table.values(), images)
     if (cost := measuring_cost("evaluate", evaluated.scores)) is not None:
         runs.log_metrics(run_id, cost_metrics(cost), images)
-    runs.log_files(run_id, evaluated.scores.path, "evaluation")
-    runs.log_files(run_id, evaluated.baselines.path / TABLE, "evaluation/baselines")
+    runs.log_files(run_id, evaluated.scores.path, EVALUATION)
+    runs.log_files(run_id, evaluated.baselines.path / TABLE, f"{EVALUATION}/baselines")
     _log_set(run_id, candidate.config, data.yardstick)
     if evaluated.fresh is not None and data.fresh is not None:
-        log_values(run_id, "fresh", evaluated.fresh.table.values(), images)
-        runs.log_files(run_id, evaluated.fresh.path / TABLE, "evaluation/fresh")
+        log_values(run_id, "score/today", evaluated.fresh.table.values(), images)
+        runs.log_files(run_id, evaluated.fresh.path / TABLE, f"{EVALUATION}/fresh")
         _log_set(run_id, candidate.config, data.fresh, "fresh ")
     runs.link_run(run_id, links)
 

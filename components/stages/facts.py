@@ -1,12 +1,14 @@
 """Facts: what the registry keeps of a version beside its scores, for people and for the leaderboard."""
 
-from components.data import ShardSet
-from components.stages.candidate import Checkpoint, Start
+from components.report.costs import money
+from components.stages.candidate import Candidate, Data, Start, after
 from components.stages.night import Night
 from components.stages.spent import training_cost
 
 HOURS = "hours of training"
 """By the clock."""
+COST = "cost of training"
+"""In money, such as "1.24 EUR"."""
 IMAGES = "images seen in training"
 """Those of the trainings that it went on from included."""
 BEGAN = "began with"
@@ -15,18 +17,16 @@ NUMBER = "data version"
 """Number of the shards among all that the configuration's source ever gave."""
 
 
-def facts_of(
-    checkpoint: Checkpoint, purpose: str, shards: ShardSet, night: Night | None, start: Start | None = None
-) -> dict[str, str]:
+def facts_of(candidate: Candidate, purpose: str, data: Data, night: Night | None) -> dict[str, str]:
     """Return what is worth saying of a version, by name.
 
     Args:
-        checkpoint: The training that it came from.
-        purpose: What the model does, e.g. "makes images".
-        shards: What it was trained on.
+        candidate: The model, trained.
+        purpose: What it does, e.g. "makes images".
+        data: What it was trained on.
         night: The night that made it; None outside of one.
-        start: The version whose weights it began with; None where they were drawn.
     """
+    checkpoint, shards = after("train", candidate.checkpoint), data.shards
     splits = ", ".join(f"{split.samples:,} {name}" for name, split in shards.splits.items())
     facts = {
         "what it does": f"{purpose} of {shards.size} px",
@@ -36,7 +36,9 @@ def facts_of(
     }
     if (cost := training_cost(checkpoint.path, checkpoint.images)) is not None:
         facts[HOURS] = f"{cost.wall_s / 3600:.4g}"
-    if start is not None:
+        if spent := money([cost], candidate.config.execution.price_per_hour):
+            facts[COST] = spent
+    if (start := data.start_of(candidate.name)) is not None:
         facts[BEGAN] = f"the weights of {start.name}, which had seen {start.images:,} images{_frozen(start)}"
     if night is not None:
         facts[NUMBER] = str(night.data_version)

@@ -25,9 +25,9 @@ from components.report.leaderboard import (
 )
 from components.report.restoration import panels_of
 from components.stages.candidate import Scores
-from components.stages.facts import HOURS, IMAGES, NUMBER
+from components.stages.facts import COST, HOURS, IMAGES, NUMBER
 from components.tracking.cards import FACT, HEADLINE
-from components.tracking.overview import overview
+from components.tracking.overview import Overview, overview
 from components.tracking.standing import State
 from components.tracking.versions import Version
 
@@ -50,8 +50,18 @@ def read_courses(store: Store, pages: Path) -> tuple[list[Course], list[str]]:
         store: Where scores and pictures of the versions are; of those that it lacks, the registry's values are told.
         pages: Folder of the runs' pages, to which the versions' numbers lead.
     """
-    found = overview()
-    addresses = _addresses(entries_in(pages))
+    return courses_of(overview(), store, entries_in(pages))
+
+
+def courses_of(found: Overview, store: Store, entries: Sequence[IndexEntry]) -> tuple[list[Course], list[str]]:
+    """Return what there is to say of every model, and why others are left out.
+
+    Args:
+        found: What the registry says.
+        store: Where scores and pictures of the versions are.
+        entries: The runs' pages, with links as seen from the leaderboard.
+    """
+    addresses = _addresses(entries)
     present = set(store.digests(Scores.folder()))
     courses = [
         course_of(name, state, store, present, addresses) for name, state in found.states.items() if state.versions
@@ -121,6 +131,7 @@ def _row(
         data=facts.get(NUMBER) or version.lineage.get("shards", "")[:8],
         images=facts.get(IMAGES, ""),
         hours=float(facts[HOURS]) if HOURS in facts else None,
+        cost=facts.get(COST, ""),
         marks=told | measured,
         page=addresses.get((version.name, str(version.number)), ""),
     )

@@ -33,7 +33,7 @@ from components.stages.candidate import (
     Start,
     after,
 )
-from components.stages.spent import costs_of
+from components.stages.spent import clock_of, costs_of
 from components.training.curve import read_curve
 
 _SNAPSHOTS = 6
@@ -72,6 +72,8 @@ def model_page(candidate: Candidate, data: Data) -> ModelPage:
         plots=tuple(_plots(checkpoint)),
         progress=tuple(_snapshots(checkpoint)),
         costs=tuple(costs_of(checkpoint, evaluated)),
+        clock=tuple(clock_of(read_curve(checkpoint.path / "curve.jsonl"))),
+        price_per_hour=candidate.config.execution.price_per_hour,
     )
 
 

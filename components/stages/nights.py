@@ -10,10 +10,12 @@ from components.config import RunConfig
 from components.data import ShardSet
 from components.section import digest_of
 from components.stages.candidate import Candidate, Promotion, after
+from components.stages.columns import preset_nights
 from components.stages.night import Night
 from components.stages.outcome import Page, page_url
+from components.stages.rival import comparison_command, comparison_url, rival_of
 from components.stages.site import Site, ending, flatten
-from components.tracking import runs
+from components.tracking import registry, runs
 
 
 def night_of(run: RunConfig, shards: ShardSet, reason: str, site: Site) -> Night:
@@ -40,6 +42,7 @@ def tracked_night(night: Night, run: RunConfig, site: Site, tags: Mapping[str, s
         params=flatten(_determining(run)),
         tags={**{f"kintsugi.{name}": value for name, value in facts.items()}, **tags},
     )
+    preset_nights(parent, run)
     with ending(parent):
         yield replace(site, parent_run=parent, night=night)
 
@@ -56,8 +59,11 @@ def record(candidates: Sequence[Candidate], page: Page, site: Site) -> None:
     runs.log_files(run_id, page.path / "page.html", "page")
     promotions = {one.name: after("promote", one.promotion) for one in candidates}
     verdicts = {f"verdict.{name}": promotion.verdict for name, promotion in promotions.items()}
-    address = page_url(page)
-    runs.describe(run_id, _summary(night, promotions.values(), address))
+    address, beside = page_url(page), _beside(page, promotions.values(), site)
+    runs.describe(run_id, _summary(night, promotions.values(), address, beside))
+    for promotion in promotions.values():
+        trained = registry.run_of(promotion.model, promotion.version)
+        runs.describe(trained, _of_model(promotion, f"[{night.title}]({runs.page_of(run_id)})", address, beside))
     links = {**verdicts, **({"page_url": address} if address else {}), "page": page.digest}
     if runs.link_of(run_id, "skipped"):
         links["skipped"] = ""  # it was at first, and a person wanted it all the same
@@ -71,13 +77,30 @@ def record_skipped(why: str, site: Site) -> None:
         runs.describe(site.parent_run, f"**{site.night.title}** was skipped: {why}.")
 
 
-def _summary(night: Night, promotions: Iterable[Promotion], address: str | None) -> str:
+def _beside(page: Page, promotions: Iterable[Promotion], site: Site) -> str:
+    """Return Markdown that leads to the run beside an earlier one; empty where there is none."""
+    rival = rival_of(page, promotions, site.workspace.pages)
+    if rival is None:
+        return ""
+    url = comparison_url(page, rival)
+    return f"[Beside {rival}]({url})." if url else f"Beside {rival}: `{comparison_command(page, rival)}`."
+
+
+def _summary(night: Night, promotions: Iterable[Promotion], address: str | None, beside: str) -> str:
     """Return Markdown for the head of the run's page in MLflow."""
     where = f"[Page]({address}), also" if address else "The page is"
-    lines = [f"**{night.title}**. {where} among the artifacts: `page/page.html`.", ""]
+    lines = [f"**{night.title}**. {where} among the artifacts: `page/page.html`. {beside}", ""]
     for one in promotions:
-        lines.append(f"- **{one.model}** version {one.version}: {one.verdict}. {one.reasons[0]}")
+        training = runs.page_of(registry.run_of(one.model, one.version))
+        lines.append(f"- **[{one.model}]({training})** version {one.version}: {one.verdict}. {one.reasons[0]}")
     return "\n".join(lines)
+
+
+def _of_model(promotion: Promotion, night: str, address: str | None, beside: str) -> str:
+    """Return Markdown for the head of the page of one model's training."""
+    page = f" [Page]({address})." if address else ""
+    head = f"**{promotion.model}** version {promotion.version}: **{promotion.verdict}**. Of the night {night}.{page}"
+    return "\n".join([f"{head} {beside}", "", *(f"- {reason}" for reason in promotion.reasons)])
 
 
 def run_digest(run: RunConfig) -> str:

@@ -1,9 +1,10 @@
 """Outcome: what a run has made so far, and where people open its page."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from components.artifacts import Artifact
 from components.stages.candidate import Candidate, Data
@@ -59,6 +60,19 @@ def page_url(page: Page) -> str | None:
     """Return the page's address for people of other machines; None unless KINTSUGI_URL names a `kintsugi serve`.
 
     Raises:
+        ValueError: KINTSUGI_URL is not an address that links may have.
+    """
+    return service_address(f"pages/{quote(page.file_name, safe='')}")
+
+
+def service_address(place: str, asked: Mapping[str, Sequence[str]] | None = None) -> str | None:
+    """Return an address of `kintsugi serve` for people of other machines; None unless KINTSUGI_URL names one.
+
+    Args:
+        place: Below the service's own address.
+        asked: Values of the query, by name; None for no query.
+
+    Raises:
         ValueError: KINTSUGI_URL is no http or https address, or holds a password, which links must not spread.
     """
     base = os.environ.get("KINTSUGI_URL", "")
@@ -69,4 +83,4 @@ def page_url(page: Page) -> str | None:
         raise ValueError("KINTSUGI_URL: expected the address of kintsugi serve, such as http://host:5001")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("KINTSUGI_URL: expected an address without user, password, ? and #")
-    return f"{base.rstrip('/')}/pages/{quote(page.file_name, safe='')}"
+    return f"{base.rstrip('/')}/{place}" + (f"?{urlencode(asked, doseq=True)}" if asked else "")

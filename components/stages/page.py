@@ -31,7 +31,7 @@ from components.stages.candidate import Candidate, Data, after
 from components.stages.inputs import content_of
 from components.stages.model_page import model_page
 from components.stages.site import Site
-from components.tracking import runs
+from components.tracking import view
 from components.tracking.environment import environment_tags
 
 _REFUSED_SHOWN = 20
@@ -120,7 +120,7 @@ def _lineage(data: Data, candidates: Sequence[Candidate]) -> Iterator[LineageSte
 
 def _links(data: Data, candidates: Sequence[Candidate], site: Site) -> Iterator[Link]:
     if site.parent_run is not None and site.tracking_uri.startswith(("http://", "https://")):
-        yield Link(label="Nights in MLflow", url=runs.address(site.tracking_uri, site.parent_run))
+        yield Link(label="Nights in MLflow", url=view.address(site.tracking_uri, site.parent_run))
     yield Link(label="Shards", url=_address(data.shards.path))
     for one in candidates:
         yield Link(label=f"Checkpoint of {one.name}", url=_address(after("train", one.checkpoint).path))

@@ -7,8 +7,9 @@ from components.evaluation.gate import Decision, decide
 from components.recipes.export import read_card
 from components.section import digest_of
 from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSet, Promotion, after
+from components.stages.columns import show_training
 from components.stages.effort import with_effort
-from components.stages.evaluate import Measurement, measure, with_baselines
+from components.stages.evaluate import EVALUATION, Measurement, measure, with_baselines
 from components.stages.facts import facts_of
 from components.stages.site import Site, registered_name, tracked
 from components.tracking import registry
@@ -19,6 +20,7 @@ from components.tracking.packaging import Delivery
 from components.tracking.versions import KeptDecision
 
 _ROUNDS = 5
+_TELLING = ("samples.png", "restorations.png", "reconstructions.png")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def promote(candidate: Candidate, data: Data, site: Site) -> Candidate:
         ChampionMovedError: It changed each time.
     """
     promotion = _decided(candidate, data, site)
+    show_training(registry.run_of(promotion.model, promotion.version), candidate, promotion, site.night)
     if data.fresh is not None and promotion.champion_scores is not None and promotion.judged_against is not None:
         export = _delivered(promotion.model, promotion.judged_against, site).export
         what = Measurement(candidate.config, export, data.fresh, data.seed)
@@ -109,11 +112,18 @@ def _register(name: str, candidate: Candidate, data: Data, site: Site) -> int:
             export,
             lineage=_lineage(candidate, data),
             run_id=run_id,
-            scores=registry.VersionScores(shown, table.model_dump_json(), candidate.config.promotion.metric),
-            facts=facts_of(
-                checkpoint, export.interface.purpose, data.shards, site.night, data.start_of(candidate.name)
+            scores=registry.VersionScores(
+                shown, table.model_dump_json(), candidate.config.promotion.metric, _picture(candidate)
             ),
+            facts=facts_of(candidate, export.interface.purpose, data, site.night),
         )
+
+
+def _picture(candidate: Candidate) -> str:
+    """Return the path, among the files of the model's run, of the picture that shows best what it makes."""
+    folder = after("evaluate", candidate.evaluated).scores.path / "pictures"
+    present = (name for name in _TELLING if (folder / name).is_file())
+    return next((f"{EVALUATION}/pictures/{name}" for name in present), "")
 
 
 def _lineage(candidate: Candidate, data: Data) -> dict[str, str]:

@@ -1,10 +1,10 @@
 """Spent: what the stages of one model took: hours, memory, bytes; shown by the page, kept by MLflow."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.report.content import StageCost
+from components.report.costs import StageCost
 from components.stages.candidate import Checkpoint, Evaluated, Scores
 from components.training.curve import (
     BUSY_CORES,
@@ -41,6 +41,15 @@ def training_cost(folder: Path, images: int) -> StageCost | None:
     points = read_curve(folder / "curve.jsonl")
     cost = _summed("train", points, folder)
     return cost and cost.model_copy(update={"images": images, "data_wait": _share_waited(points)})
+
+
+def clock_of(points: Iterable[Mapping[str, float]]) -> Iterator[tuple[float, float]]:
+    """Yield images seen and the hours of training by then, from a curve; nothing of one from before time was kept."""
+    seconds = 0.0
+    for point in points:
+        if SECONDS in point:
+            seconds += point[SECONDS]
+            yield point["images"], seconds / _HOUR_S
 
 
 def measuring_cost(stage: str, scores: Scores) -> StageCost | None:

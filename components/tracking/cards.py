@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from components.servers.redaction import redact, redact_text
 
@@ -16,6 +17,8 @@ HEADLINE = "kintsugi.headline"
 """The tag that holds the main score in words."""
 SCORES = "kintsugi.scores"
 """The tag that holds the scores as a Markdown table."""
+PICTURE = "kintsugi.picture"
+"""The tag that holds the path of a picture among the files of the version's run."""
 
 _MODEL_ROW = "model"
 _LONGEST = 4000  # characters; MLflow keeps 5000
@@ -48,6 +51,8 @@ def version_card(version: "Version") -> str:
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     if score := version.tags.get(HEADLINE):
         lines.append(f"- {score}")
+    if picture := version.tags.get(PICTURE):
+        lines += ["", _picture(version.run_id, picture)]
     if (decision := version.decision) is not None:
         against = f", judged against version {decision.judged_against}" if decision.judged_against else ""
         lines += ["", f"Decided: **{decision.verdict}**{against}"]
@@ -56,6 +61,13 @@ def version_card(version: "Version") -> str:
         lines += ["", "Made from: " + ", ".join(f"{part} `{digest}`" for part, digest in version.lineage.items())]
     lines += ["", _use_of(version)]
     return _with_table(redact_text("\n".join(lines))[:_LONGEST], version.tags.get(SCORES, ""))
+
+
+def _picture(run_id: str, path: str) -> str:
+    """Return a picture among a run's files, which MLflow's own pages can show, as a link to where it lies."""
+    return (
+        f"[![What it makes](get-artifact?{urlencode({'run_uuid': run_id, 'path': path})})](#/runs/{run_id}/artifacts)"
+    )
 
 
 def shown_with(description: str, champion: "Version | None") -> str:

@@ -7,7 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from components.tracking.hardware import hardware_facts
+from components.tracking.hardware import hardware_facts, hardware_in_brief
 
 _PACKAGES = ("kintsugi", "torch", "torchvision", "numpy", "mlflow", "prefect")
 
@@ -18,6 +18,7 @@ def environment_tags() -> dict[str, str]:
     facts |= {name: version for name in _PACKAGES if (version := installed_version(name)) is not None}
     facts |= hardware_facts()
     tags = {f"kintsugi.env.{name}": value for name, value in facts.items()}
+    tags["kintsugi.hardware"] = hardware_in_brief()
     tags |= {"mlflow.source.name": "kintsugi", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
     if commit := code_commit():
         tags |= {"kintsugi.env.commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}

@@ -1,5 +1,6 @@
 """What the machine is and how busy it is, read without opening a CUDA context."""
 
+from collections import Counter
 from typing import Any
 
 import psutil
@@ -23,6 +24,13 @@ def hardware_facts() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "graphics_cards": ", ".join(names) or "none",
     }
+
+
+def hardware_in_brief() -> str:
+    """Return the machine's cards and cores in one column of a table: "2 NVIDIA H100, 16 cores"."""
+    facts = hardware_facts()
+    names = Counter(name for name in facts["graphics_cards"].split(", ") if name != "none")
+    return ", ".join([*(f"{count} {name}" for name, count in names.items()), f"{facts['cores']} cores"])
 
 
 class LoadSampler:

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from components.tracking.signing import SIGNATURE
+
 DATA = "data/export"
 """Where the export lies inside a model's folder."""
 EXPORT_SUFFIXES = frozenset({".json", ".safetensors"})
@@ -16,7 +18,7 @@ _ENVIRONMENTS = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
 _ENVIRONMENT_FILES = ("conda.yaml", "python_env.yaml")
 _REQUIREMENTS = "requirements.txt"
 _EXAMPLES = ("input_example.json", "serving_input_example.json")
-_KNOWN = frozenset({_MODEL, _REQUIREMENTS, *_ENVIRONMENT_FILES, *_EXAMPLES})
+_KNOWN = frozenset({SIGNATURE, _MODEL, _REQUIREMENTS, *_ENVIRONMENT_FILES, *_EXAMPLES})
 _PLAIN = re.compile(r"[A-Za-z0-9._=<>!+-]*")
 _FROM_REQUIREMENTS = f"-r {_REQUIREMENTS}"
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from components.artifacts import sha256_of
 from components.section import canonical_json
+from components.tracking import signing
 from components.tracking.client import MlflowClient, mlflow, patiently
 from components.tracking.environment import installed_version
 from components.tracking.inspection import DATA, EXPORT_SUFFIXES, objection
@@ -22,7 +23,22 @@ FILES_TAG = "kintsugi.files"
 SERVING = "components.recipes.serving"
 
 _WRITTEN_ON_DOWNLOAD = "registered_model_meta"
-_REQUIREMENTS = ("mlflow", "torch", "safetensors", "numpy", "pillow", "pandas", "pydantic", "jaxtyping", "psutil")
+_REQUIREMENTS = (
+    "mlflow",
+    "torch",
+    "safetensors",
+    "numpy",
+    "pillow",
+    "pandas",
+    "pydantic",
+    "jaxtyping",
+    "psutil",
+    "lazy-loader",
+    "opencv-python-headless",
+    "pyyaml",
+    "scipy",
+    "simplejpeg",
+)
 
 
 class Column(Protocol):
@@ -123,6 +139,7 @@ def log_export(name: str, export: Export, run_id: str) -> Package:
     with tempfile.TemporaryDirectory(prefix="kintsugi-package-") as scratch:
         folder = Path(scratch) / "model"
         _save(folder, export, stored)
+        signing.sign(folder)
         files = files_of(folder)
         client.log_model_artifacts(stored.model_id, str(folder))
     client.set_logged_model_tags(stored.model_id, {FILES_TAG: canonical_json(files).decode()})
@@ -231,6 +248,8 @@ def _demand_plain_files(export: Path) -> None:
 def _demand_harmless(folder: Path, loader_module: str) -> None:
     if (found := objection(folder, loader_module)) is not None:
         raise AlteredModelError(f"{found}; no code that comes with a model is ever run")
+    if (found := signing.objection(folder)) is not None:
+        raise AlteredModelError(found)
 
 
 def _compare(folder: Path, files: dict[str, str]) -> None:

@@ -50,6 +50,7 @@ __all__ = [
     "register",
     "rejection",
     "rollback",
+    "run_of",
     "state",
     "verify",
 ]

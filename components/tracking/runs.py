@@ -114,12 +114,9 @@ def link_run(run_id: str, tags: Mapping[str, str]) -> None:
     _set_tags(MlflowClient(), run_id, {f"kintsugi.{name.removeprefix('kintsugi.')}": v for name, v in tags.items()})
 
 
-def address(uri: str, run_id: str) -> str:
-    """Return where people see a run beside the others of its experiment, on the server at `uri`."""
-    experiment = MlflowClient().get_run(run_id).info.experiment_id
-    # Without the workspace a server that has several opens its list of them; without the type, a page about chats.
-    asked = "workflowType=machine_learning&workspace=default&compareRunsMode=CHART"
-    return f"{redact_text(uri).rstrip('/')}/#/experiments/{experiment}/runs?{asked}"
+def page_of(run_id: str) -> str:
+    """Return the address of a run's page on whatever server, for links from other pages of it."""
+    return f"#/experiments/{MlflowClient().get_run(run_id).info.experiment_id}/runs/{run_id}"
 
 
 def describe(run_id: str, markdown: str) -> None:

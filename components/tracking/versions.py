@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.section import canonical_json
 from components.servers.redaction import redact, redact_text
-from components.tracking.cards import FACT, HEADLINE, SCORES, headline, score_rows
+from components.tracking.cards import FACT, HEADLINE, PICTURE, SCORES, headline, score_rows
 from components.tracking.client import MlflowClient, mlflow, patiently
 from components.tracking.ledger import in_brief
 from components.tracking.packaging import DIGEST_TAG, FILES_TAG, AlteredModelError, Export, Package
@@ -66,6 +66,8 @@ class VersionScores:
     """The whole table with its protocols, as JSON text."""
     metric: str | None = None
     """The score that decides, shown first in the version's description."""
+    picture: str = ""
+    """Path, among the files of the version's run, of a picture of what it makes; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,8 @@ def attach_scores(client: MlflowClient, version: Version, scores: VersionScores)
             HEADLINE: headline(scores.table, scores.metric),
             SCORES: score_rows(scores.table, scores.metric),
         }
+    if scores.picture:
+        tags[PICTURE] = scores.picture
     set_version_tags(client, version, tags)
 
 

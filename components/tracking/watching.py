@@ -13,6 +13,7 @@ from components.servers.redaction import redact_text
 from components.tracking import registry, runs
 from components.tracking.client import MlflowClient, TrackingError, mlflow
 from components.tracking.ledger import LedgerError
+from components.tracking.overview import Overview, overview
 from components.tracking.packaging import Delivery
 from components.tracking.standing import (
     ModelRecord,
@@ -70,6 +71,16 @@ def look() -> Registered:
                 models.append(record_of(name, state))
                 versions[name], ledgers[name] = version_records(state), state.ledger
     return Registered(tuple(models), distrusted, versions, ledgers)
+
+
+def look_at_all() -> Overview:
+    """Return the state of every model with all that is known of its versions.
+
+    Raises:
+        RegistryAwayError: The registry does not answer.
+    """
+    with answering():
+        return overview()
 
 
 def champions(ledgers: Mapping[str, str]) -> dict[str, int | None]:

@@ -1,13 +1,16 @@
 """Sections of a training run: what determines its result, and apart from that how it is carried out."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from components.section import Section
 from components.training.ema import EmaConfig
 from components.training.guard import GuardConfig
 from components.training.selection import ValidationConfig
+
+_HOUR_S = 3600
 
 
 class TrainingConfig(Section):
@@ -45,6 +48,25 @@ class TrainingConfig(Section):
 StepMode = Literal["auto", "eager", "graph"]
 
 
+class PricePerHour(Section):
+    """What an hour of the hardware costs."""
+
+    core: float = Field(default=0, ge=0)
+    """Of one processor core that is busy."""
+    gpu: float = Field(default=0, ge=0)
+    """Of one graphics card that is held, busy or not."""
+    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
+    """Three capital letters, such as EUR."""
+
+    def of(self, core_s: float, card_s: float) -> float:
+        """Return what so many seconds of cores and cards cost."""
+        return (self.core * core_s + self.gpu * card_s) / _HOUR_S
+
+
+_YOUNGER = {"price_per_hour": None, "step": "auto"}
+"""Fields that pages of earlier releases do not have: left out where they say nothing, for the sake of digests."""
+
+
 class ExecutionConfig(Section):
     """How a run is carried out. Nothing here changes what it computes beyond float rounding."""
 
@@ -78,6 +100,13 @@ class ExecutionConfig(Section):
     relaunches: int = Field(default=5, ge=0)
     """Times that a training on one host is started again by itself after a process was lost or hung. It stops at once
     if two launches in a row end so without a new checkpoint between them."""
+    price_per_hour: PricePerHour | None = None
+    """What an hour of the hardware costs, for pages, leaderboard and comparisons; None shows no money."""
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        dumped = handler(self)
+        return {name: value for name, value in dumped.items() if value != _YOUNGER.get(name, ...)}
 
 
 def check_division(training: TrainingConfig, execution: ExecutionConfig) -> None:

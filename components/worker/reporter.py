@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from safetensors import SafetensorError
@@ -21,6 +21,7 @@ from components.training.state import TrainingState
 from components.worker.jobs import OUTBOX, PROGRESS, TrainJob
 from components.worker.preview import Preview
 
+_GROUPS = ("validation/", "system/")
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +52,7 @@ class Reporter:
         """Put values into the curve and the tracker."""
         with self._noticing_a_full_disk():
             self.curve.add(values, self.state.images)
-            self.tracker.log_metrics(values, self.state.images)
+            self.tracker.log_metrics(_grouped(values), self.state.images)
 
     def intervals(self, shards: ShardSet) -> tuple[Interval, ...]:
         """Return what to do while training: show pictures, keep checkpoints."""
@@ -107,6 +108,11 @@ class Reporter:
             self.checkpoints.close()
         finally:
             self.tracker.close()
+
+
+def _grouped(values: Mapping[str, float]) -> dict[str, float]:
+    """Return values under the names that MLflow's charts are grouped by: `train/`, `validation/`, `system/`."""
+    return {name if name.startswith(_GROUPS) else f"train/{name}": value for name, value in values.items()}
 
 
 def _tracker(job: TrainJob, images: int) -> Tracker:

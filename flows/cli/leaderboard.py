@@ -42,7 +42,7 @@ def leaderboard(
         say(note)
     for course in chosen:
         say(f"{course.name}: {len(course.rows)} versions, by {course.metric or 'no score'}")
-        say(table(["version", "decision", "score", "data", "images", "hours", "decided"], _lines(course, rows)))
+        say(table(["version", "decision", "score", "data", "images", "hours", "cost", "decided"], _lines(course, rows)))
         if len(course.rows) > rows:
             say(f"... and {len(course.rows) - rows} older ones")
         say("")
@@ -74,6 +74,7 @@ def _lines(course: "Course", count: int) -> list[list[str]]:
             row.data,
             row.images or "-",
             "-" if row.hours is None else f"{row.hours:.3g}",
+            row.cost or "-",
             "-" if row.decided is None else f"{row.decided:%Y-%m-%d %H:%M}",
         ]
         for row in course.rows[:count]

@@ -113,7 +113,7 @@ def test_a_models_run_holds_params_losses_against_images_and_scores(tracked):
     assert vae.data.params["recipe.network.latent"] == "4"
     assert vae.data.tags["kintsugi.execution.processes"] == "1"
     assert not [name for name in vae.data.params if name.startswith("execution")]
-    history = MlflowClient().get_metric_history(vae.info.run_id, "vae/loss")
+    history = MlflowClient().get_metric_history(vae.info.run_id, "train/vae/loss")
     assert [point.step for point in history] == [320, 640, 960, 1280, 1600]
     assert history[-1].value < history[0].value
     scores = MlflowClient().get_metric_history(vae.info.run_id, "score/reconstruction_psnr")
@@ -149,7 +149,7 @@ def test_retraining_again_starts_nothing_and_tracks_nothing_new(retrained, track
         runs.configure(retrained.home)
         client = MlflowClient()
         assert {run.info.run_id for run in tracked_runs().values()} == {run.info.run_id for run in tracked.values()}
-        for metric in ("vae/loss", "score/reconstruction_psnr"):
+        for metric in ("train/vae/loss", "score/reconstruction_psnr"):
             steps = [point.step for point in client.get_metric_history(tracked["mini-vae"].info.run_id, metric)]
             assert len(steps) == len(set(steps)), metric
         assert len(client.get_metric_history(tracked["mini"].info.run_id, "vae/reconstruction_psnr")) == 1

@@ -66,7 +66,7 @@ def test_a_training_whose_tracker_is_away_for_ten_minutes_loses_nothing_and_is_n
     print(f"MLflow there: {speeds[0]:,.0f} images/s; away for ten minutes: {speeds[1]:,.0f} images/s")
     login, api = f"worker:{team.settings['MLFLOW_WORKER_PASSWORD']}", f"{team.settings.url('mlflow')}/api/2.0/mlflow"
     trained = newest_training(team, api, login)
-    for name in ("vae/loss", "images_per_s"):
+    for name in ("train/vae/loss", "train/images_per_s"):
         url = f"{api}/metrics/get-history?run_id={trained}&metric_key={name}&max_results=25000"
         steps = [int(point["step"]) for point in team.read(url, login)["metrics"]]
         assert sorted(steps) == list(range(640, images + 1, 640))

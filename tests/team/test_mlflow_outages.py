@@ -174,7 +174,7 @@ def troubled(server: Server, shards, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_every_point_stands_once_and_none_is_lost(troubled: Troubled) -> None:
-    for name in ("vae/loss", "images_per_s", "vae/gradient_norm"):
+    for name in ("train/vae/loss", "train/images_per_s", "train/vae/gradient_norm"):
         history = troubled.client.get_metric_history(troubled.run.info.run_id, name)
         assert sorted(point.step for point in history) == list(range(EVERY, IMAGES + 1, EVERY))
     for name in troubled.run.data.metrics:

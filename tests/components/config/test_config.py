@@ -243,3 +243,16 @@ def test_a_night_has_the_models_that_the_policy_names():
     run = load(QUICKSTART, ["retraining.models=[vae, inpainter]"])
     assert set(run.of_the_night.models) == {"vae", "inpainter"}
     assert load(QUICKSTART).of_the_night.models.keys() == run.models.keys()
+
+
+def test_a_price_is_in_no_digest_and_unsaid_it_is_not_dumped(root: Path) -> None:
+    from components.stages.inputs import content_of
+    from components.stages.nights import run_digest
+
+    file = root / "tests" / "flows" / "mini.yaml"
+    plain = load(file)
+    priced = load(file, ["models.vae.execution.price_per_hour={core: 0.05, currency: CHF}"])
+    assert run_digest(priced) == run_digest(plain)
+    assert "price_per_hour" not in str(content_of(plain)), "the pages of earlier releases keep their digests"
+    assert "price_per_hour" in str(content_of(priced)), "money is another page"
+    assert priced.models["vae"].training == plain.models["vae"].training

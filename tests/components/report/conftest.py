@@ -26,9 +26,9 @@ from components.report.content import (
     RejectedFile,
     RunFacts,
     Snapshot,
-    StageCost,
     Subject,
 )
+from components.report.costs import StageCost
 
 
 def drawings(count: int, size: int, seed: int) -> figures.Pictures:

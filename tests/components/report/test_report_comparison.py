@@ -21,7 +21,8 @@ def scored(reference: str, value: float) -> ModelPage:
 def test_equal_protocols_share_a_row(content, tmp_path):
     columns = [run_of(content, "one", scored("p", 3.0)), run_of(content, "two", scored("p", 2.0))]
     text = write_comparison(columns, tmp_path / "c.html").read_text()
-    assert text.count('<th scope="row">fd') == 1
+    assert text.count('<th scope="row">fd<span') == 1
+    assert text.count('<th scope="row">fd <span class="muted"') == 1, "one row of differences"
     assert "not comparable" not in text
 
 

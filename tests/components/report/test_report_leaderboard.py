@@ -106,3 +106,13 @@ def test_a_thousand_versions_with_a_hundred_scores_stay_below_20_megabytes(tmp_p
     rows = [row(1000 - place, 20.0, others=marks) for place, marks in enumerate(drawn)]
     board = course(*rows).model_copy(update={"better": dict.fromkeys(["fid", *names], "lower")})
     assert write_leaderboard([board], [], tmp_path / "leaderboard.html").stat().st_size < 20e6
+
+
+def test_costs_have_a_column_where_a_price_was_given(tmp_path):
+    free = write_leaderboard([course(row(1, 30.0))], [], tmp_path / "free.html").read_text()
+    priced = course(row(2, 20.0, cost="1.24 EUR"), row(1, 30.0))
+    text = write_leaderboard([priced], [], tmp_path / "priced.html").read_text()
+    assert ">Cost</button>" not in free
+    assert ">Cost</button>" in text
+    assert '<td class="cost" data-v="1.24">1.24 EUR</td>' in text
+    assert '<td class="cost" data-v=""></td>' in text

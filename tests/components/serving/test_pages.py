@@ -129,3 +129,20 @@ def test_an_address_is_known_when_the_service_is(store, publish, told, monkeypat
         with pytest.raises(ValueError, match="KINTSUGI_URL: expected") as caught:
             page_url(page)
         assert "password@" not in str(caught.value)
+
+
+def test_the_leaderboard_is_reached_from_the_runs_and_lists_a_new_version(store, publish, told, serve, register):
+    register("inpainter", 1, "nightly-inpainter")
+    page = publish(store, told("nightly", 0))
+    client = serve().client
+    assert 'href="./leaderboard"' in client.get("/runs").text
+    board = client.get("/leaderboard")
+    assert board.status_code == 200
+    assert "<strong>Version 1</strong> is in service" in board.text
+    assert f'href="./pages/nightly-{page.digest[:8]}.html"' in board.text
+    assert 'href="./runs"' in board.text
+    register("inpainter", 2, "nightly-inpainter")
+    deadline = time.monotonic() + 30
+    while "<strong>Version 2</strong> is in service" not in client.get("/leaderboard").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)

@@ -52,6 +52,7 @@ def version(number: int, scores: str, verdict: str) -> Version:
         "gate.decided_at": (START + timedelta(days=number)).isoformat(),
         "fact.images seen in training": "64,000",
         **({"fact.hours of training": "1.25", "fact.data version": str(number)} if number > 1 else {}),
+        **({"fact.cost of training": f"{number}.50 EUR"} if number > 3 else {}),
     }
     return Version("cats-inpainter", number, "m", "r", tags)
 
@@ -92,6 +93,7 @@ def test_versions_stand_newest_first_with_decision_data_hours_and_page(course):
     assert (four.verdict, four.reason, four.data, four.hours) == ("promote", "because of 4", "4", 1.25)
     assert (four.page, one.page) == ("./cats.html", "")
     assert (one.data, one.hours) == ("abcdef01", None)
+    assert [row.cost for row in course.rows] == ["5.50 EUR", "4.50 EUR", "", "", ""]
     assert [row.part for row in course.rows] == ["challenger", None, None, "champion", None]
     assert [row.number for row in course.rows if row.served] == [4, 2]
 

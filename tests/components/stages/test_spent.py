@@ -5,7 +5,7 @@ import json
 import pytest
 
 from components.artifacts import Store
-from components.report.content import StageCost
+from components.report.costs import StageCost
 from components.stages.candidate import Checkpoint, Scores
 from components.stages.spent import cost_metrics, measuring_cost, training_cost
 from components.training.curve import BUSY_CORES, CARDS, DATA_WAIT, PEAK_CARD_MEMORY, PEAK_MEMORY, SECONDS

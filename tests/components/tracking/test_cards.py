@@ -129,3 +129,10 @@ def test_a_long_table_of_scores_is_cut_between_rows_and_the_card_stays_within_wh
 
 def test_scores_without_a_model_make_no_table() -> None:
     assert score_rows(json.dumps({"rows": {"mean": [{"name": "l1", "value": 1.0, "better": "lower"}]}}), None) == ""
+
+
+def test_a_version_shows_the_picture_that_its_run_has() -> None:
+    tags = {DIGEST_TAG: "e1", "kintsugi.picture": "evaluation/pictures/samples.png"}
+    card = version_card(Version("team-gan", 1, "m", "r1", tags))
+    assert "](get-artifact?run_uuid=r1&path=evaluation%2Fpictures%2Fsamples.png)](#/runs/r1/artifacts)" in card
+    assert "get-artifact" not in version_card(Version("team-gan", 1, "m", "r1", {DIGEST_TAG: "e1"}))
