@@ -254,5 +254,6 @@ def test_a_price_is_in_no_digest_and_unsaid_it_is_not_dumped(root: Path) -> None
     priced = load(file, ["models.vae.execution.price_per_hour={core: 0.05, currency: CHF}"])
     assert run_digest(priced) == run_digest(plain)
     assert "price_per_hour" not in str(content_of(plain)), "the pages of earlier releases keep their digests"
+    assert "'step'" not in str(content_of(plain)), "and so they do without a word on how steps are taken"
     assert "price_per_hour" in str(content_of(priced)), "money is another page"
     assert priced.models["vae"].training == plain.models["vae"].training
