@@ -79,7 +79,17 @@ def test_models_lists_champions_with_scores_and_lineage(smoke, call):
     records = {record["name"]: record for record in json.loads(call("models", "--json", home=smoke.home).stdout)}
     assert {"smoke-inpainter", "smoke-vae", "smoke-gan"} <= set(records)
     for record in records.values():
-        assert set(record) == {"name", "family", "champion", "challenger", "previous", "scores", "lineage", "card"}
+        assert set(record) == {
+            "name",
+            "family",
+            "champion",
+            "champion_since",
+            "challenger",
+            "previous",
+            "scores",
+            "lineage",
+            "card",
+        }
         assert {"source", "shards", "checkpoint", "export", "config", "code", "scores"} <= set(record["lineage"])
     inpainter = records["smoke-inpainter"]
     assert (inpainter["family"], inpainter["champion"], inpainter["previous"]) == ("inpainter", 1, None)
