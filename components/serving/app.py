@@ -42,7 +42,7 @@ def create_app(
         settings: Whom it answers, and how much.
         champions: The models.
         pages: The pages.
-        models: Models that are loaded at the start; the first is behind /invocations.
+        models: Models that are loaded at the start; the first is behind /invocations, else the only one there is.
         pipeline: What the nights are at; None watches none.
     """
     workers = Workers(settings.limits, champions.measures)
@@ -78,9 +78,9 @@ def _version() -> str:
         return "unknown"
 
 
-async def _refused(_request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    return refused(error)
+    return refused(error, request.url.path)
 
 
 async def _refused_by_framework(_request: Request, error: Exception) -> JSONResponse:

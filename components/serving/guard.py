@@ -62,7 +62,7 @@ class Guard:
         except Refusal as refusal:
             if "expect" not in headers:  # who waits for "100 Continue" has sent nothing yet
                 await _drain(receive)
-            answer = refused(refusal)
+            answer = refused(refusal, scope["path"])
             answer.headers["Connection"] = "close"
             await answer(scope, receive, protected)
         finally:
@@ -154,9 +154,10 @@ class _UnknownError(Refusal):
         self.headers = {"WWW-Authenticate": f'{scheme} realm="kintsugi", charset="UTF-8"'}
 
 
-def refused(refusal: Refusal) -> JSONResponse:
-    """Return the answer that says why: one line of JSON."""
-    return JSONResponse({"detail": str(refusal)}, refusal.status, refusal.headers)
+def refused(refusal: Refusal, path: str) -> JSONResponse:
+    """Return the answer that says why, in one line of JSON; clients of MLflow look for it in `message`."""
+    words = {"detail": str(refusal)} | ({"message": str(refusal)} if path == "/invocations" else {})
+    return JSONResponse(words, refusal.status, refusal.headers)
 
 
 def _protecting(send: Send) -> Send:

@@ -52,7 +52,7 @@ class ModelRoutes:
 
 
 def model_routes(routes_of: ModelRoutes, cards: Cards, default: str | None) -> APIRouter:
-    """Return the routes that ask models, and /invocations for the model called `default`."""
+    """Return the routes that ask models, and /invocations for the model called `default`, or the only one there is."""
     routes, champions = APIRouter(), routes_of.champions
 
     @routes.get("/models", summary="All models, their versions, and which of them is in service")
@@ -95,8 +95,19 @@ def model_routes(routes_of: ModelRoutes, cards: Cards, default: str | None) -> A
 
     @routes.post("/invocations", **saying.INVOCATIONS)
     async def invocations(request: Request) -> dict[str, list[dict[str, str]]]:
-        if default is None:
-            raise Refusal(404, "no model was named for this address; kintsugi serve --model NAME names one")
-        return await routes_of.predict(request, await champions.get(default))
+        return await routes_of.predict(request, await champions.get(default or await _only_one(champions)))
 
     return routes
+
+
+async def _only_one(champions: Champions) -> str:
+    """Return the model that is meant where none is named: the only one in service.
+
+    Raises:
+        Refusal: There are several, or none.
+    """
+    names = [record.name for record in await champions.records() if record.champion is not None]
+    if len(names) == 1:
+        return names[0]
+    there = f"of {', '.join(names)}, " if names else ""
+    raise Refusal(404, f"no model was named for this address; {there}kintsugi serve --model NAME names one")

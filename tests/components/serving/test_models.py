@@ -111,9 +111,19 @@ def test_invocations_of_a_generator_take_seeds_and_classes(register, serve):
     assert "cat" in refused.json()["detail"]
 
 
-def test_invocations_without_a_model_say_so(serve):
-    answer = serve().client.post("/invocations", json={"dataframe_records": [{"seed": 1}]})
-    assert (answer.status_code, answer.json()["detail"].split(";")[0]) == (404, "no model was named for this address")
+def test_invocations_without_a_model_are_those_of_the_only_one_in_service_and_else_say_so(register, serve):
+    register("gan")
+    register("inpainter", promoted=False)
+    client = serve().client
+    row = {"dataframe_records": [{"seed": 1}]}
+    assert client.post("/invocations", json=row).status_code == 200
+    register("vae")
+    answer = serve().client.post("/invocations", json=row)
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == answer.json()["message"]
+    assert (
+        "no model was named for this address; of team-gan, team-vae, kintsugi serve --model" in answer.json()["detail"]
+    )
 
 
 FORMS = {
