@@ -38,7 +38,10 @@ def _main() -> None:
     server = connected(name)
 
     def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
-        server.send(bytes([number]))
+        try:
+            server.send(bytes([number]))
+        except OSError:
+            return  # it has just ended, and how is on its way here
 
     for number in PASSED_ON:
         signal.signal(number, pass_on)

@@ -149,7 +149,10 @@ def _reported_failure(path: Path, rank: int, code: int | None) -> _Failure:
     if isinstance(message, str):
         return _Failure(rank, code or 1, path.stat().st_mtime, message, "")
     stack = message.get("extraInfo", {}).get("py_callstack", "")
-    return _Failure(rank, code or message.get("errorCode", 1), path.stat().st_mtime, message["message"], stack)
+    said = message.get("errorCode", 1)
+    if said != EXIT_STOPPED:  # a rank that says it stopped has saved its state, whatever ended it then
+        said = code or said
+    return _Failure(rank, said, path.stat().st_mtime, message["message"], stack)
 
 
 def _silent_death(folder: Path, local: int, code: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components.launch.forked import LENGTH, connected
+from components.launch.forked import LENGTH, STATUS, connected
 from components.launch.forkserver import Forkserver, can_fork, kept
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="Linux from 5.3 on")
@@ -209,3 +209,22 @@ def test_a_keeper_that_is_killed_leaves_its_forked_processes_until_their_own_end
         below.terminate()
         assert ends(below)
         assert ends(server)
+
+
+def test_a_signal_to_a_command_whose_process_has_just_ended_leaves_its_exit_code(root, tmp_path):
+    name = f"kintsugi-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(f"\0{name}")
+        listening.listen()
+        script = root / "components" / "launch" / "forked.py"
+        command = [sys.executable, "-I", "-S", str(script), name, "0", "anything"]
+        standing = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        server, _ = listening.accept()
+    with server:
+        while not server.recv(1 << 16).endswith(b"}"):
+            pass
+        server.shutdown(socket.SHUT_RD)  # as of a server that is done with it: what is sent there is a broken pipe
+        standing.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        server.sendall(STATUS.pack(3))
+        assert (standing.wait(30), standing.stderr.read()) == (3, "")
