@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from components.workspace import Workspace
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
+from flows.server_guard import guard_server
 
 if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
     from components.config import RunConfig
@@ -159,6 +160,7 @@ def _retrained(config: Path, overrides: Overrides, until: "Stage", *, regardless
     with watched():
         if (outcome := _finished(run, config, overrides, until)) is not None:
             return outcome
+        guard_server()  # first: a run may be killed while its server starts
         from flows import pipeline
 
         return pipeline.retrain(config, overrides, until=until, regardless=regardless)

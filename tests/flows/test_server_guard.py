@@ -51,3 +51,16 @@ def test_a_run_that_is_killed_or_loses_its_terminal_leaves_nothing_behind(
         finally:
             run.kill()
     assert psutil.wait_procs(everyone, timeout=40)[1] == []
+
+
+def test_a_run_that_is_killed_while_its_server_starts_leaves_nothing_behind(vae_only: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"KINTSUGI_HOME": str(tmp_path / "home")}
+    environment.pop("PREFECT_API_URL", None)
+    with subprocess.Popen([KINTSUGI, "train", vae_only, "--set", LONG], env=environment) as run:
+        deadline = time.monotonic() + 120
+        while not (servers := below(run, "prefect.server.api.server:create_app")):
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.02)
+        run.kill()
+    assert psutil.wait_procs(servers, timeout=40)[1] == []
