@@ -10,6 +10,7 @@ from torch import Tensor
 from components.data.batch import Batch
 from components.data.cache import DecodedPixels
 from components.data.order import Order, Samples, Share
+from components.pictures.pixels import scaled
 
 _MOST_OF_FREE = 0.25
 """Share of a device's free memory that a split may take; networks come later and need the rest."""
@@ -46,7 +47,7 @@ class HeldLoader:
         images = self._pixels[numbers]
         images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(2), images)
         return Batch(
-            images=images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1),
+            images=scaled(images),
             corrupted=None,
             missing=None,
             seed=self._seed,

@@ -14,7 +14,12 @@ def to_tensor(pictures: Pictures, device: torch.device | None = None) -> Float[T
     """Return uint8 pictures as floats in [-1, 1], in channels-last memory."""
     if not (pictures.flags.writeable and pictures.flags.c_contiguous):
         pictures = np.array(pictures, order="C")  # torch warns of read-only arrays such as a decoded dataset's
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return scaled(torch.from_numpy(pictures).to(device))
+
+
+def scaled(pictures: UInt8[Tensor, "images height width 3"]) -> Float[Tensor, "images 3 height width"]:
+    """Return uint8 pictures that are on their device already as floats in [-1, 1], in channels-last memory."""
+    return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def to_pixels(images: Float[Tensor, "images 3 height width"]) -> Pictures:

@@ -51,10 +51,6 @@ class Step:
         self._training = training
         self._running = [_Running(phase, replicate) for phase in phases]
 
-    def due(self, images: int) -> tuple[str, ...]:
-        """Return the names of the phases that run in the step that begins after `images` images."""
-        return tuple(one.phase.name for one in self._due(images))
-
     def settings(self, images: int) -> Hashable:
         """Return all but the learning rates that the step takes from the number of images as plain numbers."""
         return tuple(
