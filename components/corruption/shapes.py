@@ -72,10 +72,11 @@ class BoxesConfig(MaskSection):
         room = max(size - 2 * margin, 1)
         shortest, longest = self.side[0] * size, self.side[1] * size
         # Plain floats: for so few numbers, NumPy's calls would cost more than the boxes.
-        for numbers in rng.random((boxes, 4)).tolist():
-            height, width = (min(max(round(shortest + n * (longest - shortest)), 1), room) for n in numbers[:2])
-            top, left = margin + int(numbers[2] * (room - height + 1)), margin + int(numbers[3] * (room - width + 1))
-            mask[top : top + height, left : left + width] = True
+        for height, width, down, across in rng.random((boxes, 4)).tolist():
+            high = min(round(shortest + height * (longest - shortest)) or 1, room)
+            wide = min(round(shortest + width * (longest - shortest)) or 1, room)
+            top, left = margin + int(down * (room - high + 1)), margin + int(across * (room - wide + 1))
+            mask[top : top + high, left : left + wide] = True
         return mask
 
 

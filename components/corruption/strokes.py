@@ -53,19 +53,22 @@ class StrokesConfig(MaskSection):
         scale = side / CANVAS_PX
         canvas = np.zeros((side, side), dtype=np.uint8)
         strokes = int(rng.integers(brush.strokes[0], brush.strokes[1] + 1))
-        # One call for all numbers, then plain floats: for so few of them, NumPy's calls would cost more than the lines.
+        shortest, longer = brush.length_px[0], brush.length_px[1] - brush.length_px[0]
+        thinnest, wider = brush.width_px[0], brush.width_px[1] - brush.width_px[0]
+        # One call for all numbers, then plain floats, written out: for so few of them, NumPy's calls would cost more
+        # than the lines, and so would Python's.
         for stroke, (segments, x, y, *numbers) in enumerate(rng.random((strokes, 3 + 3 * _MOST_SEGMENTS)).tolist()):
             most_turn = _MOST_TURN if stroke % 2 else -_MOST_TURN
-            start = x * side, y * side
+            x, y = x * side, y * side
+            start = int(x), int(y)
             for first in range(0, 3 * (1 + int(segments * _MOST_SEGMENTS)), 3):
                 turn, length, width = numbers[first : first + 3]
-                step = _between(brush.length_px, length) * scale
-                end = (
-                    min(max(start[0] + step * math.sin(turn * most_turn), 0), side),
-                    min(max(start[1] + step * math.cos(turn * most_turn), 0), side),
-                )
-                width_px = max(int(_between(brush.width_px, width) * scale), 1)
-                cv2.line(canvas, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), _MARKED, width_px)
+                step, angle = (shortest + length * longer) * scale, turn * most_turn
+                x, y = x + step * math.sin(angle), y + step * math.cos(angle)
+                x = 0 if x < 0 else side if x > side else x
+                y = 0 if y < 0 else side if y > side else y
+                end = int(x), int(y)
+                cv2.line(canvas, start, end, _MARKED, int((thinnest + width * wider) * scale) or 1)
                 start = end
         return _reduced(canvas, size)
 
@@ -101,10 +104,6 @@ class WalkConfig(MaskSection):
         if whole != side:
             canvas = _u8(cv2.resize(canvas, (whole, whole), interpolation=cv2.INTER_NEAREST))
         return _reduced(canvas, size)
-
-
-def _between(bounds: tuple[float, float], share: float) -> float:
-    return bounds[0] + share * (bounds[1] - bounds[0])
 
 
 def _reflected_walk(side: int, steps: int, rng: np.random.Generator) -> tuple[_Places, _Places]:
