@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal
 
 from jaxtyping import Float
@@ -145,7 +146,7 @@ class FourierUnit(Module):
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Return features of the same shape and type, each of which depends on every pixel."""
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        with torch.autocast(x.device.type, enabled=False):
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):  # meta knows no autocast
             spectrum = torch.fft.rfft2(wide, norm="ortho")  # complex: batch channels height width//2+1
             mixed = self.mix(torch.cat([spectrum.real, spectrum.imag], dim=1))  # batch 2*channels height width//2+1
             real, imaginary = mixed.chunk(2, dim=1)  # batch channels height width//2+1 each

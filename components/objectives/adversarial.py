@@ -9,7 +9,14 @@ from jaxtyping import Float
 from pydantic import Field
 
 from components.deferred.torch import F, Tensor, torch
-from components.objectives.penalty import Discriminator, slope_beside_one, slope_of, squared_slope
+from components.objectives.penalty import (
+    Differentiated,
+    Discriminator,
+    between,
+    slope_beside_one,
+    squared_slope,
+    with_slopes,
+)
 from components.ramp import half_cosine
 from components.section import Section
 
@@ -99,6 +106,7 @@ class Adversarial(Section, ABC):
         real: Float[Tensor, "batch 3 height width"],
         fake: Float[Tensor, "batch 3 height width"],
         mix: Float[Tensor, " batch"],
+        differentiated: Differentiated = with_slopes,
     ) -> Float[Tensor, ""]:
         """Return the weighted sum of the penalties, 0 where none is on; differentiable, for the same backward pass.
 
@@ -109,12 +117,16 @@ class Adversarial(Section, ABC):
             real: Real images.
             fake: Made images; no gradient reaches them.
             mix: Uniform in [0, 1], where between real and made `gradient_penalty` looks.
+            differentiated: The pass that gives slopes, which may be a compiled one.
         """
-        total = self._penalty_between(discriminator, real, fake, mix)
+        total = torch.zeros((), device=real.device)
+        if self.gradient_penalty:
+            slopes = differentiated(discriminator, between(real, fake, mix)).slopes
+            total = self.gradient_penalty * slope_beside_one(slopes)
         if self.r1:
-            total = total + self.r1 / 2 * squared_slope(discriminator, real)
+            total = total + self.r1 / 2 * squared_slope(differentiated(discriminator, real).slopes)
         if self.r2:
-            total = total + self.r2 / 2 * squared_slope(discriminator, fake)
+            total = total + self.r2 / 2 * squared_slope(differentiated(discriminator, fake).slopes)
         return total
 
     def discriminator_terms(
@@ -123,6 +135,7 @@ class Adversarial(Section, ABC):
         real: Float[Tensor, "batch 3 height width"],
         fake: Float[Tensor, "batch 3 height width"],
         mix: Float[Tensor, " batch"],
+        differentiated: Differentiated = with_slopes,
     ) -> DiscriminatorTerms:
         """Return `discriminator_loss` + `penalty` from one pass over real and made images together.
 
@@ -130,26 +143,16 @@ class Adversarial(Section, ABC):
         """
         images = torch.cat([real, fake]).detach()  # 2*batch 3 height width
         if self.r1 or self.r2:
-            images.requires_grad_()
-        logits = discriminator(images).float()  # 2*batch ...
-        real_logits, fake_logits = logits.chunk(2)
-        penalty = self._penalty_between(discriminator, real, fake, mix)
+            logits, slopes = differentiated(discriminator, images)  # 2*batch ..., 2*batch values
+        else:
+            logits = discriminator(images).float()
+        penalty = self.model_copy(update={"r1": 0, "r2": 0}).penalty(discriminator, real, fake, mix, differentiated)
         if self.r1 or self.r2:
-            real_slopes, fake_slopes = slope_of(logits, images).square().sum(1).chunk(2)  # batch each
-            penalty = penalty + self.r1 / 2 * real_slopes.mean() + self.r2 / 2 * fake_slopes.mean()
+            real_slopes, fake_slopes = slopes.chunk(2)
+            penalty = penalty + self.r1 / 2 * squared_slope(real_slopes) + self.r2 / 2 * squared_slope(fake_slopes)
+        real_logits, fake_logits = logits.chunk(2)
         loss = self.discriminator_loss(real_logits, fake_logits) + penalty
         return DiscriminatorTerms(loss, penalty, real_logits, fake_logits)
-
-    def _penalty_between(
-        self,
-        discriminator: Discriminator,
-        real: Float[Tensor, "batch 3 height width"],
-        fake: Float[Tensor, "batch 3 height width"],
-        mix: Float[Tensor, " batch"],
-    ) -> Float[Tensor, ""]:
-        if not self.gradient_penalty:
-            return torch.zeros((), device=real.device)
-        return self.gradient_penalty * slope_beside_one(discriminator, real, fake, mix)
 
 
 class PointwiseAdversarial(Adversarial):

@@ -18,7 +18,7 @@ from components.models.condition import Labels
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.objectives.adversarial import AdversarialConfig, NonSaturating
 from components.objectives.augmentation import FEW_IMAGES, NUMBERS, AugmentationConfig
-from components.objectives.penalty import Discriminator
+from components.objectives.penalty import Differentiated, Discriminator, Pass
 from components.pictures.pixels import to_pixels
 from components.recipes.classes import Classes, classes_among
 from components.recipes.recipe import (
@@ -120,10 +120,11 @@ class GanConfig(GeneratorRecipe):
             generator = self.generator.build(size, len(self.classes))
         with seeding.initialising(seed, "discriminator"):
             discriminator = self.discriminator.build(size, len(self.classes))
+        differentiated = Pass()
         critic = Phase(
             name="discriminator",
             trains=discriminator,
-            objective=DiscriminatorObjective(generator, discriminator, self),
+            objective=DiscriminatorObjective(generator, discriminator, self, differentiated),
             optimizer=self.discriminator_optimizer,
             settings=self.loss.penalty_weight,
         )
@@ -135,8 +136,7 @@ class GanConfig(GeneratorRecipe):
             every=self.discriminator_steps,
         )
         networks = nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator})
-        penalised = frozenset({"discriminator"} if self.loss.needs_penalty else ())
-        return Recipe(networks, (critic, maker), twice_differentiated=penalised)
+        return Recipe(networks, (critic, maker), (differentiated,))
 
     def serving_network(self, size: int) -> nn.Module:
         """Return the network that makes images, for weights to be loaded into."""
@@ -157,11 +157,14 @@ class GanConfig(GeneratorRecipe):
 class DiscriminatorObjective(Module):
     """Loss of the discriminator, with its gradient penalty."""
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, game: GanConfig) -> None:
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, game: GanConfig, differentiated: Differentiated
+    ) -> None:
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
         self.game = game
+        self.differentiated = differentiated
 
     def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
         """Return the loss and, for the curves, the mean logits."""
@@ -173,7 +176,7 @@ class DiscriminatorObjective(Module):
         fake = _seen(fake, batch, "fake", self.game)
         loss = self.game.loss.at(images, batch.global_size)
         judge = _told(self.discriminator, labels)
-        terms = loss.discriminator_terms(judge, real, fake, batch.uniform("penalty"))
+        terms = loss.discriminator_terms(judge, real, fake, batch.uniform("penalty"), self.differentiated)
         reported = {
             "penalty": terms.penalty,
             "real_logit": terms.real_logits.mean(),

@@ -15,6 +15,7 @@ from components.models import InpainterNetworkConfig
 from components.models.network import Inpainter
 from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
 from components.models.resnet import ResnetConfig
+from components.objectives.penalty import Differentiated, Pass
 from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
 from components.pictures.pixels import to_pixels, to_tensor
@@ -82,7 +83,7 @@ class InpainterConfig(RestorerRecipe):
             return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
         with seeding.initialising(seed, "discriminator"):
             discriminator = self.adversary.discriminator.build()
-        handover = Handover()
+        handover, differentiated = Handover(), Pass()
         mender = Phase(
             name="inpainter",
             trains=network,
@@ -92,13 +93,12 @@ class InpainterConfig(RestorerRecipe):
         critic = Phase(
             name="discriminator",
             trains=discriminator,
-            objective=PatchObjective(discriminator, self.adversary.loss, self.restores, handover),
+            objective=PatchObjective(discriminator, self.adversary.loss, self.restores, handover, differentiated),
             optimizer=self.adversary.optimizer,
             settings=self.adversary.loss.game.penalty_weight,
         )
         networks = nn.ModuleDict({PRODUCER: network, "discriminator": discriminator})
-        penalised = frozenset({"discriminator"} if self.adversary.loss.game.needs_penalty else ())
-        return Recipe(networks, (mender, critic), twice_differentiated=penalised)
+        return Recipe(networks, (mender, critic), (differentiated,))
 
     def serving_network(self, size: int) -> Inpainter:
         """Return the network that fills in, for weights to be loaded into."""
@@ -233,13 +233,19 @@ class PatchObjective(Module):
     """Loss of the discriminator, for which untouched parts of a mended image are real, with its gradient penalty."""
 
     def __init__(
-        self, discriminator: PatchDiscriminator, loss: MaskAwareConfig, restores: Restores, handover: Handover
+        self,
+        discriminator: PatchDiscriminator,
+        loss: MaskAwareConfig,
+        restores: Restores,
+        handover: Handover,
+        differentiated: Differentiated,
     ) -> None:
         super().__init__()
         self.discriminator = discriminator
         self.loss = loss
         self.restores: Restores = restores
         self.handover = handover
+        self.differentiated = differentiated
 
     def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
         """Return the loss and, for the curves, the mean logits."""
@@ -248,7 +254,8 @@ class PatchObjective(Module):
         mended = self.handover.take(batch)
         real_logits, fake_logits = self.discriminator(torch.cat([batch.images, mended])).float().chunk(2)
         game = self.loss.game.at(images, batch.global_size)
-        penalty = game.penalty(self.discriminator, batch.images, mended, batch.uniform("penalty"))
+        mix = batch.uniform("penalty")
+        penalty = game.penalty(self.discriminator, batch.images, mended, mix, self.differentiated)
         loss = self.loss.discriminator_loss(real_logits, fake_logits, changed)
         reported = {"penalty": penalty, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return {"loss": loss + penalty, **{name: value.detach() for name, value in reported.items()}}

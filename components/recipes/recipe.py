@@ -15,6 +15,7 @@ from components.data.cache import PixelSource
 from components.data.shardset import SplitFacts
 from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.network import NetworkSection
+from components.objectives.penalty import Pass
 from components.recipes.interface import Interface, generating, mending
 from components.section import Section
 from components.training.phase import Phase
@@ -35,8 +36,15 @@ class Recipe:
 
     networks: nn.ModuleDict
     phases: Sequence[Phase]
-    twice_differentiated: frozenset[str] = frozenset()
-    """Networks whose gradient is itself trained on, by a penalty; torch.compile cannot do those."""
+    passes: Sequence[Pass] = ()
+    """Passes that also differentiate a network by its images, for a penalty; each is compiled as a whole."""
+
+    def compile(self) -> None:
+        """Have torch.compile take networks and passes from their next call on."""
+        for network in self.networks.values():
+            network.compile()
+        for one in self.passes:
+            one.compile()
 
 
 class RecipeSection(Section, ABC):

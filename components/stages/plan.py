@@ -178,14 +178,18 @@ def _yardstick_step(run: RunConfig, pinned: Yardstick | None) -> Step:
 
 def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: int | None, cache: Path) -> str:
     recipe = model.recipe.resolved(shards.splits["train"]) if shards else model.recipe
-    costs = costs_of(recipe, run.dataset.size, cache)
     execution = model.execution
+    rows = model.training.batch // (execution.processes * execution.nodes * model.training.accumulate)
+    costs = costs_of(recipe, run.dataset.size, rows, cache)
+    memory = (
+        "" if costs.training_bytes is None else f", about {costs.training_bytes / 1e6:,.0f} MB a process in training"
+    )
     images = _training_images(run, shards, files)
     decisions = () if images is None else model.recipe.decisions(images)
     return (
         f"{model.training.images:,} images, batch {model.training.batch}, processes {execution.processes}, hosts "
         f"{execution.nodes}; {costs.parameters / 1e6:.2f} M parameters, "
-        f"{costs.multiply_adds / 1e6:.0f} M multiply-adds an image{''.join(f'; {one}' for one in decisions)}"
+        f"{costs.multiply_adds / 1e6:.0f} M multiply-adds an image{memory}{''.join(f'; {one}' for one in decisions)}"
     )
 
 

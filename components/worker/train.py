@@ -14,13 +14,14 @@ from components.artifacts.files import draft_folder
 from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits
 from components.launch.outcome import FULL_DISK, stopping_when_full
 from components.recipes.export import ModelCard, write_export
-from components.recipes.recipe import PRODUCER
+from components.recipes.recipe import PRODUCER, Recipe
 from components.training.checkpoint import load_newest
 from components.training.config import TrainingConfig
 from components.training.guard import DivergedError, Guard
 from components.training.loop import Ending, Interval, TrainContext, train
 from components.training.state import TrainingState
 from components.worker.beginning import begun_from
+from components.worker.compiling import reason_not_to
 from components.worker.jobs import TrainJob
 from components.worker.reporter import Reporter
 from components.worker.validation import Validation
@@ -90,9 +91,7 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
     if resumed and distributed.is_main():
         _log.info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
     if execution.compile:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(job.cache / "compiled"))  # a resumed run finds it there
-        for name in sorted(set(recipe.networks) - recipe.twice_differentiated):
-            recipe.networks[name].compile()
+        _compile(recipe, job, shards.size, world.device)
     with ExitStack() as stack:
         batches = stack.enter_context(closing(_loader(job, shards, world).batches(state.images)))
         reporter = None
@@ -112,6 +111,16 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
         _finish(ending, training.images, reporter)
     if distributed.is_main():
         _export(job, state, shards)
+
+
+def _compile(recipe: Recipe, job: TrainJob, size: int, device: torch.device) -> None:
+    """Compile the networks unless that would take longer than it saves."""
+    reason = reason_not_to(job.model.recipe, size, job.model.training.images, len(recipe.networks), device)
+    if reason is None:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(job.cache / "compiled"))  # a resumed run finds it there
+        recipe.compile()
+    elif distributed.is_main():
+        _log.warning(reason)
 
 
 def _laid_out(job: TrainJob, device: torch.device) -> TrainingConfig:

@@ -21,7 +21,7 @@ from components.models.pconv import PconvConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import reparameterise
-from components.objectives.penalty import slope_of
+from components.objectives.penalty import with_slopes
 from components.section import kinds
 from tests.examples import example
 
@@ -111,10 +111,10 @@ def test_a_discriminator_says_whether_it_judges_each_image_by_itself(config):
 @pytest.mark.parametrize("cls", kinds(DiscriminatorConfig))
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_all_of_a_discriminator_learns_from_the_penalty_on_its_slope(cls, precision):
-    network, images = built(small(cls), 16), picture(2, 16).requires_grad_()
+    network, images = built(small(cls), 16), picture(2, 16)
     stir(network)
     with torch.autocast("cpu", precision, enabled=precision is torch.bfloat16):
-        penalty = slope_of(network(images), images).square().sum()
+        penalty = with_slopes(network, images).slopes.square().sum()
     penalty.backward()
     # What is added to the logits whatever the image has no part in the slope.
     felt = [name for name, value in network.named_parameters() if value.grad is not None and value.grad.any()]

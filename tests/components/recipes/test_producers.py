@@ -192,11 +192,6 @@ def test_batch_statistics_and_a_gradient_penalty_are_refused_together(loss):
         GanConfig.model_validate({"discriminator": {"kind": "dcgan", "normalisation": "batch"}, "loss": loss})
 
 
-def test_a_penalised_discriminator_is_kept_from_the_compiler():
-    assert GanConfig(loss=Relativistic()).build(16, 1).twice_differentiated == {"discriminator"}
-    assert GanConfig().build(16, 1).twice_differentiated == frozenset()
-
-
 def test_the_penalty_of_an_inpainters_game_is_part_of_its_loss(damaged, shapes):
     corrupted, missing = damaged
     device = torch.device("cpu")
