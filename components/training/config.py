@@ -92,8 +92,8 @@ class ExecutionConfig(Section):
     """How training steps are taken. Graph: captured once and replayed, one launch per step, where a GPU would wait for
     launches else; on a CPU the same structure is called. Eager: operation by operation. Auto: graph on GPUs."""
     compile: bool = False
-    """Compile networks with torch.compile, penalties included; on a GPU only where the training is long enough for it to
-    pay back, which the log says else."""
+    """Compile networks with torch.compile, penalties included; on a GPU only where a training is long enough for it to
+    pay back, else the log says so."""
     cache_bytes: int = Field(default=4 * 2**30, ge=0)
     """Decoded images are kept in one shared file when they need no more than this; larger sets are read from shards."""
     heartbeat_timeout_s: float = Field(default=600.0, gt=0)

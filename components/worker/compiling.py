@@ -1,4 +1,4 @@
-"""Compiling: whether torch.compile will pay back in a training's images. It says so, and the answer stays on resuming."""
+"""Compiling: whether torch.compile will pay back in a training's images, which does not change on resuming."""
 
 import torch
 
@@ -8,9 +8,9 @@ from components.recipes.recipe import RecipeSection
 _SECONDS_A_NETWORK = 23.0
 """What compiling takes: 46 s for SNGAN's two networks (NVIDIA H200, 16 cores, torch 2.11)."""
 _SECONDS_SAVED = 38e-6
-"""What a compiled and replayed step saves of an image on the same card: 26,380 against 13,077 images/s of that SNGAN ..."""
+"""What compiling saves of an image in replayed steps: 26,380 images/s for 13,077 of that SNGAN on the same card ..."""
 _OF_MULTIPLY_ADDS = 1.62e9
-"""... whose generator takes so many multiply-adds an image. Other networks are taken to save in proportion to theirs."""
+"""... whose generator takes so many multiply-adds an image. Others are taken to save in proportion to theirs."""
 
 
 def reason_not_to(recipe: RecipeSection, size: int, images: int, networks: int, device: torch.device) -> str | None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from hosts import modelled
+
 
 def render(run: dict[str, Any]) -> str:
     """Return a Markdown page: the machine, then what each part found, or why it found nothing."""
@@ -9,14 +11,20 @@ def render(run: dict[str, Any]) -> str:
     chapters = ["# The GPU road, measured", f"`{run['command']}`, {run['at']}.\n{machine}."]
     for name, part in run["parts"].items():
         chapters.append(f"## {name.capitalize()}, {part['seconds']:.0f} s\n\n{_body(part)}")
+    if larger := modelled(run["parts"].get("throughput", {}).get("rows", [])):
+        chapters.append(f"## 8 to 64 cards: a model (`hosts.py`), nothing of it measured\n\n{_table(larger)}")
     return "\n\n".join(chapters) + "\n"
 
 
 def _body(part: dict[str, Any]) -> str:
     if part["failure"]:
         return f"**Nothing measured**: {part['failure']}"
-    heads = list(dict.fromkeys(head for row in part["rows"] for head in row))
-    lines = [heads, ["---"] * len(heads), *([_cell(row.get(head, "")) for head in heads] for row in part["rows"])]
+    return _table(part["rows"])
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    lines = [heads, ["---"] * len(heads), *([_cell(row.get(head, "")) for head in heads] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -14,6 +14,7 @@ import trainings
 from training_peers import mimicry_loop
 
 from components.recipes.recipe import PRODUCER
+from components.worker.jobs import TrainJob
 
 _MODES: dict[str, dict[str, Any]] = {
     "eager": {"step": "eager"},
@@ -37,7 +38,8 @@ def measure(scale: trainings.Scale, folder: Path) -> list[dict[str, Any]]:
         )
         begun = time.monotonic()
         curve = trainings.train(job, scale.device)
-        rows.append({"model": name, "way": mode, **_rates(curve), "seconds in all": time.monotonic() - begun})
+        seconds = time.monotonic() - begun
+        rows.append({"model": name, "way": mode, **_rates(curve), "seconds in all": seconds, **_averaged(job, scale)})
         if scale.device.type == "cuda":
             rows[-1]["peak memory, GB"] = torch.cuda.max_memory_allocated() / 1e9
             torch.cuda.reset_peak_memory_stats()
@@ -50,6 +52,14 @@ def _rates(curve: list[dict[str, float]]) -> dict[str, float]:
     rates = [point["images_per_s"] for point in curve[1:]] or [point["images_per_s"] for point in curve]
     waits = [point["system/data_wait"] for point in curve[1:] or curve]
     return {"images/s": median(rates), "least": min(rates), "greatest": max(rates), "data wait": median(waits)}
+
+
+def _averaged(job: TrainJob, scale: trainings.Scale) -> dict[str, float]:
+    """Return what several cards would average in a step: the gradients of the phases, the rarer ones in part."""
+    with torch.device("meta"):
+        phases = job.model.recipe.build(scale.size, trainings.SEED).phases
+    size = sum(parameter.nbytes / phase.every for phase in phases for parameter in phase.trained)
+    return {"batch": job.model.training.batch, "averaged a step, MB": size / 1e6}
 
 
 def _peers(scale: trainings.Scale) -> list[dict[str, Any]]:
