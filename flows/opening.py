@@ -54,7 +54,7 @@ class Opened:
     _diary: Diary | None = None
 
     def begin(self, shard: Callable[[RunConfig, Site], ShardSet]) -> ShardSet:
-        """Return the night's shards, give the flow run the night's name, and open its run in the tracker until the end.
+        """Return the night's shards, and give the flow run the night's name.
 
         A run that is continued stays with the data it began with, though the pile has grown since: so its training goes
         on and is not begun anew.
@@ -66,8 +66,7 @@ class Opened:
                 self._records(identity).append(fact, same=lambda known: known["shards"] == fact["shards"])
         night = night_of(self.run, shards, self.reason, self.site)
         naming.rename(night.title)
-        tags = {"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""}
-        self.site = self.stack.enter_context(tracked_night(night, self.run, self.site, tags))
+        self.site = replace(self.site, night=night)
         self._diary = Diary(self.run, shards, self.site.store, night.title)
         return shards
 
@@ -76,10 +75,14 @@ class Opened:
         why = self.diary.why_skip()
         if why is not None:
             self.diary.skip(why)
-            record_skipped(why, self.site)
+            record_skipped(why, self.run, self.site, self._tags)
             list_skipped(self.run.name, self.site)
             news.tell_skipped(why, self.run.name, self.site)
         return why
+
+    def track(self) -> None:
+        """Open the night's run in the tracker until the end; one that ran before is opened again."""
+        self.site = self.stack.enter_context(tracked_night(self.run, self.site, self._tags))
 
     def finish(self, data: Data) -> None:
         """Note in the diary that the night is over, if all its models were judged."""
@@ -96,6 +99,10 @@ class Opened:
         if self._diary is None:
             raise RuntimeError("the night's data is not there yet: begin comes first")
         return self._diary
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        return {"kintsugi.flow_run": flow_run.id or "", "kintsugi.flow_url": flow_run.ui_url or ""}
 
     def _begun_with(self) -> ShardSet | None:
         """Return the shards that this flow run began with before it was interrupted, if the store still has them."""

@@ -85,6 +85,7 @@ def retrain(
         shards = here.begin(shard_source)
         if until == "publish" and not regardless and (why := here.skipped()) is not None:
             return showing.show_skipped(here.run.name, why)
+        here.track()
         outcome = Outcome(prepare_data(here.run, shards, here.site))
         if until == "prepare":
             return outcome

@@ -45,13 +45,15 @@ def show_promotion(candidate: Candidate) -> None:
     lines = [f"## {promotion.model}: {promotion.verdict}", *(f"- {reason}" for reason in promotion.reasons)]
     lines += [f"- to answer: `{answer}`" for answer in promotion.answers]
     text, key = "\n".join(lines), _key(promotion.model, "decision")
-    reach(partial(create_markdown_artifact, text, key), "to show a decision")
+    said = f"version {promotion.version}: {promotion.verdict}. {promotion.reasons[0]}"  # what lists of artifacts show
+    reach(partial(create_markdown_artifact, text, key, said), "to show a decision")
 
 
 def show_skipped(run: str, why: str) -> Skipped:
     """Keep why a night was skipped, and return what ends the flow run in the state that says so."""
     _log.info("%s: skipped: %s", run, why)
-    reach(partial(create_markdown_artifact, f"## {run}: skipped\n- {why}", _key(run, "skipped")), "to show a skip")
+    text = f"## {run}: skipped\n- {why}"
+    reach(partial(create_markdown_artifact, text, _key(run, "skipped"), why), "to show a skip")
     # Prefect takes a state that a flow returns for the run's own, and hands its data to whoever called the flow.
     return cast("Skipped", Completed(name=SKIPPED, message=why, data=Skipped(why)))
 

@@ -21,8 +21,11 @@ class Records:
         self._storage = storage
         self._folder = folder
 
-    def all(self) -> list[Record]:
+    def all(self, after: int = 0) -> list[Record]:
         """Return the records in order: number n is at place n - 1.
+
+        Args:
+            after: The number up to which they are known, and not read again.
 
         Raises:
             StorageError: A number is missing between others, or a record is not readable.
@@ -32,7 +35,7 @@ class Records:
         if keys != expected:
             odd = next(iter(sorted(set(keys) ^ set(expected))))
             raise StorageError(f"{self._storage.url}: {odd} is out of place; records are numbered without gaps")
-        return [self._read(key) for key in keys]
+        return [self._read(key) for key in keys[after:]]
 
     def append(self, record: Record, same: Callable[[Record], bool] = lambda _known: False) -> int:
         """Return the number of the first record that is the `same`, or write `record` and return its number.
@@ -58,3 +61,8 @@ class Records:
 
     def _key(self, number: int) -> str:
         return f"{self._folder}/{number:06d}.json"
+
+
+def lists_in(storage: "Storage", folder: str) -> list[str]:
+    """Return the names of the lists of records that lie under a folder of a storage, seen from there, in order."""
+    return sorted({key.removeprefix(f"{folder}/").rpartition("/")[0] for key in storage.list(f"{folder}/")})

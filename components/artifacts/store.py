@@ -22,7 +22,7 @@ from components.artifacts.artifact import (
     write_manifest,
 )
 from components.artifacts.files import DRAFT, checked_key, draft_of, sync_folder, write_atomically
-from components.artifacts.records import Records
+from components.artifacts.records import Records, lists_in
 from components.artifacts.storage import FolderStorage, Storage, open_storage
 from components.launch.outcome import stopping_when_full
 from components.section import digest_of
@@ -93,7 +93,15 @@ class Store:
 
     def records(self, name: str) -> Records:
         """Return the store's growing list of records called `name`, a relative path such as "data/cifar10"."""
-        return Records(FolderStorage(self.root), f"records/{checked_key(name)}")
+        return Records(self._storage, f"records/{checked_key(name)}")
+
+    def lists(self, folder: str) -> list[str]:
+        """Return the names of the lists of records in a folder, such as "cifar10" in "data", in order."""
+        return lists_in(self._storage, f"records/{checked_key(folder)}")
+
+    @property
+    def _storage(self) -> Storage:
+        return FolderStorage(self.root)
 
     @staticmethod
     def digest(kind: type[Artifact], inputs: Mapping[str, Any]) -> str:
@@ -163,14 +171,14 @@ class SharedStore(Store):
         super().__init__(root)
         self.remote = remote
 
-    def records(self, name: str) -> Records:
-        """Return the shared store's growing list of records called `name`."""
-        return Records(self.remote, f"records/{checked_key(name)}")
-
     @property
     def place(self) -> str:
         """Where the store is, in words."""
         return self.remote.url
+
+    @property
+    def _storage(self) -> Storage:
+        return self.remote
 
     def digests(self, folder: str) -> Iterator[str]:
         """Yield the digests of the finished artifacts in `folder` of the shared store, in order."""

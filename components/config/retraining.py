@@ -41,6 +41,11 @@ class RetrainingConfig(Section):
         return self
 
     @property
+    def may_skip(self) -> bool:
+        """Whether a night may be skipped."""
+        return self.skip_below is not None or self.nights_per_week is not None
+
+    @property
     def determining(self) -> dict[str, Any]:
         """What of it changes what a night makes; nothing for one that begins from scratch."""
         return self.model_dump(mode="json", include={"start", "frozen_layers"}) if self.start != "scratch" else {}

@@ -143,10 +143,10 @@ def _findings(
         yield _beats(score, rivals[name], f"baseline {name}", rule, margin=0.0, wider=wider)
     if rule.must_beat_baselines is True and not rivals:
         yield _Finding("hold", "no baseline was measured beside the challenger, and the rule asks to beat them")
-    for reason in refusals.passed(challenger, rule):
-        yield _Finding("promote", reason)
     if champion is None:
         yield _Finding("promote", f"there is no champion yet; {_written(score)} beats what it had to")
+    for reason in refusals.passed(challenger, rule):
+        yield _Finding("promote", reason)
 
 
 def _rivals(challenger: ScoreTable, rule: PromotionRule) -> tuple[str, ...]:

@@ -158,8 +158,7 @@ class NightSkipped(RunEvent):
     @property
     def title(self) -> str:
         """What was skipped."""
-        data = f", data {self.data_version}" if self.data_version is not None else ""
-        return f"{self.model or self.run}: skipped{data}"
+        return f"{self.model or self.run}: skipped"
 
     @property
     def lines(self) -> tuple[str, ...]:

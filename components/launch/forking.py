@@ -63,6 +63,7 @@ def main() -> None:
         os._exit(0)
     _take_over(wish.variables, before)
     sys.argv = [wish.module, *wish.arguments]
+    sys.modules.pop(f"{wish.module}.__main__", None)  # imported for what it imports; now it runs, from its beginning
     runpy.run_module(wish.module, run_name="__main__", alter_sys=True)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from components.evaluation.protocol import Score
@@ -137,26 +138,21 @@ def over_versions(
         better: Which way is better: "lower" or "higher".
     """
     figure, axes = _axes(width_in=9.5, height_in=2.8)
-    axes.vlines(
-        [mark.version for mark in marks],
-        [mark.low for mark in marks],
-        [mark.high for mark in marks],
-        color=_MUTED,
-        linewidth=1.0,
-    )
-    for is_promoted, label, face in ((False, "not promoted", "none"), (True, "promoted", _GOLD)):
-        chosen = [mark for mark in marks if mark.is_promoted is is_promoted]
-        places, values = [mark.version for mark in chosen], [mark.value for mark in chosen]
-        axes.scatter(places, values, s=18, facecolors=face, edgecolors=_GOLD, linewidths=1.1, label=label, zorder=3)
+    _strokes(axes, [(mark.version, mark.low, mark.high) for mark in marks], color=_MUTED, linewidth=1.0)
+    legend: list[Line2D] = []
+    for is_promoted, label, color, size in ((False, "not promoted", _MUTED, 4.0), (True, "promoted", _GOLD, 5.5)):
+        dots = [(mark.version, mark.value, mark.value) for mark in marks if mark.is_promoted is is_promoted]
+        _strokes(axes, dots, color=color, linewidth=size)
+        legend.append(Line2D([], [], linestyle="none", marker="o", markersize=size, color=color, label=label))
     if champion:
         since, heights = [place for place, _ in champion], [value for _, value in champion]
-        axes.step(since, heights, where="post", color=_INK, linewidth=1.4, label="champion")
+        legend += axes.step(since, heights, where="post", color=_INK, linewidth=1.4, label="champion")
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=True, axis="y", color=_LINE, linewidth=0.7)
     axes.set_xlabel("version", color=_MUTED, fontsize=_SIZE)
     axes.set_ylabel(_plain(f"{metric} {'↑' if better == 'higher' else '↓'}"), color=_MUTED, fontsize=_SIZE)
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=_SIZE, labelcolor=_INK)
+    figure.legend(handles=legend, loc="outside upper left", ncols=3, frameon=False, fontsize=_SIZE, labelcolor=_INK)
     return figure
 
 
@@ -189,6 +185,21 @@ def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
         axes.spines[side].set_color(_LINE)
     axes.tick_params(colors=_MUTED, labelsize=_SIZE, color=_LINE)
     return figure, axes
+
+
+def _strokes(axes: Axes, strokes: Sequence[tuple[float, float, float]], *, color: str, linewidth: float) -> None:
+    """Draw upright strokes with round ends, of no length as dots, as one path: a browser feels a thousand elements.
+
+    Args:
+        axes: Where.
+        strokes: Of each its place and its two ends.
+        color: Of all.
+        linewidth: In points.
+    """
+    places = [one for place, _, _ in strokes for one in (place, place, math.nan)]
+    heights = [one for _, low, high in strokes for one in (low, high, math.nan)]
+    with mpl.rc_context({"path.simplify": False}):  # which leaves out what has no length
+        axes.plot(places, heights, color=color, linewidth=linewidth, solid_capstyle="round", zorder=3)
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Literal
@@ -145,8 +145,13 @@ def write_index(entries: Sequence[IndexEntry], path: Path) -> Path:
 
 def write_skipped(run: str, nights: Sequence[SkippedNight], folder: Path) -> None:
     """Keep in a folder of pages the last nights of a run that were skipped; the index lists them when it is rebuilt."""
-    last = [night.model_dump(mode="json") for night in nights[-_SKIPPED_SHOWN:]]
+    last = [night.model_dump(mode="json") for night in reversed(skipped_last(nights))]
     write_atomically(folder / _SKIPPED.format(run), json.dumps(last, indent=1).encode())
+
+
+def skipped_last(nights: Iterable[SkippedNight]) -> list[SkippedNight]:
+    """Return as many skipped nights as a page shows, newest first."""
+    return sorted(nights, key=lambda night: night.at, reverse=True)[:_SKIPPED_SHOWN]
 
 
 def _skipped_in(folder: Path) -> list[SkippedNight]:
@@ -157,7 +162,7 @@ def _skipped_in(folder: Path) -> list[SkippedNight]:
             nights += [SkippedNight.model_validate(one) for one in json.loads(file.read_bytes())]
         except ValueError as error:
             _log.warning("%s: left out of the index, it is not one this version reads (%s)", file, error)
-    return sorted(nights, key=lambda night: night.at, reverse=True)[:_SKIPPED_SHOWN]
+    return skipped_last(nights)
 
 
 def rebuild_index(folder: Path) -> Path:

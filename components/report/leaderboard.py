@@ -18,6 +18,7 @@ Better = Literal["lower", "higher"]
 Verdict = Literal["promote", "reject", "hold"]
 Part = Literal["champion", "challenger", "previous"]
 _TEMPLATE = "leaderboard.html.jinja"
+_AT_FIRST = 50  # versions in the table until a reader asks for more
 _DIGITS = 6  # of the numbers that the page carries for sorting; the table prints fewer
 
 
@@ -133,7 +134,7 @@ def leaderboard_page(courses: Sequence[Course], notes: Sequence[str], runs: str)
 
 def _values(courses: Sequence[Course], notes: Sequence[str], runs: str) -> dict[str, object]:
     views = [{"course": course, "chart": _chart(course), **_columns(course)} for course in courses]
-    return {"views": views, "notes": notes, "runs": runs, "title": "Leaderboard"}
+    return {"views": views, "notes": notes, "runs": runs, "title": "Leaderboard", "at_first": _AT_FIRST}
 
 
 def _columns(course: Course) -> dict[str, object]:

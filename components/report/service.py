@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.report.content import Record
-from components.report.index import IndexEntry
+from components.report.index import IndexEntry, SkippedNight
 from components.report.rendering import rendered
 
 
@@ -21,15 +21,21 @@ class ServedModel(Record):
     """Why it cannot be used now."""
 
 
-def service_page(entries: Sequence[IndexEntry], models: Sequence[ServedModel], notes: Sequence[str]) -> str:
+def service_page(
+    entries: Sequence[IndexEntry],
+    models: Sequence[ServedModel],
+    skipped: Sequence[SkippedNight],
+    notes: Sequence[str],
+) -> str:
     """Return the page as HTML; its links are relative, so that it may lie under any prefix.
 
     Args:
         entries: The runs, in the order shown.
         models: The models, in the order shown.
+        skipped: Nights that were skipped, in the order shown.
         notes: What a person should know first, such as that a server does not answer.
     """
-    values = {"entries": entries, "models": models, "notes": notes, "title": "Runs and models"}
+    values = {"entries": entries, "models": models, "skipped": skipped, "notes": notes, "title": "Runs and models"}
     return rendered("service.html.jinja", values)
 
 

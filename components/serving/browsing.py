@@ -42,7 +42,8 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
             for record in records
         ]
         notes = [*_note("The registry", champions.refresher), *_note("The artifact store", pages.refresher)]
-        return HTMLResponse(service_page(entries, models, notes), headers={"Content-Security-Policy": _OURS})
+        content = service_page(entries, models, pages.skipped, notes)
+        return HTMLResponse(content, headers={"Content-Security-Policy": _OURS})
 
     @routes.get("/pages/{file:path}", summary="The page of a run")
     async def page(file: str) -> HTMLResponse:

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from components.artifacts import ArtifactError, Store
 from components.report.comparison import RunColumn, write_comparison
 from components.report.content import Link, PageContent
-from components.report.index import IndexEntry, entry_in
+from components.report.index import IndexEntry, SkippedNight, entry_in, skipped_last
 from components.report.older import read_content
 from components.serving.background import Refresher, in_thread
 from components.serving.refusal import Refusal
 from components.serving.store import PageFiles, pages_of
+from components.stages.diary import SkippedNights
 from components.stages.outcome import Page
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,9 @@ class Pages:
         self._files = PageFiles(store, cache)
         self._listed: dict[str, Listed] = {}
         self._left_out: dict[str, float] = {}
+        self._skipped = SkippedNights(store)
+        self.skipped: list[SkippedNight] = []
+        """The nights that were skipped last, newest first, as seen when the pages were."""
         self.refresher = Refresher("pages", self._look, (OSError,))
 
     @property
@@ -156,6 +160,7 @@ class Pages:
             else:
                 self._listed = {**self._listed, digest: listed}
         self._listed = {digest: one for digest, one in self._listed.items() if digest in digests}
+        self.skipped = skipped_last(self._skipped.look())
 
     def _line(self, digest: str) -> Listed:
         page = self._files.page(digest)

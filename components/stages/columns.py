@@ -38,6 +38,7 @@ def preset_nights(run_id: str, run: RunConfig) -> None:
     """Preset the columns of the experiment of a configuration's nights, of which `run_id` is one."""
     columns = [
         *(view.column_of("tags", f"kintsugi.verdict.{name}") for name in run.models),
+        *([view.column_of("tags", "kintsugi.skipped")] if run.retraining.may_skip else []),
         _DATA,
         *(view.column_of("metrics", f"{name}/{model.promotion.metric}") for name, model in run.models.items()),
         view.column_of("tags", "kintsugi.reason"),

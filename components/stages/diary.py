@@ -5,20 +5,23 @@ and from its data; one that is interrupted and goes on, even on another day, is 
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ValidationError
 
 from components.artifacts import Store
-from components.artifacts.records import Records
+from components.artifacts.records import Record, Records
 from components.config import RunConfig
 from components.data import ShardSet, changed
+from components.report.index import SkippedNight
 from components.section import Section
 from components.stages.candidate import Data
 from components.stages.nights import run_digest
 from components.stages.pinned import in_force
 
+_FOLDER = "diary"
 _SPAN = timedelta(days=7)
 _log = logging.getLogger(__name__)
 
@@ -128,14 +131,48 @@ class Diary:
         return [_read(record) for record in self._records.all()]
 
 
-def skipped_nights(store: Store, name: str) -> list[Entry]:
+def skipped_nights(store: Store, name: str) -> list[SkippedNight]:
     """Return the nights of the configuration `name` that were skipped, oldest first."""
-    entries = (_read(record) for record in _records(store, name).all())
-    return [entry for entry in entries if entry.became == "skipped"]
+    return _skipped(_read(record) for record in _records(store, name).all())
+
+
+class SkippedNights:
+    """The nights of all configurations of a store that were skipped. Each record is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, int] = {}
+        self._found: list[SkippedNight] = []
+
+    def look(self) -> list[SkippedNight]:
+        """Return those that are known by now; a record that another version of this code wrote is logged and left out.
+
+        Raises:
+            StorageError: The store cannot be reached, or a record is not readable.
+        """
+        for name in self._store.lists(_FOLDER):
+            known = self._known.get(name, 0)
+            records = _records(self._store, name).all(after=known)
+            self._found += _skipped(_understood(records, name))
+            self._known[name] = known + len(records)
+        return list(self._found)
+
+
+def _skipped(entries: Iterable[Entry]) -> list[SkippedNight]:
+    kept = (entry for entry in entries if entry.became == "skipped")
+    return [SkippedNight(title=entry.title, why=entry.why, at=entry.at) for entry in kept]
+
+
+def _understood(records: Iterable[Record], name: str) -> Iterator[Entry]:
+    for record in records:
+        try:
+            yield _read(record)
+        except ValidationError as error:
+            _log.warning("diary of %s: a record is left out, it is not one this version reads (%s)", name, error)
 
 
 def _records(store: Store, name: str) -> Records:
-    return store.records(f"diary/{name}")
+    return store.records(f"{_FOLDER}/{name}")
 
 
 def _read(record: object) -> Entry:

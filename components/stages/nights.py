@@ -32,19 +32,28 @@ def night_of(run: RunConfig, shards: ShardSet, reason: str, site: Site) -> Night
 
 
 @contextmanager
-def tracked_night(night: Night, run: RunConfig, site: Site, tags: Mapping[str, str]) -> Iterator[Site]:
-    """Open the night's run in MLflow and yield the site with it; end the run as the block ends."""
+def tracked_night(run: RunConfig, site: Site, tags: Mapping[str, str], *apart: str) -> Iterator[Site]:
+    """Open the run of the site's night in MLflow and yield the site with it; end the run as the block ends.
+
+    Args:
+        run: What was asked for.
+        site: Where, and which night it is.
+        tags: More tags.
+        apart: What tells it from other runs of the same night; nothing, and there is but one.
+    """
+    if (night := site.night) is None:
+        raise RuntimeError("it is not known yet which night it is")
     facts = {"data_version": str(night.data_version), "shards": night.shards, "reason": night.reason}
     parent = runs.open_run(
         run.name,
         night.title,
-        digest_of([run_digest(run), night.shards, night.reason]),
+        digest_of([run_digest(run), night.shards, night.reason, *apart]),
         params=flatten(_determining(run)),
         tags={**{f"kintsugi.{name}": value for name, value in facts.items()}, **tags},
     )
     preset_nights(parent, run)
     with ending(parent):
-        yield replace(site, parent_run=parent, night=night)
+        yield replace(site, parent_run=parent)
 
 
 def record(candidates: Sequence[Candidate], page: Page, site: Site) -> None:
@@ -65,16 +74,19 @@ def record(candidates: Sequence[Candidate], page: Page, site: Site) -> None:
         trained = registry.run_of(promotion.model, promotion.version)
         runs.describe(trained, _of_model(promotion, f"[{night.title}]({runs.page_of(run_id)})", address, beside))
     links = {**verdicts, **({"page_url": address} if address else {}), "page": page.digest}
-    if runs.link_of(run_id, "skipped"):
-        links["skipped"] = ""  # it was at first, and a person wanted it all the same
     runs.link_run(run_id, links)
 
 
-def record_skipped(why: str, site: Site) -> None:
-    """Put into a night's run that it was skipped, and why."""
-    if site.parent_run is not None and site.night is not None:
-        runs.link_run(site.parent_run, {"skipped": why})
-        runs.describe(site.parent_run, f"**{site.night.title}** was skipped: {why}.")
+def record_skipped(why: str, run: RunConfig, site: Site, tags: Mapping[str, str]) -> None:
+    """Leave a run in MLflow that says of the site's night that it was skipped, and why.
+
+    It is one of its own: on the same data for the same reason a night may have been trained before, and its run tells
+    of that.
+    """
+    with tracked_night(run, site, tags, "skipped", *tags.values()) as here:
+        if here.parent_run is not None and here.night is not None:
+            runs.link_run(here.parent_run, {"skipped": why})
+            runs.describe(here.parent_run, f"**{here.night.title}** was skipped: {why}.")
 
 
 def _beside(page: Page, promotions: Iterable[Promotion], site: Site) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from components.artifacts import write_atomically
 from components.config import RunConfig
 from components.report.content import PageContent
-from components.report.index import SkippedNight, rebuild_index, write_skipped
+from components.report.index import rebuild_index, write_skipped
 from components.stages.candidate import Candidate, Data
 from components.stages.diary import skipped_nights
 from components.stages.inputs import page_inputs
@@ -47,8 +47,7 @@ def publish(run: RunConfig, command: str, data: Data, candidates: Sequence[Candi
 
 def list_skipped(name: str, site: Site) -> None:
     """Let the index of this machine's pages say which nights of a run were skipped last, and why."""
-    last = [SkippedNight(title=one.title, why=one.why, at=one.at) for one in skipped_nights(site.store, name)]
-    write_skipped(name, last, site.workspace.pages)
+    write_skipped(name, skipped_nights(site.store, name), site.workspace.pages)
     rebuild_index(site.workspace.pages)
 
 

@@ -1,8 +1,9 @@
-"""How fast the leaderboard of 1,000 versions with 100 scores opens, beside MLflow's page of as many runs.
+"""How fast pages open: the leaderboard of 1,000 versions, comparisons of many runs, and MLflow's page of as many.
 
-`python tests/benchmarks/opening.py --name leaderboard_2cores_202611` writes `results/NAME.md`. Both pages are opened in
-turn in one Chromium, each time in a new context, whose cache is empty. Ours counts as open when its script says how
-many versions it shows, MLflow's when its newest run is seen, by when it shows 100 runs; then a frame must be painted.
+`python tests/benchmarks/opening.py --name leaderboard_2cores_202611` writes `results/NAME.md`. All pages are opened in
+turn in one Chromium, each time in a new context, whose cache is empty, and a page with two words among them, which says
+what a browser takes for nothing. Ours count as open when what stands last on them is seen, of the leaderboard how many
+versions it shows; MLflow's when its newest run is seen, by when it shows 100 runs; then a frame must be painted.
 """
 
 import argparse
@@ -28,11 +29,18 @@ from mlflow.entities import Metric
 from playwright.sync_api import Browser, sync_playwright
 
 from components.artifacts import write_atomically
+from components.evaluation.protocol import Protocol, Score
+from components.report.comparison import RunColumn, write_comparison
+from components.report.content import CurvePlot, Line, ModelPage, PageContent, RunFacts, Subject
 from components.report.leaderboard import Course, Mark, Reign, VersionRow, write_leaderboard
 
 RESULTS = Path(__file__).parent / "results"
 _PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 _WITHIN_MS = 60_000
+_FOOTER = "Made by Kintsugi. This file needs no network."
+_SIDE_BY_SIDE = (8, 30)
+"""Runs of a comparison: as many as `kintsugi serve` takes, and as many as a chart's legend leaves room for."""
+_CURVE_POINTS = 200
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,37 @@ def write_ours(drawn: dict[str, list[float]], path: Path) -> Path:
         name="nightly-gan", family="gan", metric="score_000", better=better, rows=tuple(rows), reigns=reigns
     )
     return write_leaderboard([course], [], path)
+
+
+def write_compared(drawn: dict[str, list[float]], runs: int, path: Path) -> Path:
+    """Write a comparison of the first runs of these scores, each with a curve."""
+    return write_comparison([RunColumn(content=_content(drawn, place)) for place in range(runs)], path)
+
+
+def _content(drawn: dict[str, list[float]], place: int) -> PageContent:
+    protocol = Protocol(metric="a distance", implementation="as drawn", reference="0" * 20, samples=1_000)
+    scores = tuple(
+        Score(
+            name=name,
+            value=all_[place],
+            low=all_[place] - 0.4,
+            high=all_[place] + 0.4,
+            better="lower",
+            protocol=protocol,
+        )
+        for name, all_ in drawn.items()
+    )
+    loss = tuple((step * 1_000.0, 5 / (1 + step + place % 7)) for step in range(_CURVE_POINTS))
+    model = ModelPage(
+        name="gan",
+        subjects=(Subject(name="gan", role="model", scores=scores),),
+        plots=(CurvePlot(title="loss", curves=(Line(name="loss", points=loss),)),),
+    )
+    finished = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=place)
+    run = RunFacts(
+        name=f"night-{place + 1:04}", finished=finished, config_digest=f"{place:020x}", command="kintsugi run"
+    )
+    return PageContent(run=run, models=(model,))
 
 
 def write_theirs(drawn: dict[str, list[float]], folder: Path) -> str:
@@ -176,20 +215,26 @@ def main() -> None:
     drawn = values(arguments.versions, arguments.scores)
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         folder = Path(place)
+        nothing = folder / "nothing.html"
+        nothing.write_text("<!doctype html><title>Nothing</title><p>nothing here</p>")
         begun = time.perf_counter()
-        ours = write_ours(drawn, folder / "leaderboard.html")
+        board = write_ours(drawn, folder / "leaderboard.html")
         wrote_s = time.perf_counter() - begun
+        pages = {
+            "A page with two words": (nothing.as_uri(), "nothing here"),
+            "Kintsugi's leaderboard": (board.as_uri(), f"50 of {arguments.versions} shown"),
+        }
+        for runs in _SIDE_BY_SIDE:
+            compared = write_compared(drawn, min(runs, arguments.versions), folder / f"compare-{runs}.html")
+            pages[f"Kintsugi's comparison of {runs} runs"] = (compared.as_uri(), _FOOTER)
         browser = playwright.chromium.launch(executable_path=arguments.browser, args=["--no-sandbox"])
-        found: dict[str, list[Opening]] = {"Kintsugi's leaderboard": [], "MLflow's runs of one experiment": []}
         with serving(write_theirs(drawn, folder), folder) as address:
+            theirs = f"{address}/#/experiments/1/runs"
+            pages["MLflow's runs of one experiment"] = (theirs, f"night-{arguments.versions:04}")
+            found: dict[str, list[Opening]] = {name: [] for name in pages}
             for _ in range(arguments.rounds):
-                found["Kintsugi's leaderboard"].append(
-                    opened(browser, ours.as_uri(), f"50 of {arguments.versions} shown")
-                )
-                theirs = f"{address}/#/experiments/1/runs"
-                found["MLflow's runs of one experiment"].append(
-                    opened(browser, theirs, f"night-{arguments.versions:04}")
-                )
+                for name, (url, last) in pages.items():
+                    found[name].append(opened(browser, url, last))
         version = browser.version
         browser.close()
     facts = machine.facts()
@@ -199,8 +244,8 @@ def main() -> None:
             f"# {arguments.versions:,} versions, {arguments.scores} scores each",
             table(found),
             f"Median, least and greatest of n = {arguments.rounds}, opened in turn in Chromium {version} with an empty "
-            "cache. Ours has all versions by then, MLflow's the first 100 runs of as many. The leaderboard took "
-            f"{wrote_s:.1f} s to write.",
+            "cache. The leaderboard has all versions by then, MLflow's page the first 100 runs of as many; a "
+            f"comparison has a column for each run. The leaderboard took {wrote_s:.1f} s to write.",
             f"mlflow {facts['packages']['mlflow']}; " + ", ".join(f"{name} {value}" for name, value in shown.items()),
         ]
     )

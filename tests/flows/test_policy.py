@@ -62,14 +62,18 @@ class Nights:
             runs.configure(self.home)
             return registry.state(NAME).version(number)
 
-    def night_run(self, version):
-        """Return MLflow's run of the night of a data version."""
+    def night_runs(self, version):
+        """Return MLflow's runs of the nights of a data version, newest first."""
         with self.at(self.home):
             runs.configure(self.home)
             client = MlflowClient()
             experiment = client.get_experiment_by_name("alone").experiment_id
-            (found,) = client.search_runs([experiment], f"tags.`kintsugi.data_version` = '{version}'")
-            return found
+            return client.search_runs([experiment], f"tags.`kintsugi.data_version` = '{version}'")
+
+    def night_run(self, version):
+        """Return MLflow's run of the only night of a data version."""
+        (found,) = self.night_runs(version)
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,17 @@ def test_the_first_night_begins_from_scratch_and_is_promoted(nights, first):
     version = nights.version(1)
     assert not [part for part in version.lineage if part.startswith("start")]
     assert "began with" not in version.facts
+
+
+def test_a_night_skipped_on_the_same_data_leaves_the_run_of_the_one_before_as_it_was(nights, first):
+    state, launched = nights.live(FIRST)
+    assert (state.name, launched) == ("Skipped", set())
+    skipped, trained = (run.data.tags for run in nights.night_runs(1))
+    assert skipped["kintsugi.skipped"] == state.message
+    assert "kintsugi.verdict.vae" not in skipped
+    assert trained["kintsugi.verdict.vae"] == "promote"
+    assert "kintsugi.skipped" not in trained
+    assert "skipped" not in trained["mlflow.note.content"]
 
 
 def test_a_night_with_too_few_new_images_ends_skipped_with_the_reason_and_starts_nothing(nights, second):

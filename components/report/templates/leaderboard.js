@@ -1,7 +1,6 @@
 "use strict";
 document.documentElement.classList.add("js");
 
-const AT_FIRST = 50;
 const SCORE = 2;
 
 const asNumber = (text) => (text === "" || Number.isNaN(Number(text)) ? text : Number(text));
@@ -16,17 +15,28 @@ const printed = (value, decimals) =>
   value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "\u2212");
 
 for (const board of document.querySelectorAll(".board")) {
-  const data = JSON.parse(board.querySelector("script").textContent);
   const table = board.querySelector(".versions");
   const [body] = table.tBodies;
   const heads = [...table.tHead.rows[0].cells];
-  const rows = [...body.rows].map((element, place) => ({ element, scores: data.rows[place], words: null }));
   const search = board.querySelector("input[type=search]");
   const verdict = board.querySelector(".by-verdict");
   const score = board.querySelector(".by-score");
   const output = board.querySelector("output");
   const all = board.querySelector(".show-all");
-  const state = { column: 0, way: -1, metric: data.main, shown: AT_FIRST };
+  const state = { column: 0, way: -1, metric: null, shown: body.rows.length };
+  let data = null;
+  let rows = null;
+
+  // The page opens with the newest versions alone; the others are text that nobody parses until somebody asks.
+  const gather = () => {
+    if (rows) return;
+    const older = document.createElement("template");
+    older.innerHTML = board.querySelector("noscript")?.textContent ?? "";
+    body.append(...older.content.querySelectorAll("tbody tr"));
+    data = JSON.parse(board.querySelector("script").textContent);
+    state.metric = data.main;
+    rows = [...body.rows].map((element, place) => ({ element, scores: data.rows[place], words: null }));
+  };
 
   const key = (row) => {
     if (state.column !== SCORE) return asNumber(row.element.cells[state.column].dataset.v);
@@ -87,28 +97,30 @@ for (const board of document.querySelectorAll(".board")) {
     }
   };
 
+  const on = (element, event, act) =>
+    element?.addEventListener(event, () => {
+      gather();
+      act();
+      filter();
+    });
+
   heads.forEach((head, column) => {
-    head.querySelector("button").addEventListener("click", () => {
+    on(head.querySelector("button"), "click", () => {
       // The best first: of scores where lower is better the lowest, of all else the largest and the newest.
       const isLow = column === SCORE && data.metrics[state.metric].better === "lower";
       state.way = state.column === column ? -state.way : isLow ? 1 : -1;
       state.column = column;
       sort();
-      filter();
     });
   });
-  search.addEventListener("input", filter);
-  verdict.addEventListener("change", filter);
-  score?.addEventListener("change", () => {
+  on(search, "input", () => {});
+  on(verdict, "change", () => {});
+  on(score, "change", () => {
     state.metric = score.selectedIndex;
     print();
     if (state.column === SCORE) sort();
-    filter();
   });
-  all.addEventListener("click", () => {
-    state.shown = rows.length;
-    filter();
+  on(all, "click", () => {
+    state.shown = Infinity;
   });
-  filter();
-  table.classList.add("ruled");
 }

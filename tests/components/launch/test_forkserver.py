@@ -61,6 +61,9 @@ def place(tmp_path_factory) -> Path:
     (folder / "forked_program.py").write_text(PROGRAM)
     (folder / "forked_settings.py").write_text(IMPORTED)
     (folder / "forked_saying.py").write_text(SAYING)
+    (folder / "forked_package").mkdir()
+    (folder / "forked_package" / "__init__.py").touch()
+    (folder / "forked_package" / "__main__.py").write_text("import sys\nprint(__name__, 'colorsys' in sys.modules)\n")
     return folder
 
 
@@ -120,6 +123,14 @@ def test_what_imports_set_is_set_as_if_it_had_imported_itself(variables, tmp_pat
         said.append(subprocess.check_output(command, env={**variables, **given, **own}, text=True))
         server.stop()
     assert said[0] == said[1] != ""
+
+
+def test_a_package_whose_main_part_was_imported_runs_it_without_a_word_of_warning(variables, tmp_path):
+    server = Forkserver(["colorsys", "forked_package.__main__"], variables, tmp_path / "log")
+    command = server.command("forked_package", [])
+    ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    server.stop()
+    assert (ran.stdout, ran.stderr) == ("__main__ True\n", "")
 
 
 def test_it_ends_as_a_program_of_its_own_would(start):

@@ -1,12 +1,14 @@
-"""Pages of a store are shown as they are, new ones at once, altered ones never."""
+"""Pages of a store are shown as they are, new ones at once, altered ones never; beside them what was skipped."""
 
 import os
 import shutil
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from components.artifacts import Store
+from components.stages.diary import Entry
 from components.stages.outcome import page_url
 
 pytestmark = pytest.mark.timeout(120)
@@ -146,3 +148,35 @@ def test_the_leaderboard_is_reached_from_the_runs_and_lists_a_new_version(store,
     while "<strong>Version 2</strong> is in service" not in client.get("/leaderboard").text:
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+def note_night(store, name, became, day, why=""):
+    at = datetime(2026, 11, 20, tzinfo=UTC) + timedelta(days=day)
+    night = Entry(became=became, config="c", shards="s", title=f"{name} · data {day}", why=why, at=at)
+    store.records(f"diary/{name}").append(night.model_dump(mode="json"))
+
+
+def test_nights_that_were_skipped_are_listed_with_the_reason_newest_first_and_a_new_one_at_once(store, serve, caplog):
+    note_night(store, "cats", "begun", 1)
+    note_night(store, "cats", "skipped", 2, "0 images <new>")
+    store.records("diary/dogs").append({"became": "of another version"})
+    note_night(store, "dogs", "skipped", 3, "too many this week")
+    client = serve(store).client
+    page = client.get("/runs").text
+    assert "Skipped nights" in page
+    assert "cats · data 1" not in page
+    said = ("dogs · data 3", "too many this week", "cats · data 2", "0 images &lt;new")
+    places = [page.index(words) for words in said]
+    assert places == sorted(places)
+    assert caplog.text.count("diary of dogs: a record is left out") == 1
+    note_night(store, "cats", "skipped", 4, "still too few")
+    deadline = time.monotonic() + 10
+    while "still too few" not in (page := client.get("/runs").text):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert page.index("still too few") < page.index("too many this week")
+
+
+def test_without_a_skipped_night_nothing_is_said_of_any(store, publish, told, serve):
+    publish(store, told("nightly"))
+    assert "kipped" not in serve(store).client.get("/runs").text

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,20 @@ def registering(exports: Path) -> Callable[..., int]:
         )
 
     return register
+
+
+@contextmanager
+def five_registered(folder: Path, database: Path) -> Iterator[Path]:
+    """Yield the home, new in `folder`, of a registry with versions 1 to 5 of "gan", none of them judged yet.
+
+    Args:
+        folder: Where it lies, for the tests of a module.
+        database: The empty one that it begins with.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        loading(folder / "loader", patch)
+        home = configured(folder / "home", database)
+        register = registering(folder / "exports")
+        for version in range(1, 6):
+            register(version)
+        yield home

@@ -12,16 +12,18 @@ from components.tracking.attempts import attempt_of
 from components.tracking.ledger import History
 from components.tracking.standing import State
 from components.tracking.versions import Version
+from flows.cli import command_line
 from tests.components.tracking.conftest import configured, loading, registering
 
 
 @pytest.fixture(scope="module")
 def migrated(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database that each test has a copy of: a model with five promotions, two rollbacks and one version held."""
+    """The database that each test has a copy of: five promotions, two rollbacks by command, and one version held."""
     folder = tmp_path_factory.mktemp("history")
     with pytest.MonkeyPatch.context() as patch:
         loading(folder / "loader", patch)
         home = configured(folder / "home", migrated)
+        patch.setenv("KINTSUGI_HOME", str(home))
         register = registering(folder / "exports")
 
         def promote(version: int, against: int | None) -> None:
@@ -32,13 +34,18 @@ def migrated(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
         for version, against in ((1, None), (2, 1), (3, 2)):
             promote(version, against)
-        registry.rollback("gan", by="ada", reason="faces melt")
+        called("rollback", "gan")
         promote(4, 2)
         promote(5, 4)
-        registry.rollback("gan", by="kintsugi rollback")
+        called("rollback", "gan")
         register(6)
         registry.record_decision("gan", 6, "hold", ["no baseline was measured"], judged_against=4)
     return home / "mlflow.db"
+
+
+def called(*arguments: str) -> None:
+    """Call a command of the tool as its users do, but in this process."""
+    command_line()(list(arguments), exit_on_error=False, result_action="return_value")
 
 
 def without_time(sentence: str) -> str:
@@ -47,12 +54,16 @@ def without_time(sentence: str) -> str:
     return rest
 
 
-def test_five_promotions_and_two_rollbacks_read_as_they_happened(store: Path, loader: Path) -> None:
-    assert [without_time(event.sentence) for event in chronicle.history("gan")] == [
+def test_five_promotions_and_two_rollbacks_read_as_they_happened(
+    store: Path, loader: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KINTSUGI_HOME", str(store))
+    called("history", "gan")
+    assert [without_time(line) for line in capsys.readouterr().out.splitlines()] == [
         "the gate promoted version 1, which replaces no champion. Why: there is no champion yet.",
         "the gate promoted version 2, which replaces version 1. Why: fd 7 is better.",
         "the gate promoted version 3, which replaces version 2. Why: fd 6 is better.",
-        "ada returned to version 2 from version 3. Why: faces melt.",
+        "kintsugi rollback returned to version 2 from version 3.",
         "the gate promoted version 4, which replaces version 2. Why: fd 5 is better.",
         "the gate promoted version 5, which replaces version 4. Why: fd 4 is better.",
         "kintsugi rollback returned to version 4 from version 5.",

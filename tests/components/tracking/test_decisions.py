@@ -13,19 +13,13 @@ from components.tracking.registry import ChampionMovedError, RefusedError, Withd
 from components.tracking.standing import read_state
 from components.tracking.succession import write_entry
 from flows.cli import command_line
-from tests.components.tracking.conftest import configured, loading, registering
+from tests.components.tracking.conftest import five_registered
 
 
 @pytest.fixture(scope="module")
 def migrated(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database that each test has a copy of: 1 is champion; the gate held 2 and 3, rejected 4, never saw 5."""
-    folder = tmp_path_factory.mktemp("held")
-    with pytest.MonkeyPatch.context() as patch:
-        loading(folder / "loader", patch)
-        home = configured(folder / "home", migrated)
-        register = registering(folder / "exports")
-        for version in (1, 2, 3, 4, 5):
-            register(version)
+    with five_registered(tmp_path_factory.mktemp("held"), migrated) as home:
         registry.record_decision("gan", 1, "promote", ["there is no champion yet"], judged_against=None)
         registry.promote("gan", 1, judged_against=None, by="gate")
         registry.record_decision("gan", 2, "hold", ["too few samples"], judged_against=1)

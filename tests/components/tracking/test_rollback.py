@@ -10,19 +10,13 @@ from components.tracking import registry
 from components.tracking.registry import RefusedError, WithdrawnError
 from components.tracking.standing import read_state
 from flows.cli import command_line
-from tests.components.tracking.conftest import configured, loading, registering
+from tests.components.tracking.conftest import five_registered
 
 
 @pytest.fixture(scope="module")
 def migrated(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database that each test has a copy of: 2 is champion over 1; the gate rejected 3, held 4, never saw 5."""
-    folder = tmp_path_factory.mktemp("judged")
-    with pytest.MonkeyPatch.context() as patch:
-        loading(folder / "loader", patch)
-        home = configured(folder / "home", migrated)
-        register = registering(folder / "exports")
-        for version in (1, 2, 3, 4, 5):
-            register(version)
+    with five_registered(tmp_path_factory.mktemp("judged"), migrated) as home:
         for version, against in ((1, None), (2, 1)):
             registry.record_decision("gan", version, "promote", ["better"], judged_against=against)
             registry.promote("gan", version, judged_against=against, by="gate")
