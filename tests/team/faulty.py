@@ -96,7 +96,7 @@ def _short(request: Request, ask: Pass, draw: random.Random) -> bytes:
     """Leave out the end of the body, and say that it is whole."""
     said = ask(request)
     head, _, body = said.partition(b"\r\n\r\n")
-    if request.method != b"GET" or not body or not head.startswith(b"HTTP/1.1 2"):
+    if not body or not head.startswith(b"HTTP/1.1 2"):
         return said
     body = body[: draw.randrange(len(body))]
     return re.sub(rb"(?i)content-length: *\d+", b"Content-Length: %d" % len(body), head) + b"\r\n\r\n" + body
@@ -104,17 +104,17 @@ def _short(request: Request, ask: Pass, draw: random.Random) -> bytes:
 
 def _conflict(request: Request, ask: Pass, draw: random.Random) -> bytes:
     """Say that another writer is at it."""
-    return answer("409 Conflict", "ConditionalRequestConflict") if request.is_conditional else ask(request)
+    return answer("409 Conflict", "ConditionalRequestConflict")
 
 
 def _taken(request: Request, ask: Pass, draw: random.Random) -> bytes:
     """Say of what is to be written only if it is not there that it is there, without looking."""
-    return answer("412 Precondition Failed", "PreconditionFailed") if request.is_conditional else ask(request)
+    return answer("412 Precondition Failed", "PreconditionFailed")
 
 
 def _expired(request: Request, ask: Pass, draw: random.Random) -> bytes:
     """Say that the credentials have expired; an answer to HEAD has no words, so nobody could know."""
-    return ask(request) if request.method == b"HEAD" else answer("400 Bad Request", "ExpiredToken")
+    return answer("400 Bad Request", "ExpiredToken")
 
 
 def _same(request: Request, ask: Pass, draw: random.Random) -> bytes:
@@ -138,6 +138,14 @@ FAULTS: dict[str, Callable[[Request, Pass, random.Random], bytes]] = {
     "listing without the newest": _same,
 }
 """What may go wrong with one request, by name."""
+_ONLY: dict[str, Callable[[Request], bool]] = {
+    "wrong length": lambda request: request.method == b"GET",
+    "409": lambda request: request.is_conditional,
+    "412": lambda request: request.is_conditional,
+    "ExpiredToken": lambda request: request.method != b"HEAD",
+    "listing without the newest": lambda request: request.lists,
+}
+"""Which requests a fault can befall, where these are not all."""
 
 
 @dataclass
@@ -185,7 +193,8 @@ class FaultyProxy:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with client, contextlib.suppress(ConnectionError, TimeoutError):
             while (request := _read_request(client)) is not None:
-                name = draw.choice(list(FAULTS)) if draw.random() < self.share else ""
+                possible = [name for name in FAULTS if name not in _ONLY or _ONLY[name](request)]
+                name = draw.choice(possible) if draw.random() < self.share else ""
                 try:
                     said = FAULTS.get(name, _same)(request, self._ask, draw)
                 except Cut as cut:
