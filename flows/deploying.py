@@ -16,7 +16,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows.automations import automations, block_called, block_in_use, settle, stop_telling
 
-NIGHTLY, WEEKLY, WATCH = "retrain-nightly", "rescore-champion-weekly", "watch"
+NIGHTLY, WEEKLY, WATCH, COLLECT = "retrain-nightly", "rescore-champion-weekly", "watch", "collect"
 
 _ROOT = Path(__file__).parents[1]
 _FILE = _ROOT / "infra" / "prefect.yaml"
@@ -48,7 +48,7 @@ def deploy(
         if config is not None and deployment["name"] != "quickstart":
             deployment["parameters"] |= {"config": str(config.absolute()), "overrides": list(overrides)}
         if (cron := crons.get(deployment["name"])) is not None:
-            deployment["schedules"] = [{**deployment["schedules"][0], "cron": cron}] if cron else []
+            deployment["schedules"] = [{**deployment["schedules"][0], "cron": cron, "active": True}] if cron else []
     _make_pools()
     _deploy(content)
     names = [

@@ -1,6 +1,7 @@
-"""Upkeep: the flows beside retraining. `watch` sees that the pile of images changed, `rescore` that a champion aged."""
+"""Upkeep: the flows beside retraining: `watch` sees a changed pile, `rescore` an aged champion; `collect` tidies up."""
 
 import logging
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,14 +9,17 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from components.artifacts import Store
+from components.artifacts.collecting import Retention
 from components.config import load
 from components.events.known import Drifted, SourceChanged
+from components.servers.patience import patient_run
 from components.stages import rescore as rescoring
 from components.stages.candidate import Candidate
+from components.stages.collect import collect_all
 from components.stages.prepare import prepare, shard
 from components.stages.rescore import Rescored
 from components.stages.site import registered_name
-from components.tracking import registry
+from components.tracking import registry, runs
 from components.workspace import Workspace
 from flows import naming, news, showing, telling, turn
 from flows.opening import opened
@@ -47,6 +51,26 @@ def watch(config: Path, overrides: tuple[str, ...] = ()) -> bool:
     _log.info("%s has changed since %s", run.dataset.source.describe(), known[-1]["at"])
     telling.tell(SourceChanged(run=run.name, source=run.dataset.source.describe(), since=known[-1]["at"]))
     return True
+
+
+@flow(name="collect", on_failure=[news.when_failed])
+def collect(config: Path, overrides: tuple[str, ...] = (), keep_days: float = 30.0) -> dict[str, int]:
+    """Delete what nothing in use needs any more, as `kintsugi gc --delete` does; return the bytes by their fate.
+
+    It may run beside trainings: what was marked is deleted a day later, if still nothing needs it.
+    """
+    run = load(config, overrides)
+    workspace = Workspace.from_environment().create()
+    naming.show_logs()
+    naming.rename(f"{run.name} · collect")
+    bytes_by_fate: Counter[str] = Counter()
+    with patient_run():
+        store = Store.open(run.store or workspace.default_store, workspace.cache)
+        runs.configure(workspace.home)
+        for fate in collect_all(store, workspace, Retention(keep_days=keep_days), delete=True):
+            bytes_by_fate[fate.becomes] += fate.bytes
+    _log.info("%s", ", ".join(f"{size:,} bytes {becomes}" for becomes, size in sorted(bytes_by_fate.items())))
+    return dict(bytes_by_fate)
 
 
 @flow(name="rescore", on_failure=[news.when_failed])

@@ -1,5 +1,10 @@
 """What an object store's error means: it is away, lacks the object, does not let us in, or refuses for good."""
 
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore.exceptions import (
     BotoCoreError,
@@ -11,17 +16,21 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
 
 from components.servers.clock import ahead_s, clock_words
+from components.servers.patience import ServerAwayError
 from components.servers.redaction import redact_text
 
-ERRORS = (ClientError, BotoCoreError, Boto3Error)
+ERRORS = (ClientError, BotoCoreError, Boto3Error, ResponseParserError)
 """All that boto3 raises because of a store or of the way to it."""
 
+_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)")
 _SERVER_ERROR, _TOO_MANY = 500, 429
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"}
+_BUSY |= {"NoSuchUpload", "InvalidPart"}  # of an upload in parts that ended, for us or another; it is begun anew
 _KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to keys that this store knows"
 _ADVICE = {
     "InvalidAccessKeyId": f"mend AWS_ACCESS_KEY_ID: {_KEYS}",
@@ -38,6 +47,35 @@ _ADVICE |= dict.fromkeys(
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestNotReadyYet"})
 
 
+def heard(ask: Callable[..., dict[str, Any]], asked: Mapping[str, Any], *needed: str) -> dict[str, Any]:
+    """Return an answer, unless its connection broke off in the headers: those that came pass for all there are.
+
+    Args:
+        ask: A method of boto3's client.
+        asked: Its arguments.
+        needed: Parts that every whole answer has.
+
+    Raises:
+        ServerAwayError: A header is missing that it needs, or is not whole.
+    """
+    try:
+        answer = ask(**asked)
+    except ValueError as error:  # of half a date
+        raise ServerAwayError("its answer broke off") from error
+    for name in needed:
+        if name not in answer:
+            raise ServerAwayError(f"its answer broke off before {name}")
+    return answer
+
+
+def is_whole(answer: Mapping[str, Any], content: bytes) -> bool:
+    """Return whether these are the bytes that were asked for, as far as the answer's own facts tell."""
+    if (asked := _RANGE.match(answer.get("ContentRange", ""))) is not None:
+        return len(content) == int(asked["last"]) - int(asked["first"]) + 1
+    recorded = answer["Metadata"].get("sha256")
+    return recorded is None or hashlib.sha256(content).hexdigest() == recorded
+
+
 def is_away(error: Exception) -> bool:
     """Return whether the store did not answer, or said that it cannot now."""
     if isinstance(error, RetriesExceededError):  # of a download, after connections that broke off
@@ -46,7 +84,7 @@ def is_away(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = status_of(error) or 0
         return status >= _SERVER_ERROR or status == _TOO_MANY or _code(error) in _BUSY
-    unheard = (BotoConnectionError, HTTPClientError, IncompleteReadError)
+    unheard = (BotoConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError)
     return isinstance(error, unheard) and not isinstance(error, SSLError)
 
 

@@ -1,17 +1,19 @@
 """Artifact: a finished directory with a manifest, named by the digest of what determined it."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field
 
-from components.artifacts.files import sha256_of, sync_file, write_atomically
+from components.artifacts.files import sha256_of, sync_file, sync_folder, write_atomically
 from components.section import Section, canonical_json
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1
+_DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{20}(?![0-9a-f])")
 
 
 class ArtifactError(RuntimeError):
@@ -28,6 +30,19 @@ class Artifact(Section):
     def folder(cls) -> str:
         """Return the name of the folder that holds artifacts of this kind."""
         return cls.__name__.lower()
+
+    @classmethod
+    def needs(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
+        """Return the digests of what an artifact of this kind cannot do without; others among them do no harm.
+
+        That is all that its inputs and fields name. A kind that can do without some of it says so in its own answer.
+        """
+        return digests_in([manifest["inputs"], manifest["fields"]])
+
+    @classmethod
+    def belongs_to(cls, manifest: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG003 - kinds that answer look at it
+        """Return the digests of what an artifact of this kind tells of: it is kept as long as any of it is in use."""
+        return frozenset()
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -54,6 +69,21 @@ class Artifact(Section):
         for name, facts in files.items():
             if sha256_of(self.path / name) != facts["sha256"]:
                 raise ArtifactError(f"{self.path / name}: its sha256 is not the one in the manifest")
+
+
+def digests_in(value: object) -> frozenset[str]:
+    """Return all that looks like a digest in the texts of a JSON value."""
+    return frozenset(_DIGEST.findall(json.dumps(value)))
+
+
+def kinds() -> dict[str, type[Artifact]]:
+    """Return the kinds of artifacts that this process has imported, by the folders that hold them."""
+    found, left = {}, Artifact.__subclasses__()
+    while left:
+        kind = left.pop()
+        found[kind.folder()] = kind
+        left += kind.__subclasses__()
+    return found
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -100,3 +130,15 @@ def write_manifest(draft: Path, kind: str, digest: str, inputs: Mapping[str, Any
         "files": files,
     }
     write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+
+def publish(draft: Path, path: Path) -> None:
+    """Rename the draft into place; when another writer of the same digest was first, keep theirs."""
+    for folder in (*(item for item in draft.rglob("*") if item.is_dir()), draft):
+        sync_folder(folder)
+    try:
+        draft.rename(path)
+    except OSError as error:
+        if not (path / MANIFEST).is_file():
+            raise ArtifactError(f"{path}: in the way, and not a finished artifact; delete it") from error
+    sync_folder(path.parent)

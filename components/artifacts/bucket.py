@@ -1,24 +1,33 @@
 """Storage under an s3:// prefix, which waits for a store that is away; with `answers`, the only importer of boto3."""
 
 import hashlib
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from contextvars import Context, copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, FlexibleChecksumError
 
 from components.artifacts import answers
-from components.artifacts.files import Stat, StorageError, check_sha256, checked_key, draft_file, sha256_of
+from components.artifacts.files import Listed, Stat, StorageError, check_sha256, checked_key, draft_file, sha256_of
 from components.servers.clock import ahead_s
 from components.servers.patience import PatienceEndedError, ServerAwayError, outlast
 from components.servers.redaction import redact_text
 
 _MIB = 1 << 20
 _PIECE = 8 * _MIB
+_AT_ONCE = 8
+_MARK = 32
+_READS = 3
+"""So often is asked for bytes before those that came are taken for what the store has."""
 _CLIENT = Config(
     signature_version="s3v4",
     s3={"addressing_style": "path"},
@@ -29,7 +38,10 @@ _CLIENT = Config(
     tcp_keepalive=True,
 )
 _TRANSFER = TransferConfig(
-    multipart_threshold=8 * _MIB, multipart_chunksize=16 * _MIB, max_concurrency=8, preferred_transfer_client="classic"
+    multipart_threshold=8 * _MIB,
+    multipart_chunksize=16 * _MIB,
+    max_concurrency=_AT_ONCE,
+    preferred_transfer_client="classic",
 )
 _NOT_FOUND, _PRECONDITION_FAILED, _CONFLICT = 404, 412, 409
 
@@ -56,7 +68,9 @@ class BucketStorage:
     def stat(self, key: str) -> Stat | None:
         """Return the length and the recorded sha256 of the object under `key`, or None if there is none."""
         there = self._head(key)
-        return Stat(there["ContentLength"], there["Metadata"].get("sha256")) if there else None
+        if there is None:
+            return None
+        return Stat(there["ContentLength"], there["Metadata"].get("sha256"), there["LastModified"].timestamp())
 
     def sha256(self, key: str) -> str:
         """Return the sha256 of the bytes under `key`, read piece by piece."""
@@ -80,11 +94,18 @@ class BucketStorage:
         """Return the bytes from `start` up to, not including, `end`; a connection that breaks off is tried again."""
         if end is not None and end <= start:
             return b""
-        wanted = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+        wanted = self._at(key)
+        if start or end is not None:
+            wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
 
         def read() -> bytes:
-            content: bytes = self._client.get_object(**self._at(key), **wanted)["Body"].read()
-            return content
+            for _ in range(_READS):
+                answer = answers.heard(self._client.get_object, wanted, "ContentLength")
+                with suppress(FlexibleChecksumError):
+                    content: bytes = answer["Body"].read()
+                    if answers.is_whole(answer, content):
+                        return content
+            raise StorageError(f"{self._name(key)}: other bytes came than were written, {_READS} times")
 
         return self._ask(key, read)
 
@@ -102,22 +123,48 @@ class BucketStorage:
                 if answers.status_of(error) != _PRECONDITION_FAILED:
                     raise
                 # It may have been sent twice, by boto3 or by us, so "taken" can mean by ourselves: the mark tells.
-                there = self._head(key)
-                return there is not None and there["Metadata"].get("writer") == mark
+                return self._writer_of(key) == mark
             return True
 
         return self._ask(key, put)
 
+    def _writer_of(self, key: str) -> str:
+        """Return the mark of who put an object that is said to be there."""
+        for _ in range(_READS):
+            if (there := self._head(key)) is None:
+                raise ServerAwayError("it says that there is such an object, and that there is none")
+            if len(writer := there["Metadata"].get("writer", "")) == _MARK:
+                return str(writer)  # else its answer broke off, or it was put otherwise
+        return ""
+
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
+        yield from (one.key for one in self.entries(prefix))
+
+    def entries(self, prefix: str = "") -> Iterator[Listed]:
+        """Yield what lies under the keys that begin with `prefix`, in order."""
         after: dict[str, str] = {}
         while True:
             page = self._page(prefix, after)
             for item in page.get("Contents", []):
-                yield item["Key"][len(self.prefix) :]
+                yield Listed(item["Key"][len(self.prefix) :], item["Size"], item["LastModified"].timestamp())
             if not page["IsTruncated"]:
                 return
             after = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def remove_unfinished(self, before: float) -> int:
+        """Abort uploads in parts whose writers were killed: those begun before a time in seconds since 1970."""
+        place, removed = {"Bucket": self.bucket, "Prefix": self.prefix}, 0
+        after: dict[str, str] = {}
+        while True:
+            page = self._ask("", partial(self._client.list_multipart_uploads, **place, **after))
+            for one in page.get("Uploads", []):
+                if one["Initiated"].timestamp() < before:
+                    self._ask("", partial(self._abort, one["Key"], one["UploadId"]))
+                    removed += 1
+            if not page["IsTruncated"]:
+                return removed
+            after = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def delete(self, key: str) -> None:
         """Remove; nothing happens if there is no such key."""
@@ -129,24 +176,51 @@ class BucketStorage:
         there = self._head(key)
         if there and there["Metadata"] == facts and there["ContentLength"] == path.stat().st_size:
             return
-        extra = {"Metadata": facts}
-        self._ask(
-            key, lambda: self._client.upload_file(str(path), *self._at(key).values(), ExtraArgs=extra, Config=_TRANSFER)
-        )
+        place = self._at(key).values()
+
+        def send() -> None:
+            try:
+                self._client.upload_file(str(path), *place, ExtraArgs={"Metadata": facts}, Config=_TRANSFER)
+            except KeyError as error:  # boto3 takes what it needs from answers, whole or not
+                raise ServerAwayError(f"its answer broke off before {error}") from error
+
+        self._ask(key, send)
 
     def download_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Copy out to a local file, which appears when its length and sha256 are right."""
-        there = self._head(key)
-        if there is None:
-            raise FileNotFoundError(f"{self._name(key)}: there is no such object")
         with draft_file(path) as draft:
-            self._ask(key, lambda: self._client.download_file(*self._at(key).values(), str(draft), Config=_TRANSFER))
-            if draft.stat().st_size != there["ContentLength"]:
-                raise StorageError(
-                    f"{self._name(key)}: {draft.stat().st_size} bytes came, {there['ContentLength']} expected"
-                )
-            if expected := sha256 or there["Metadata"].get("sha256"):
-                check_sha256(draft, expected, self._name(key))
+            for left in reversed(range(_READS)):  # a connection may break off and look whole
+                if (there := self._head(key)) is None:
+                    raise FileNotFoundError(f"{self._name(key)}: there is no such object")
+                expected = sha256 or there["Metadata"].get("sha256")
+                self._read_into(draft, key, there["ContentLength"])
+                with nullcontext() if not left else suppress(StorageError):
+                    self._check(draft, there["ContentLength"], expected, key)
+                    break
+
+    def _read_into(self, draft: Path, key: str, size: int) -> None:
+        """Read an object into a file, several pieces at a time, each of which is asked for again if it breaks off."""
+        with draft.open("wb") as file, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+            def read(start: int, waiting: Context) -> None:
+                piece = waiting.run(self.read_bytes, key, start, min(start + _PIECE, size))
+                os.pwrite(file.fileno(), piece, start)
+
+            for done in [pool.submit(read, start, copy_context()) for start in range(0, size, _PIECE)]:
+                done.result()
+
+    def _check(self, draft: Path, size: int, sha256: str | None, key: str) -> None:
+        if draft.stat().st_size != size:
+            raise StorageError(f"{self._name(key)}: {draft.stat().st_size} bytes came, {size} expected")
+        if sha256 is not None:
+            check_sha256(draft, sha256, self._name(key))
+
+    def _abort(self, key: str, upload: str) -> None:
+        try:
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+        except ClientError as error:
+            if answers.status_of(error) != _NOT_FOUND:  # else it has ended meanwhile
+                raise
 
     def _demand_bucket(self) -> None:
         """See once that the bucket exists: some stores make it with the first object, and so hide a misspelt name.
@@ -174,15 +248,16 @@ class BucketStorage:
 
     def _page(self, prefix: str, more: Mapping[str, str | int]) -> dict[str, Any]:
         place = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
-        page: dict[str, Any] = self._ask(prefix, lambda: self._client.list_objects_v2(**place, **more))
-        return page
+        asked = {**place, **more}
+        return self._ask(prefix, lambda: answers.heard(self._client.list_objects_v2, asked, "IsTruncated"))
 
     def _head(self, key: str) -> dict[str, Any] | None:
+        place = self._at(key)
         try:
-            answer: dict[str, Any] = self._ask(key, lambda: self._client.head_object(**self._at(key)))
+            needed = ("ContentLength", "LastModified")
+            return self._ask(key, lambda: answers.heard(self._client.head_object, place, *needed))
         except FileNotFoundError:
             return None
-        return answer
 
     def _ask(self, key: str, request: Callable[[], Answer]) -> Answer:
         """Return the answer to a request, which waits for a store that is away and takes up renewed credentials.

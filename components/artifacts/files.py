@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DRAFT = ".part"
@@ -22,6 +22,19 @@ class Stat:
     """Length in bytes."""
     sha256: str | None
     """The digest recorded when it was written; None if none was."""
+    at: float = field(default=0.0, compare=False)
+    """When it was written, in seconds since 1970, by the clock of whoever keeps it."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One content, as a listing of a store says it."""
+
+    key: str
+    size: int
+    """Length in bytes."""
+    at: float
+    """When it was written, as in `Stat`."""
 
 
 class StorageError(OSError):

@@ -1,10 +1,15 @@
 """Storage in a local folder."""
 
+import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
 from components.artifacts.files import (
     DRAFT,
+    Listed,
     Stat,
     checked_key,
     copy_checked,
@@ -28,8 +33,11 @@ class FolderStorage:
 
     def stat(self, key: str) -> Stat | None:
         """Return the length of the file under `key`, or None if there is none."""
-        path = self._path(key)
-        return Stat(path.stat().st_size, None) if path.is_file() else None
+        try:
+            there = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Stat(there.st_size, None, there.st_mtime) if S_ISREG(there.st_mode) else None
 
     def sha256(self, key: str) -> str:
         """Return the sha256 of the bytes under `key`."""
@@ -58,9 +66,32 @@ class FolderStorage:
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order; drafts are none."""
-        folder = self.root / prefix.rpartition("/")[0]
-        files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(DRAFT))
-        yield from sorted(key for file in files if (key := file.relative_to(self.root).as_posix()).startswith(prefix))
+        yield from (one.key for one in self.entries(prefix))
+
+    def entries(self, prefix: str = "") -> Iterator[Listed]:
+        """Yield what lies under the keys that begin with `prefix`, in order; drafts are none."""
+        found = []
+        for folder, below, names in os.walk(self.root / prefix.rpartition("/")[0]):
+            below[:] = [name for name in below if not name.endswith(DRAFT)]
+            for path in (Path(folder) / name for name in names if not name.endswith(DRAFT)):
+                key = path.relative_to(self.root).as_posix()
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    if key.startswith(prefix) and S_ISREG((there := path.stat()).st_mode):
+                        found.append(Listed(key, there.st_size, there.st_mtime))
+        yield from sorted(found, key=lambda one: one.key)
+
+    def remove_unfinished(self, before: float) -> int:
+        """Delete drafts whose writers were killed: those that nobody has written to since `before`."""
+        removed = 0
+        for folder, below, names in os.walk(self.root):
+            drafts = [name for name in (*below, *names) if name.startswith(".") and name.endswith(DRAFT)]
+            below[:] = [name for name in below if name not in drafts]
+            for draft in (Path(folder) / name for name in drafts):
+                with suppress(FileNotFoundError):  # its writer has just finished
+                    if max(path.stat().st_mtime for path in (draft, *draft.rglob("*"))) < before:
+                        shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
+                        removed += 1
+        return removed
 
     def delete(self, key: str) -> None:
         """Remove; nothing happens if there is no such key."""

@@ -45,12 +45,18 @@ class Records:
         """
         content = json.dumps(dict(record), indent=1, sort_keys=True).encode()
         for _ in range(_ROUNDS):
-            known = self.all()
+            known = self._with_unlisted(self.all())
             if (number := next((place for place, one in enumerate(known, start=1) if same(one)), None)) is not None:
                 return number
             if self._storage.put_if_absent(self._key(len(known) + 1), content):
                 return len(known) + 1
         raise StorageError(f"{self._storage.url}: {self._folder}: other writers were first {_ROUNDS} times")
+
+    def _with_unlisted(self, known: list[Record]) -> list[Record]:
+        """Return the records with those that a listing lacks so far, as one may that was written a moment ago."""
+        while self._storage.exists(self._key(len(known) + 1)):
+            known.append(self._read(self._key(len(known) + 1)))
+        return known
 
     def _read(self, key: str) -> Record:
         try:

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from components.artifacts.files import Stat, StorageError
+from components.artifacts.files import Listed, Stat, StorageError
 from components.artifacts.folder import FolderStorage
 from components.artifacts.places import bucket_and_prefix, checked_place, folder_of
 
 __all__ = [
     "FolderStorage",
+    "Listed",
     "Stat",
     "Storage",
     "StorageError",
@@ -42,6 +43,12 @@ class Storage(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
+
+    def entries(self, prefix: str = "") -> Iterator[Listed]:
+        """Yield what lies under the keys that begin with `prefix`, in order."""
+
+    def remove_unfinished(self, before: float) -> int:
+        """Delete what killed writers left that no key leads to, begun before a time in seconds since 1970; count it."""
 
     def delete(self, key: str) -> None:
         """Remove; nothing happens if there is no such key."""

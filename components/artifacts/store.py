@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +18,14 @@ from components.artifacts.artifact import (
     Artifact,
     ArtifactError,
     parse_manifest,
+    publish,
     read_manifest,
     write_manifest,
 )
-from components.artifacts.files import DRAFT, checked_key, draft_of, sync_folder, write_atomically
+from components.artifacts.files import checked_key, draft_of, remove_folder, write_atomically
 from components.artifacts.records import Records, lists_in
 from components.artifacts.storage import FolderStorage, Storage, open_storage
+from components.artifacts.trash import Trash
 from components.launch.outcome import stopping_when_full
 from components.section import digest_of
 from components.workspace import require_free
@@ -55,9 +57,14 @@ class Store:
         return Store(storage.root) if isinstance(storage, FolderStorage) else SharedStore(storage, cache)
 
     @property
+    def storage(self) -> Storage:
+        """What keeps artifacts, records and marks."""
+        return FolderStorage(self.root)
+
+    @property
     def place(self) -> str:
         """Where the store is, in words."""
-        return str(self.root)
+        return self.storage.url
 
     def digests(self, folder: str) -> Iterator[str]:
         """Yield the digests of the finished artifacts in `folder`, such as "page", in order."""
@@ -93,15 +100,11 @@ class Store:
 
     def records(self, name: str) -> Records:
         """Return the store's growing list of records called `name`, a relative path such as "data/cifar10"."""
-        return Records(self._storage, f"records/{checked_key(name)}")
+        return Records(self.storage, f"records/{checked_key(name)}")
 
     def lists(self, folder: str) -> list[str]:
         """Return the names of the lists of records in a folder, such as "cifar10" in "data", in order."""
-        return lists_in(self._storage, f"records/{checked_key(folder)}")
-
-    @property
-    def _storage(self) -> Storage:
-        return FolderStorage(self.root)
+        return lists_in(self.storage, f"records/{checked_key(folder)}")
 
     @staticmethod
     def digest(kind: type[Artifact], inputs: Mapping[str, Any]) -> str:
@@ -117,8 +120,9 @@ class Store:
         return self.by_digest(kind, self.path_of(kind, inputs).name)
 
     def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
-        """Return the finished artifact of this digest, or None."""
+        """Return the finished artifact of this digest, which no collector deletes from now on, or None."""
         path = self.root / kind.folder() / checked_key(digest)
+        self._want(path, FolderStorage(self.root))
         return kind.read(path) if (path / MANIFEST).is_file() else None
 
     def materialise(
@@ -143,20 +147,24 @@ class Store:
                 draft.mkdir(parents=True)
                 fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
                 write_manifest(draft, kind.__name__, path.name, inputs, fields)
-                _publish(draft, path)
+                publish(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return kind.read(path)
 
+    def discard(self, artifact: str) -> None:
+        """Delete KIND/DIGEST, so that a kill on the way leaves nothing that looks finished."""
+        remove_folder(self.root / artifact)
+
+    def _want(self, path: Path, storage: Storage) -> None:
+        Trash(storage).keep(name := self._key(path), partial(self.discard, name))
+
+    def _key(self, path: Path, *below: str) -> str:
+        return "/".join([path.relative_to(self.root).as_posix(), *below])
+
     def remove_drafts(self, older_than_s: float = 86_400) -> int:
         """Delete what killed writers left behind, if untouched for so long; return how many drafts were deleted."""
-        limit, deleted = time.time() - older_than_s, 0
-        for draft in self.root.glob(f"*/.*{DRAFT}"):
-            with suppress(FileNotFoundError):  # its writer has just finished
-                if max(path.stat().st_mtime for path in (draft, *draft.rglob("*"))) < limit:
-                    shutil.rmtree(draft)
-                    deleted += 1
-        return deleted
+        return FolderStorage(self.root).remove_unfinished(time.time() - older_than_s)
 
 
 class SharedStore(Store):
@@ -172,12 +180,8 @@ class SharedStore(Store):
         self.remote = remote
 
     @property
-    def place(self) -> str:
-        """Where the store is, in words."""
-        return self.remote.url
-
-    @property
-    def _storage(self) -> Storage:
+    def storage(self) -> Storage:
+        """What keeps artifacts, records and marks for all."""
         return self.remote
 
     def digests(self, folder: str) -> Iterator[str]:
@@ -211,8 +215,10 @@ class SharedStore(Store):
         """Return the finished artifact of this digest, fetching and checking it if need be, or None."""
         path = self.root / kind.folder() / checked_key(digest)
         if not (path / MANIFEST).is_file():
-            if self.remote.exists(self._key(path, MANIFEST)):
-                self._fetch(path)
+            if self._is_shared(path):
+                self._want(path, self.remote)
+                if self._is_shared(path):  # still, now that no collector deletes it
+                    self._fetch(path)
         elif _unsent(path).exists():
             self._share(path)
         return super().by_digest(kind, digest)
@@ -229,17 +235,23 @@ class SharedStore(Store):
         if not (path / MANIFEST).is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             _unsent(path).touch()
-        artifact = super().materialise(kind, inputs, write)
-        self._share(artifact.path)
-        return kind.read(artifact.path)
+        self._share(super().materialise(kind, inputs, write).path)
+        return kind.read(path)
 
-    def _key(self, path: Path, name: str) -> str:
-        return f"{path.relative_to(self.root).as_posix()}/{name}"
+    def discard(self, artifact: str) -> None:
+        """Delete KIND/DIGEST, its manifest first, from the shared store and from this machine."""
+        for key in [f"{artifact}/{MANIFEST}", *self.remote.list(f"{artifact}/")]:
+            self.remote.delete(key)
+        super().discard(artifact)
+
+    def _is_shared(self, path: Path) -> bool:
+        return self.remote.exists(self._key(path, MANIFEST))
 
     def _share(self, path: Path) -> None:
         key, content = self._key(path, MANIFEST), (path / MANIFEST).read_bytes()
         written = False
-        if not self.remote.exists(key):
+        self._want(path, self.remote)
+        if not self._is_shared(path):
             for name, facts in read_manifest(path)["files"].items():
                 self.remote.upload_file(path / name, self._key(path, f"{facts['sha256']}/{name}"))
             written = self.remote.put_if_absent(key, content)
@@ -257,7 +269,7 @@ class SharedStore(Store):
                 self._copy(path, draft)
             if replace:
                 path.rename(old)
-            _publish(draft, path)
+            publish(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
@@ -279,15 +291,3 @@ class SharedStore(Store):
 def _unsent(path: Path) -> Path:
     """Return the name of an empty file beside `path` that says: the shared store may not have it yet."""
     return path.with_name(f".{path.name}.unsent")
-
-
-def _publish(draft: Path, path: Path) -> None:
-    """Rename the draft into place; when another writer of the same digest was first, keep theirs."""
-    for folder in (*(item for item in draft.rglob("*") if item.is_dir()), draft):
-        sync_folder(folder)
-    try:
-        draft.rename(path)
-    except OSError as error:
-        if not (path / MANIFEST).is_file():
-            raise ArtifactError(f"{path}: in the way, and not a finished artifact; delete it") from error
-    sync_folder(path.parent)

@@ -62,6 +62,11 @@ class CorruptionSet(Artifact):
     shards: tuple[ShardFacts, ...]
     """The tars, in order."""
 
+    @classmethod
+    def belongs_to(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
+        """Return the digest of the images that are damaged: as long as models are judged on these, on this damage."""
+        return frozenset({manifest["fields"]["shardset"]})
+
 
 @dataclass(frozen=True)
 class FrozenSample:

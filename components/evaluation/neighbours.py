@@ -18,6 +18,7 @@ from torch import Tensor
 
 from components import distributed
 from components.artifacts import Artifact, Store
+from components.artifacts.artifact import digests_in
 from components.data import PixelSource
 from components.evaluation.copies import LEFT_OUT, RealDistances
 from components.evaluation.features import Extractor
@@ -42,6 +43,11 @@ class TrainingNeighbours(Artifact):
     """`neighbours.safetensors`: features of the training images, and distances of real images to the nearest."""
 
     images: int
+
+    @classmethod
+    def belongs_to(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
+        """Return the digests of the images that were looked at."""
+        return digests_in(manifest["inputs"])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from components import distributed
 from components.artifacts import Artifact, ArtifactError, Store
+from components.artifacts.artifact import digests_in
 from components.evaluation.features import Extractor, Pictures
 from components.evaluation.gaussian import Normal
 from components.evaluation.sharing import own_rows
@@ -27,6 +28,11 @@ class ReferenceFeatures(Artifact):
     """`reference.safetensors`: features and, with more images than features, mean, covariance and its root."""
 
     images: int
+
+    @classmethod
+    def belongs_to(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
+        """Return the digests of the images that were looked at."""
+        return digests_in(manifest["inputs"])
 
 
 class Reference(NamedTuple):

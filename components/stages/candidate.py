@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from components.artifacts import Artifact
+from components.artifacts.artifact import digests_in
 from components.config import CorruptionConfig, ModelConfig
 from components.data import CorruptionSet, ShardSet
 from components.evaluation.protocol import MODEL_ROW, ScoreTable
@@ -113,6 +114,11 @@ class Checkpoint(Artifact):
     export: str
     """Digest of `export/`, the model's name by content."""
 
+    @classmethod
+    def needs(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
+        """Return the digests of what it was trained on; the weights it began with are in it."""
+        return digests_in({**manifest["inputs"], "start": None})
+
     @property
     def images_in_all(self) -> int:
         """Images that its weights have seen, those of the trainings that it went on from included."""
@@ -124,6 +130,12 @@ class Scores(Artifact):
 
     subject: str
     """Digest of the model, or "baselines"."""
+
+    @classmethod
+    def belongs_to(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
+        """Return the model's digest; of baselines that of the images they were measured on."""
+        subject, shards = manifest["fields"]["subject"], manifest["inputs"]["shards"]
+        return frozenset({shards if subject == BASELINES else subject})
 
     @property
     def table(self) -> ScoreTable:

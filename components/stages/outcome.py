@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
 from components.artifacts import Artifact
@@ -18,6 +18,16 @@ class Page(Artifact):
 
     name: str
     """Name of the run."""
+
+    @classmethod
+    def needs(cls, manifest: Mapping[str, Any]) -> frozenset[str]:  # noqa: ARG003 - nothing in it matters
+        """Return nothing: a page holds all that it shows."""
+        return frozenset()
+
+    @classmethod
+    def belongs_to(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
+        """Return the digests of the trainings that it tells of."""
+        return frozenset(model["checkpoint"] for model in manifest["inputs"]["models"].values())
 
     @property
     def label(self) -> str:

@@ -37,15 +37,16 @@ def step_bytes(phases: Sequence[Phase], batch: Batch) -> int:
 
 def held_bytes(phases: Sequence[Phase], producer: torch.nn.Module) -> int:
     """Return the bytes that stay besides: two moments of each trained number, the average, and the best average."""
-    trained = sum(parameter.nbytes for phase in phases for parameter in phase.trained)
-    return 2 * trained + 2 * sum(parameter.nbytes for parameter in producer.parameters())
+    trained: int = sum(parameter.nbytes for phase in phases for parameter in phase.trained)
+    averaged: int = sum(parameter.nbytes for parameter in producer.parameters())
+    return 2 * trained + 2 * averaged
 
 
 class _Alive(TorchDispatchMode):
     """Counts the bytes of all storages that live, and how many there were at most."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch's types
         self.most = 0
         self._now = 0
         self._known: set[int] = set()

@@ -26,6 +26,9 @@ COMMANDS = {
         "reject": "Refuse a version that the gate holds.",
         "history": "Say what was decided on a model's versions: when, by whom, why, against which champion.",
     },
+    "gc": {
+        "gc": "Say what nothing in use needs any more, in store, cache and MLflow; --delete deletes it.",
+    },
     "leaderboard": {
         "leaderboard": "List all versions of the models over time: decision, score, data, hours; and renew their page.",
     },

@@ -20,6 +20,7 @@ def deploy(
     nightly: Cron = None,
     weekly: Cron = None,
     watch: Cron = None,
+    gc: Cron = None,
     notify: Annotated[
         str | None,
         Parameter(
@@ -27,14 +28,17 @@ def deploy(
         ),
     ] = None,
 ) -> None:
-    """Make the Prefect server retrain, watch and re-score by itself."""
+    """Make the Prefect server retrain, watch and re-score by itself.
+
+    With --gc it also deletes what nothing needs any more, as `kintsugi gc --delete` does; each day is best.
+    """
     _demand_server()
     from components.config import load
     from flows import deploying
 
     if config is not None:
         load(config, set_)  # a mistake is better said now than at three in the morning
-    given = {deploying.NIGHTLY: nightly, deploying.WEEKLY: weekly, deploying.WATCH: watch}
+    given = {deploying.NIGHTLY: nightly, deploying.WEEKLY: weekly, deploying.WATCH: watch, deploying.COLLECT: gc}
     crons = {name: cron for name, cron in given.items() if cron is not None}
     names = deploying.deploy(config, set_, crons, notify)
     say(f"Deployed: {', '.join(names)}")

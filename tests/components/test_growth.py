@@ -183,8 +183,8 @@ def test_a_shared_store_is_asked_once_per_file_and_a_few_times_per_artifact(tmp_
 
         inputs = {"files": files}
         here.materialise(Pile, inputs, write)
-        assert remote.take() == {"exists": 2, "upload": files, "put": 1}
+        assert remote.take() == {"exists": 3, "upload": files, "put": 1}
         assert here.find(Pile, inputs) is not None
         assert remote.take() == {}
         assert there.find(Pile, inputs) is not None
-        assert remote.take() == {"exists": 1, "read": 1, "download": files}
+        assert remote.take() == {"exists": 3, "read": 1, "download": files}

@@ -12,7 +12,7 @@ import pytest
 from components.artifacts import Artifact, Store
 from components.artifacts.storage import StorageError, open_storage
 from components.servers.patience import PATIENCE, patient_run
-from tests.team.conftest import Seaweed
+from tests.team.seaweed import Seaweed
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
 AWAY_S = 22.0
