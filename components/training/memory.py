@@ -25,7 +25,8 @@ def step_bytes(phases: Sequence[Phase], batch: Batch) -> int:
         phases: Of networks on the device `meta`, so that nothing is computed and nothing held.
         batch: A rank's rows, on the same device.
     """
-    with _Alive() as alive:
+    alive = _Alive()
+    with alive:
         for phase in phases:
             alive.count(phase.objective.parameters())
             freeze_others(phase)
