@@ -133,8 +133,7 @@ class Store:
         try:
             with stopping_when_full(self.root):
                 draft.mkdir(parents=True)
-                fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
-                write_manifest(draft, kind.__name__, path.name, inputs, fields)
+                write_manifest(draft, kind(path=path, digest=path.name, **write(draft)), inputs)
                 _publish(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -200,13 +199,17 @@ class SharedStore(Store):
         return manifest
 
     def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
-        """Return the finished artifact of this digest, fetching and checking it if need be, or None."""
+        """Return the finished artifact of this digest, or None. It and its holders are fetched and checked if need be.
+
+        Raises:
+            ArtifactError: The shared store lacks one of its holders.
+        """
         path = self.root / kind.folder() / checked_key(digest)
-        if not (path / MANIFEST).is_file():
-            if self.remote.exists(self._key(path, MANIFEST)):
-                self._fetch(path)
-        elif _unsent(path).exists():
-            self._share(path)
+        if not self._bring(path):
+            return None
+        for holder in read_manifest(path).get("holders", ()):
+            if not self._bring(path.with_name(checked_key(holder))):
+                raise ArtifactError(f"{self.place}: {path.name} needs files of {holder}, which is not there")
         return super().by_digest(kind, digest)
 
     def materialise(
@@ -224,6 +227,16 @@ class SharedStore(Store):
         artifact = super().materialise(kind, inputs, write)
         self._share(artifact.path)
         return kind.read(artifact.path)
+
+    def _bring(self, path: Path) -> bool:
+        """See that an artifact is both here and in the shared store; return whether there is one."""
+        if not (path / MANIFEST).is_file():
+            if not self.remote.exists(self._key(path, MANIFEST)):
+                return False
+            self._fetch(path)
+        elif _unsent(path).exists():
+            self._share(path)
+        return True
 
     def _key(self, path: Path, name: str) -> str:
         return f"{path.relative_to(self.root).as_posix()}/{name}"
