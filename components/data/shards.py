@@ -19,7 +19,7 @@ from components.data.reader import ShardReader
 from components.data.shardset import Growth, ShardSet
 from components.data.spool import Spool
 from components.data.survey import fingerprint_of
-from components.data.versions import CODE, base_of, line_of, options_of, remember
+from components.data.versions import CODE, base_of, fitted, line_of, options_of, remember
 from components.pictures.encoding import png
 from components.pictures.figures import contact_sheet
 
@@ -46,7 +46,7 @@ def write_shards(
         ValueError: The source is not there, holds no usable image, changes while it is read, or more of its files
             are refused than `rejected_limit_fraction` allows.
     """
-    dataset = _fitted(dataset)
+    dataset = fitted(dataset)
     shards = store.find(ShardSet, _inputs(dataset, base_of(dataset, store)))
     if shards is None:
         with Spool.open(store.root / ".spool" / f"{line_of(dataset)}.spool") as spool:
@@ -67,13 +67,8 @@ def plan_shards(dataset: DatasetConfig, store: Store) -> tuple[ShardSet | None, 
     Raises:
         ValueError: The source is not there.
     """
-    dataset = _fitted(dataset)
+    dataset = fitted(dataset)
     return store.find(ShardSet, _inputs(dataset, base_of(dataset, store))), dataset.source.count()
-
-
-def _fitted(dataset: DatasetConfig) -> DatasetConfig:
-    """Return the dataset with its source as it is for its size."""
-    return dataset.model_copy(update={"source": dataset.source.for_size(dataset.size)})
 
 
 def _inputs(dataset: DatasetConfig, base: Base | None) -> dict[str, Any]:

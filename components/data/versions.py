@@ -21,6 +21,11 @@ _TRIED = 3
 _log = logging.getLogger(__name__)
 
 
+def fitted(dataset: DatasetConfig) -> DatasetConfig:
+    """Return the dataset with its source as it is for its size."""
+    return dataset.model_copy(update={"source": dataset.source.for_size(dataset.size)})
+
+
 def options_of(dataset: DatasetConfig) -> dict[str, Any]:
     """Return all of a dataset but its source."""
     return dataset.model_dump(mode="json", exclude={"source"})
@@ -28,7 +33,7 @@ def options_of(dataset: DatasetConfig) -> dict[str, Any]:
 
 def line_of(dataset: DatasetConfig) -> str:
     """Return what the versions of one dataset share: its options, and where its source lies."""
-    return digest_of([CODE, options_of(dataset), dataset.source.model_dump(mode="json")])
+    return digest_of([CODE, options_of(dataset), fitted(dataset).source.model_dump(mode="json")])
 
 
 def versions(dataset: DatasetConfig, store: Store) -> list[Record]:
