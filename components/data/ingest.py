@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,7 @@ from PIL import Image
 from components.data.check import examine
 from components.data.collected import Collected
 from components.data.dataset import DatasetConfig
+from components.data.forgotten import Forgotten
 from components.data.memory import ITEM, KEY_DIGITS, Memory, Outcome, Rows, Texts
 from components.data.sources import ContentDigest, Problem
 from components.data.spool import Spool
@@ -86,6 +87,7 @@ def ingest(
     dataset: DatasetConfig,
     memory: Memory,
     spool: Spool,
+    forgotten: Forgotten,
     facts: Path,
     progress: Progress | None = None,
     workers: int | None = None,
@@ -98,6 +100,7 @@ def ingest(
         dataset: Source, size, encoding and limits.
         memory: What an earlier version of the same dataset knows.
         spool: Takes the images that are new, and knows those of an interrupted attempt.
+        forgotten: Images to refuse, whatever is known of them.
         facts: File to create, which holds the facts of the accepted images as long as the block runs.
         progress: Called with items done and items in all (None: not known).
         workers: Threads that decode; Pillow releases the interpreter lock. The result does not depend on it.
@@ -112,7 +115,7 @@ def ingest(
         with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
             # Pillow warns of odd files on top of what is reported here.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            prepare = _Preparation(dataset, memory, spool)
+            prepare = _Preparation(dataset, memory, spool, forgotten)
             for results in _in_order(walk(dataset.source, memory), prepare, pool, threads):
                 for result in results:
                     taken.add(result)
@@ -168,11 +171,14 @@ class _Taken:
         limit = self.dataset.rejected_limit_fraction
         if len(self.refusals) <= limit * total:
             return
-        counts = Counter(refusal.problem.reason for refusal in self.refusals)
-        few = self.refusals[:_FIRST_FEW]
+        unusable = [one for one in self.refusals if one.problem.reason != "forgotten"]
+        if len(unusable) <= limit * total:
+            return
+        counts = Counter(one.problem.reason for one in unusable)
+        few = unusable[:_FIRST_FEW]
         first = "; ".join(f"{one.name} ({one.problem.reason}: {one.problem.found})" for one in few)
         raise ValueError(
-            f"{len(self.refusals)} of the {self.found} files read so far (of {total}) cannot be used, more than the "
+            f"{len(unusable)} of the {self.found} files read so far (of {total}) cannot be used, more than the "
             f"{limit:.0%} that dataset.rejected_limit_fraction allows: "
             f"{', '.join(f'{count} {reason}' for reason, count in sorted(counts.items()))}. The first: {first}"
         )
@@ -199,10 +205,15 @@ class _Preparation:
     dataset: DatasetConfig
     memory: Memory
     spool: Spool
+    forgotten: Forgotten
 
     def __call__(self, chunk: Sequence[Seen]) -> list[_Result]:
         """Return what became of each file, in order."""
-        return [self._result(seen) for seen in chunk]
+        return [self._unless_forgotten(self._result(seen)) for seen in chunk]
+
+    def _unless_forgotten(self, result: _Result) -> _Result:
+        problem = self.forgotten.problem(result.outcome.key)
+        return result if problem is None else replace(result, outcome=Outcome(problem=problem), image=None)
 
     def _result(self, seen: Seen) -> _Result:
         item = seen.item

@@ -1,7 +1,7 @@
 """Layout: in which tars a version's images lie: those of the version it grew from, and new ones for what is new."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,8 @@ class Writer:
     ingested: Ingested
     spool: Spool
     base: Base | None
+    leaving: Collection[str] = ()
+    """Digests of ShardSets that will be deleted: what counts in their tars is copied."""
 
     def write(self, images: Images, classes: Sequence[str]) -> dict[str, SplitFacts]:
         """Write tars, indexes and labels of all splits, and return what they hold."""
@@ -90,7 +92,7 @@ class Writer:
 
     def _write_split(self, split: str, images: Images) -> tuple[ShardFacts, ...]:
         """Write a split's index and the tars of what stays in none of the base's; return all its tars."""
-        earlier = _Earlier.of(self.base, split, images, int(self.dataset.shard_bytes))
+        earlier = _Earlier.of(self.base, split, images, int(self.dataset.shard_bytes), self.leaving)
         anew = ~earlier.stays
         samples = self._samples(images.where(anew), earlier, earlier.places[anew])
         written = write_tars(samples, self.draft, split, int(self.dataset.shard_bytes))
@@ -137,7 +139,9 @@ class _Earlier:
     """Whether the image is read from the base's tar; all others are written."""
 
     @classmethod
-    def of(cls, base: Base | None, split: str, images: Images, shard_bytes: int) -> "_Earlier":
+    def of(
+        cls, base: Base | None, split: str, images: Images, shard_bytes: int, leaving: Collection[str]
+    ) -> "_Earlier":
         """Return the base's split, and decide which of its tars stay."""
         if base is None:
             none = np.full(len(images.keys), -1, np.int64)
@@ -150,6 +154,7 @@ class _Earlier:
             stays &= numbers[places] == images.labels
         live = np.bincount(rows["shard"][places[stays]], minlength=len(facts))
         kept = _kept(facts, live, shard_bytes, is_more=not stays.all())
+        kept &= np.array([(tar.holder or base.shards.digest) not in leaving for tar in facts], bool)
         stays[stays] = kept[rows["shard"][places[stays]]]
         return cls(base.shards, facts, rows, places, stays)
 

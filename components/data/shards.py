@@ -12,12 +12,13 @@ from jaxtyping import Int64, UInt16
 
 from components.artifacts import Store
 from components.data.dataset import DatasetConfig
+from components.data.forgotten import Forgotten
 from components.data.ingest import Ingested, Progress, Refusal, ingest
 from components.data.layout import Base, DamagedBaseError, Images, Writer, unaltered
 from components.data.memory import NOTHING, Memory, find
 from components.data.reader import ShardReader
 from components.data.shardset import Growth, ShardSet
-from components.data.spool import Spool
+from components.data.spool import SPOOLS, Spool
 from components.data.survey import fingerprint_of
 from components.data.versions import CODE, base_of, fitted, line_of, options_of, remember
 from components.pictures.encoding import png
@@ -47,9 +48,9 @@ def write_shards(
             are refused than `rejected_limit_fraction` allows.
     """
     dataset = fitted(dataset)
-    shards = store.find(ShardSet, _inputs(dataset, base_of(dataset, store)))
+    shards = store.find(ShardSet, _inputs(dataset, base_of(dataset, store), Forgotten.of(store)))
     if shards is None:
-        with Spool.open(store.root / ".spool" / f"{line_of(dataset)}.spool") as spool:
+        with Spool.open(store.root / SPOOLS / f"{line_of(dataset)}.spool") as spool:
             base = base_of(dataset, store)  # another process may have made one while this one waited
             try:
                 shards = _written(dataset, store, base, spool, progress, workers)
@@ -68,13 +69,15 @@ def plan_shards(dataset: DatasetConfig, store: Store) -> tuple[ShardSet | None, 
         ValueError: The source is not there.
     """
     dataset = fitted(dataset)
-    return store.find(ShardSet, _inputs(dataset, base_of(dataset, store))), dataset.source.count()
+    inputs = _inputs(dataset, base_of(dataset, store), Forgotten.of(store))
+    return store.find(ShardSet, inputs), dataset.source.count()
 
 
-def _inputs(dataset: DatasetConfig, base: Base | None) -> dict[str, Any]:
+def _inputs(dataset: DatasetConfig, base: Base | None, forgotten: Forgotten) -> dict[str, Any]:
     """Return all that determines the shards."""
     fingerprint = fingerprint_of(dataset.source, _memory(base))
-    return {"code": CODE, "source": fingerprint, "dataset": options_of(dataset)}
+    options = options_of(dataset)
+    return {"code": CODE, "source": fingerprint, "dataset": options, **forgotten.inputs(options)}
 
 
 def _memory(base: Base | None) -> Memory:
@@ -90,15 +93,16 @@ def _written(
     workers: int | None,
 ) -> ShardSet:
     """Return the dataset's version of today, made if the store lacks it, from what `base` has and the source."""
-    inputs = _inputs(dataset, base)
+    forgotten = Forgotten.of(store)
+    inputs = _inputs(dataset, base, forgotten)
 
     def write(draft: Path) -> Mapping[str, Any]:
         if spool.taken_up:
             _log.info("shard: %s files are known from an interrupted attempt", f"{spool.taken_up:,}")
-        with ingest(dataset, _memory(base), spool, draft / "facts", progress, workers) as ingested:
+        with ingest(dataset, _memory(base), spool, forgotten, draft / "facts", progress, workers) as ingested:
             _check_source(dataset, ingested, inputs["source"])
             images, classes = _images(dataset, ingested, base)
-            splits = Writer(draft, dataset, ingested, spool, base).write(images, classes)
+            splits = Writer(draft, dataset, ingested, spool, base, forgotten.versions).write(images, classes)
             _remember_items(draft, ingested, images)
         growth = _growth(ingested, images, base)
         _log.info("shard: %s", growth.facts)

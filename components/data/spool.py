@@ -22,6 +22,8 @@ from components.data.sources import Problem
 _HEAD = struct.Struct("<IIII32s")
 """crc32 of all that follows it, length of the facts, of the image, a mark; then the sha256 of the file's bytes."""
 _MARK = 0x4B494E54
+SPOOLS = ".spool"
+"""Folder for spools in a store's local folder."""
 _STALE_S = 7 * 86_400
 SPOOLED = np.dtype([("sha256", "S32"), ("key", f"S{KEY_DIGITS}"), ("start", "<u8"), ("facts", "<u4"), ("image", "<u4")])
 Entries = Shaped[np.ndarray, " entries"]

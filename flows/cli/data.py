@@ -2,12 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
-from flows.cli.pipeline import AsJson, Overrides
+from flows.cli.pipeline import AsJson, Config, Overrides
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from components.config import RunConfig
     from components.data import ShardSet
     from components.data.history import Version
+    from components.stages.forget import Trace
 
-data = App(name="data", help="Show the versions of a dataset, what changed between two, and whether they are whole.")
+data = App(
+    name="data", help="Show the versions of a dataset, what changed between two, whether they are whole; forget images."
+)
 Of = Annotated[str, Parameter(help="The run's YAML file, whose dataset is meant, or the digest of one version.")]
 _Version = Annotated[str | None, Parameter(help="A version: its number, as `show` lists it, or its digest.")]
 _Place = Annotated[
@@ -85,23 +89,88 @@ def diff(
 
 
 @data.command
-def verify(of: Of, *, set_: Overrides = (), store: _Place = None, as_json: AsJson = False) -> None:
+def verify(
+    of: Of,
+    *,
+    set_: Overrides = (),
+    store: _Place = None,
+    forgotten: Annotated[
+        bool, Parameter(help="Also prove that no tar of the store holds an image that was forgotten.", negative=())
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Recompute the sha256 of every tar of a dataset's versions, and check the indexes against the tars."""
+    from components.data.forgetting import remains
     from components.data.history import problems
     from flows.watching import watcher
 
     kept, found = _asked(of, set_, store)
     with watched():
         told = {one.digest: list(problems(one.digest, kept, watcher.get())) for one in found}
+        if forgotten:
+            told["forgotten images"] = list(remains(kept))
     if as_json:
         say(json.dumps(told, indent=1))
     else:
         for digest, words in told.items():
-            say(f"{digest}: {'whole' if not words else ''}".rstrip())
+            good = "whole" if _DIGEST.fullmatch(digest) else "none is left"
+            say(f"{digest}: {good if not words else ''}".rstrip())
             for problem in words:
                 say(f"  {problem}")
     if any(told.values()):
         raise SystemExit(1)
+
+
+@data.command
+def forget(
+    config: Config,
+    *images: Annotated[str, Parameter(help="Keys of images, or the names of their files within the source.")],
+    list_: Annotated[Path | None, Parameter(name="--list", help="A file that names one image per line.")] = None,
+    reason: Annotated[str, Parameter(help="With --yes: why. It is recorded and shown beside every refusal.")] = "",
+    yes: Annotated[bool, Parameter(help="Do it. Without, only what saw the images is said.", negative=())] = False,
+    set_: Overrides = (),
+    as_json: AsJson = False,
+) -> None:
+    """Say what saw an image and, with --yes, take it out for good: refused, deleted, models marked that saw it.
+
+    Every data version and every frozen evaluation set of the store that holds its bytes is deleted, after the version
+    of this dataset without it was written. What models have learnt stays in them until they are trained again.
+    """
+    from components.artifacts import Store
+    from components.config import load
+    from components.stages import forget as stage
+
+    named = [*images, *(list_.read_text(encoding="utf-8").split("\n") if list_ else ())]
+    named = [name for name in named if name.strip()]
+    if not named or (yes and not reason.strip()):
+        raise ValueError("expected images to forget" if not named else "--reason is needed with --yes: it is recorded")
+    run, workspace = load(config, set_), Workspace.from_environment().create()
+    store = Store.open(run.store or workspace.default_store, workspace.cache)
+    with watched():
+        found = stage.trace(named, run, store, workspace)
+        made = stage.forget(found, run, store, workspace, reason) if yes else None
+    if as_json:
+        say(json.dumps(found.model_dump(mode="json") | {"now": made and made.digest}, indent=1))
+        return
+    _tell(found)
+    if made is None:
+        say("Nothing was changed: with --yes and --reason WHY they are forgotten.")
+        return
+    say(f"Forgotten. The data without them: {made.digest}, {made.accepted:,} images.")
+    say(f"What models learnt of them stays until they are trained anew: kintsugi run {config} --regardless")
+
+
+def _tell(found: "Trace") -> None:
+    held = found.held
+    say(f"images: {', '.join(held.keys)}")
+    for what, names in {
+        "seen in data versions": held.seen_in,
+        "bytes to delete in data versions": held.versions,
+        "in frozen evaluation sets": held.corruption_sets,
+        **{f"made from these: {kind}": digests for kind, digests in found.made_from.items()},
+        "registered models that saw them": [f"{name} version {version}" for name, version in found.models],
+    }.items():
+        say(f"  {what}: {', '.join(names) or 'none'}")
 
 
 def _asked(of: str, overrides: Overrides, place: str | None) -> "tuple[Store, list[Version]]":
@@ -121,8 +190,6 @@ def _asked(of: str, overrides: Overrides, place: str | None) -> "tuple[Store, li
 
 
 def _run(of: str, overrides: Overrides) -> "RunConfig":
-    from pathlib import Path
-
     from components.config import load
 
     return load(Path(of), overrides)

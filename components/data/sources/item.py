@@ -37,6 +37,7 @@ Reason = Literal[
     "not_regular",
     "link_outside",
     "no_class",
+    "forgotten",
 ]
 
 
