@@ -31,6 +31,11 @@ class Artifact(Section):
         """Return the name of the folder that holds artifacts of this kind."""
         return cls.__name__.lower()
 
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Digests of the artifacts of this kind in whose folders lie files that this one needs, too."""
+        return ()
+
     @classmethod
     def needs(cls, manifest: Mapping[str, Any]) -> frozenset[str]:
         """Return the digests of what an artifact of this kind cannot do without; others among them do no harm.
@@ -115,19 +120,20 @@ def parse_manifest(content: bytes, name: str) -> dict[str, Any]:
     return manifest
 
 
-def write_manifest(draft: Path, kind: str, digest: str, inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    """Write the manifest of all files in `draft`, which become durable before it."""
+def write_manifest(draft: Path, artifact: Artifact, inputs: Mapping[str, Any]) -> None:
+    """Write the artifact's manifest of all files in `draft`, which become durable before it."""
     files = {}
     for file in sorted(p for p in draft.rglob("*") if p.is_file()):
         sync_file(file)
         files[str(file.relative_to(draft))] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
     manifest = {
         "schema": _SCHEMA,
-        "kind": kind,
-        "digest": digest,
+        "kind": type(artifact).__name__,
+        "digest": artifact.digest,
         "inputs": json.loads(canonical_json(dict(inputs))),
-        "fields": fields,
+        "fields": artifact.model_dump(mode="json", exclude={"digest"}),
         "files": files,
+        **({"holders": artifact.holders} if artifact.holders else {}),
     }
     write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
 

@@ -1,6 +1,6 @@
 """Audit: whether what a store keeps is what its manifests say, read where it is and not only in a local copy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from components.artifacts.artifact import MANIFEST, Artifact, ArtifactError, read_manifest
@@ -13,7 +13,7 @@ Progress = Callable[[str, int, int | None], None]
 
 
 def audit(store: Store, folder: str, digest: str, *, deep: bool, progress: Progress) -> Iterator[str]:
-    """Yield what is wrong with one artifact, in words; nothing if it is whole.
+    """Yield what is wrong with one artifact or with one that holds files of it, in words; nothing if all is whole.
 
     A folder's files are always hashed. In a shared store every object's presence, length and recorded sha256 are
     compared, and the local copy, if there is one, is hashed.
@@ -25,6 +25,22 @@ def audit(store: Store, folder: str, digest: str, *, deep: bool, progress: Progr
         deep: Also read every byte of a shared store's objects and hash it.
         progress: Told of bytes read.
     """
+    for one in (digest, *_holders(store, folder, digest)):
+        yield from _of_one(store, folder, one, deep=deep, progress=progress)
+
+
+def audit_all(store: Store, *, deep: bool, progress: Progress) -> Iterator[tuple[str, str]]:
+    """Yield the name and one problem, in words, of every artifact of the store with which something is wrong."""
+    for folder in store.folders():
+        digests = list(store.digests(folder))
+        for digest in digests:
+            for problem in _of_one(store, folder, digest, deep=deep, progress=progress):
+                yield f"{folder}/{digest}", problem
+            for holder in set(_holders(store, folder, digest)) - set(digests):
+                yield f"{folder}/{digest}", f"files of it are to lie in {folder}/{holder}, which is not there"
+
+
+def _of_one(store: Store, folder: str, digest: str, *, deep: bool, progress: Progress) -> Iterator[str]:
     try:
         manifest = store.manifest(folder, digest)
         yield from _name_problems(manifest, folder, digest)
@@ -37,12 +53,12 @@ def audit(store: Store, folder: str, digest: str, *, deep: bool, progress: Progr
         yield str(error)
 
 
-def audit_all(store: Store, *, deep: bool, progress: Progress) -> Iterator[tuple[str, str]]:
-    """Yield the name and one problem, in words, of every artifact of the store with which something is wrong."""
-    for folder in store.folders():
-        for digest in store.digests(folder):
-            for problem in audit(store, folder, digest, deep=deep, progress=progress):
-                yield f"{folder}/{digest}", problem
+def _holders(store: Store, folder: str, digest: str) -> Sequence[str]:
+    try:
+        holders: Sequence[str] = store.manifest(folder, digest).get("holders", ())
+    except (ArtifactError, StorageError):
+        return ()  # told of already
+    return holders
 
 
 def _name_problems(manifest: dict[str, Any], folder: str, digest: str) -> Iterator[str]:

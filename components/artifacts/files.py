@@ -96,6 +96,11 @@ def draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
 
 
+def unsent_of(path: Path) -> Path:
+    """Return the name of an empty file beside `path` that says: the shared store may not have it yet."""
+    return path.with_name(f".{path.name}.unsent")
+
+
 def remove_drafts(path: Path) -> None:
     """Delete what writers of `path` left that were killed; there must be no other writer now."""
     for draft in path.parent.glob(f".{glob.escape(path.name)}.*{DRAFT}"):

@@ -22,7 +22,7 @@ from components.artifacts.artifact import (
     read_manifest,
     write_manifest,
 )
-from components.artifacts.files import checked_key, draft_of, remove_folder, write_atomically
+from components.artifacts.files import checked_key, draft_of, remove_folder, unsent_of, write_atomically
 from components.artifacts.records import Records, lists_in
 from components.artifacts.storage import FolderStorage, Storage, open_storage
 from components.artifacts.trash import Trash
@@ -121,8 +121,7 @@ class Store:
 
     def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
         """Return the finished artifact of this digest, which no collector deletes from now on, or None."""
-        path = self.root / kind.folder() / checked_key(digest)
-        self._want(path, FolderStorage(self.root))
+        self._want(path := self.root / kind.folder() / checked_key(digest), FolderStorage(self.root))
         return kind.read(path) if (path / MANIFEST).is_file() else None
 
     def materialise(
@@ -145,8 +144,7 @@ class Store:
         try:
             with stopping_when_full(self.root):
                 draft.mkdir(parents=True)
-                fields = kind(path=path, digest=path.name, **write(draft)).model_dump(mode="json", exclude={"digest"})
-                write_manifest(draft, kind.__name__, path.name, inputs, fields)
+                write_manifest(draft, kind(path=path, digest=path.name, **write(draft)), inputs)
                 publish(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -212,15 +210,17 @@ class SharedStore(Store):
         return manifest
 
     def by_digest(self, kind: type[Kind], digest: str) -> Kind | None:
-        """Return the finished artifact of this digest, fetching and checking it if need be, or None."""
+        """Return the finished artifact of this digest, or None; it and its holders are fetched and checked if need be.
+
+        Raises:
+            ArtifactError: The shared store lacks a holder.
+        """
         path = self.root / kind.folder() / checked_key(digest)
-        if not (path / MANIFEST).is_file():
-            if self._is_shared(path):
-                self._want(path, self.remote)
-                if self._is_shared(path):  # still, now that no collector deletes it
-                    self._fetch(path)
-        elif _unsent(path).exists():
-            self._share(path)
+        if not self._bring(path):
+            return None
+        for holder in read_manifest(path).get("holders", ()):
+            if not self._bring(path.with_name(checked_key(holder))):
+                raise ArtifactError(f"{self.place}: {path.name} needs files of {holder}, which is not there")
         return super().by_digest(kind, digest)
 
     def materialise(
@@ -234,7 +234,7 @@ class SharedStore(Store):
         path = self.path_of(kind, inputs)
         if not (path / MANIFEST).is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            _unsent(path).touch()
+            unsent_of(path).touch()
         self._share(super().materialise(kind, inputs, write).path)
         return kind.read(path)
 
@@ -246,6 +246,18 @@ class SharedStore(Store):
 
     def _is_shared(self, path: Path) -> bool:
         return self.remote.exists(self._key(path, MANIFEST))
+
+    def _bring(self, path: Path) -> bool:
+        """See that an artifact is both here and in the shared store; return whether there is one."""
+        if (path / MANIFEST).is_file():
+            if unsent_of(path).exists():
+                self._share(path)
+            return True
+        if self._is_shared(path):
+            self._want(path, self.remote)
+            if self._is_shared(path):  # still, now that no collector deletes it
+                self._fetch(path)
+        return (path / MANIFEST).is_file()
 
     def _share(self, path: Path) -> None:
         key, content = self._key(path, MANIFEST), (path / MANIFEST).read_bytes()
@@ -260,7 +272,7 @@ class SharedStore(Store):
                 "%s: another machine made this artifact first, with other bytes; theirs is used", path.name
             )
             self._fetch(path, replace=True)
-        _unsent(path).unlink(missing_ok=True)
+        unsent_of(path).unlink(missing_ok=True)
 
     def _fetch(self, path: Path, *, replace: bool = False) -> None:
         draft, old = draft_of(path), draft_of(path)
@@ -286,8 +298,3 @@ class SharedStore(Store):
             target = draft / checked_key(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.remote.download_file(self._key(path, f"{facts['sha256']}/{name}"), target, facts["sha256"])
-
-
-def _unsent(path: Path) -> Path:
-    """Return the name of an empty file beside `path` that says: the shared store may not have it yet."""
-    return path.with_name(f".{path.name}.unsent")

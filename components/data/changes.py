@@ -40,6 +40,21 @@ def changed(earlier: ShardSet, later: ShardSet) -> Changes:
     return Changes(new=len(now) - same, gone=len(before) - same, same=same)
 
 
+def holds_same(one: ShardSet, other: ShardSet, split: str) -> bool:
+    """Return whether a split of two data sets holds the same images, stored in the same way, of the same classes.
+
+    Raises:
+        ArtifactError: A shard of either is missing.
+    """
+    if one.splits[split] == other.splits[split]:
+        return True
+    if one.splits[split].classes != other.splits[split].classes:
+        return False
+    left, right = ShardReader(one, split), ShardReader(other, split)
+    is_stored_alike = np.array_equal(left.stored, right.stored)
+    return is_stored_alike and np.array_equal(_named(one, split), _named(other, split))
+
+
 def _images(shards: ShardSet) -> Shaped[np.ndarray, " images"]:
     """Return what tells the images from each other, each once: keys, behind which the class stands where it has one."""
     return np.concatenate([_named(shards, split) for split in shards.splits])

@@ -57,7 +57,7 @@ class ShardReader:
         self.size = shards.size
         self._labels = shards.path / f"{split}.labels.npy" if shards.splits[split].classes else None
         facts = shards.splits[split].shards
-        self._paths = [shards.path / shard.name for shard in facts]
+        self._paths = [shards.tar(shard) for shard in facts]
         for path, shard in zip(self._paths, facts, strict=True):
             found = path.stat().st_size if path.is_file() else None
             if found != shard.bytes:
@@ -82,6 +82,11 @@ class ShardReader:
     def packed_keys(self) -> Shaped[np.ndarray, " images"]:
         """The same as bytes, 32 of each image."""
         return np.asarray(self._index["key"])
+
+    @property
+    def stored(self) -> Shaped[np.ndarray, " images"]:
+        """The images' keys, and how many bytes each takes."""
+        return np.asarray(self._index[["key", "bytes"]])
 
     @cached_property
     def labels(self) -> Int64[np.ndarray, " images"] | None:

@@ -1,36 +1,41 @@
-"""From a dataset's config section to its ShardSet: written once, found again by what determined it."""
+"""From a dataset's config section to its ShardSet: written once, found again by what determined it, grown."""
 
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped, UInt16
+from jaxtyping import Int64, UInt16
 
 from components.artifacts import Store
-from components.data.dataset import SPLITS, DatasetConfig, SplitConfig
-from components.data.ingest import KEY_DIGITS, Ingested, Progress, Refusal, Rows, ingest
-from components.data.reader import decode
-from components.data.shardset import ShardFacts, ShardSet, SplitFacts
-from components.data.tars import Sample, members, write_tars
+from components.data.dataset import DatasetConfig
+from components.data.forgotten import Forgotten
+from components.data.ingest import Ingested, Progress, Refusal, ingest
+from components.data.layout import Base, DamagedBaseError, Images, Writer, unaltered
+from components.data.memory import NOTHING, Memory, find
+from components.data.reader import ShardReader
+from components.data.shardset import Growth, ShardSet
+from components.data.spool import SPOOLS, Spool
+from components.data.survey import fingerprint_of
+from components.data.versions import CODE, base_of, fitted, line_of, options_of, remember
 from components.pictures.encoding import png
 from components.pictures.figures import contact_sheet
 
-# Raised whenever equal inputs would give other files.
-_CODE = 1
 _EXAMPLES = 36
-INDEX = np.dtype([("key", f"S{KEY_DIGITS}"), ("shard", "<u4"), ("offset", "<u8"), ("bytes", "<u8")])
+_log = logging.getLogger(__name__)
 
 
 def write_shards(
     dataset: DatasetConfig, store: Store, progress: Progress | None = None, workers: int | None = None
 ) -> ShardSet:
-    """Return the dataset's shards, reading the source only if the store lacks them.
+    """Return the dataset's shards, reading of the source only what the store's versions of it lack.
 
-    The files depend on the source's content and the options alone, not on the order of its files, the place where it
-    lies or the number of workers.
+    What is read from them depends on the source's content and the options alone, not on the order of its files, the
+    place where it lies, the number of workers, or the versions before. Which tars hold it depends on those versions.
+    An interrupted call is continued by the next one; of several at once on one machine, one works and the others wait.
 
     Args:
         dataset: The source and what to make of it.
@@ -42,32 +47,19 @@ def write_shards(
         ValueError: The source is not there, holds no usable image, changes while it is read, or more of its files
             are refused than `rejected_limit_fraction` allows.
     """
-    dataset, inputs = _resolve(dataset)
-
-    def write(draft: Path) -> Mapping[str, Any]:
-        spool = draft / "spool"
-        ingested = ingest(dataset, spool, progress, workers)
-        _check_source(dataset, ingested, inputs["source"])
-        with spool.open("rb") as file:
-            rows = _without_duplicates(ingested.rows, file)
-            splits = _write_splits(draft, rows, file, dataset)
-            examples = [decode(_read_row(row, file)[0], "examples") for row in _examples(rows, dataset.split)]
-        spool.unlink()
-        (draft / "examples.png").write_bytes(png(contact_sheet(examples), smallest=True))
-        _write_refusals(draft / "rejected.jsonl", ingested.refusals)
-        return {
-            "size": dataset.size,
-            "source": dataset.source.describe(),
-            "licence": dataset.source.licence(),
-            "source_digest": inputs["source"],
-            "splits": splits,
-            "found": ingested.found,
-            "accepted": len(rows),
-            "duplicates": len(ingested.rows) - len(rows),
-            "rejected": dict(sorted(Counter(one.problem.reason for one in ingested.refusals).items())),
-        }
-
-    return store.materialise(ShardSet, inputs, write)
+    dataset = fitted(dataset)
+    shards = store.find(ShardSet, _inputs(dataset, base_of(dataset, store), Forgotten.of(store)))
+    if shards is None:
+        with Spool.open(store.root / SPOOLS / f"{line_of(dataset)}.spool") as spool:
+            base = base_of(dataset, store)  # another process may have made one while this one waited
+            try:
+                shards = _written(dataset, store, base, spool, progress, workers)
+            except DamagedBaseError as error:
+                _log.warning("data version %s is not built upon: %s", base and base.shards.digest, error)
+                shards = _written(dataset, store, None, spool, progress, workers)
+            spool.discard()
+    remember(dataset, shards, store)
+    return shards
 
 
 def plan_shards(dataset: DatasetConfig, store: Store) -> tuple[ShardSet | None, int | None]:
@@ -76,102 +68,140 @@ def plan_shards(dataset: DatasetConfig, store: Store) -> tuple[ShardSet | None, 
     Raises:
         ValueError: The source is not there.
     """
-    dataset, inputs = _resolve(dataset)
+    dataset = fitted(dataset)
+    inputs = _inputs(dataset, base_of(dataset, store), Forgotten.of(store))
     return store.find(ShardSet, inputs), dataset.source.count()
 
 
-def _resolve(dataset: DatasetConfig) -> tuple[DatasetConfig, dict[str, Any]]:
-    """Return the dataset with its source fitted to its size, and all that determines the shards."""
-    source = dataset.source.for_size(dataset.size)
-    options = dataset.model_dump(mode="json", exclude={"source"})
-    inputs = {"code": _CODE, "source": source.fingerprint(), "dataset": options}
-    return dataset.model_copy(update={"source": source}), inputs
+def _inputs(dataset: DatasetConfig, base: Base | None, forgotten: Forgotten) -> dict[str, Any]:
+    """Return all that determines the shards."""
+    fingerprint = fingerprint_of(dataset.source, _memory(base))
+    options = options_of(dataset)
+    return {"code": CODE, "source": fingerprint, "dataset": options, **forgotten.inputs(options)}
+
+
+def _memory(base: Base | None) -> Memory:
+    return base.memory if base else NOTHING
+
+
+def _written(
+    dataset: DatasetConfig,
+    store: Store,
+    base: Base | None,
+    spool: Spool,
+    progress: Progress | None,
+    workers: int | None,
+) -> ShardSet:
+    """Return the dataset's version of today, made if the store lacks it, from what `base` has and the source."""
+    forgotten = Forgotten.of(store)
+    inputs = _inputs(dataset, base, forgotten)
+
+    def write(draft: Path) -> Mapping[str, Any]:
+        if spool.taken_up:
+            _log.info("shard: %s files are known from an interrupted attempt", f"{spool.taken_up:,}")
+        with ingest(dataset, _memory(base), spool, forgotten, draft / "facts", progress, workers) as ingested:
+            _check_source(dataset, ingested, inputs["source"])
+            images, classes = _images(dataset, ingested, base)
+            splits = Writer(draft, dataset, ingested, spool, base, forgotten.versions).write(images, classes)
+            _remember_items(draft, ingested, images)
+        growth = _growth(ingested, images, base)
+        _log.info("shard: %s", growth.facts)
+        _write_refusals(draft / "rejected.jsonl", ingested.refusals)
+        duplicates = int((ingested.rows["key"] != b"").sum()) - len(images.keys)
+        facts = {
+            "size": dataset.size,
+            "source": dataset.source.describe(),
+            "licence": dataset.source.licence(),
+            "source_digest": inputs["source"],
+            "splits": splits,
+            "found": len(ingested.rows),
+            "accepted": len(images.keys),
+            "duplicates": duplicates,
+            "rejected": dict(sorted(Counter(one.problem.reason for one in ingested.refusals).items())),
+            "growth": growth,
+        }
+        _write_examples(draft, facts)
+        return facts
+
+    return store.materialise(ShardSet, inputs, write)
 
 
 def _check_source(dataset: DatasetConfig, ingested: Ingested, fingerprint: str) -> None:
     if dataset.source.fingerprint_is_of_items and ingested.content_digest != fingerprint:
         raise ValueError(f"{dataset.source.describe()}: its files changed while they were read; start again")
-    if not len(ingested.rows):
-        raise ValueError(f"{dataset.source.describe()}: {ingested.found} files found, none of them a usable image")
+    if not (ingested.rows["key"] != b"").any():
+        raise ValueError(f"{dataset.source.describe()}: {len(ingested.rows)} files found, none of them a usable image")
 
 
-def _read_row(row: Shaped[np.ndarray, ""] | np.void, file: BinaryIO) -> tuple[bytes, bytes]:
-    file.seek(int(row["start"]))
-    return file.read(int(row["image"])), file.read(int(row["facts"]))
+def _images(dataset: DatasetConfig, ingested: Ingested, base: Base | None) -> tuple[Images, list[str]]:
+    """Return the images, each once, and the names of all classes in order."""
+    standing = _standing(ingested)
+    rows = ingested.rows[standing]
+    classes, labels = (
+        _classes(ingested, standing, dataset.source.describe()) if dataset.source.has_classes else ([], None)
+    )
+    same = unaltered(rows["key"], rows, ingested.texts, base)
+    return Images(rows["key"], standing, labels, same), classes
 
 
-def _without_duplicates(rows: Rows, file: BinaryIO) -> Shaped[np.ndarray, " kept"]:
-    """Return the rows sorted by key, of equal keys the one whose facts sort first, whatever order they came in."""
-    rows = rows[np.argsort(rows["key"], kind="stable")]
-    starts = np.flatnonzero(np.concatenate(([True], rows["key"][1:] != rows["key"][:-1])))
-    ends = np.append(starts[1:], len(rows))
-    kept = starts.copy()
+def _standing(ingested: Ingested) -> Int64[np.ndarray, " images"]:
+    """Return the rows that stand for the images, sorted by key: of equal keys the one whose facts sort first."""
+    accepted = np.flatnonzero(ingested.rows["key"] != b"")
+    order = accepted[np.argsort(ingested.rows["key"][accepted], kind="stable")]
+    keys = ingested.rows["key"][order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    ends = np.append(starts[1:], len(keys))
+    standing = order[starts]
     for group in np.flatnonzero(ends - starts > 1):
-        same = range(int(starts[group]), int(ends[group]))
-        kept[group] = min(same, key=lambda place: _read_row(rows[place], file)[1])
-    return rows[kept]
+        same = order[starts[group] : ends[group]].tolist()
+        standing[group] = min(same, key=ingested.facts)
+    return standing
 
 
-def _write_splits(draft: Path, rows: Rows, file: BinaryIO, dataset: DatasetConfig) -> dict[str, SplitFacts]:
-    classes, labels = _classes(rows, file, dataset.source.describe()) if dataset.source.has_classes else ([], None)
-    names = np.array([SPLITS.index(dataset.split.split_of(key.decode())) for key in rows["key"]], np.uint8)
-    splits = {}
-    for number, split in enumerate(SPLITS):
-        here = names == number
-        own = None if labels is None else labels[here]
-        samples = _samples(rows[here], file, dataset.encoding.suffix, own)
-        shards = write_tars(samples, draft, split, int(dataset.shard_bytes))
-        count = _write_index(draft, split, shards)
-        counts: dict[str, int] = {}
-        if own is not None:
-            np.save(draft / f"{split}.labels.npy", own, allow_pickle=False)
-            counts = dict(zip(classes, np.bincount(own, minlength=len(classes)).tolist(), strict=True))
-        splits[split] = SplitFacts(samples=count, shards=shards, classes=counts)
-    return splits
-
-
-def _classes(rows: Rows, file: BinaryIO, source: str) -> tuple[list[str], UInt16[np.ndarray, " rows"]]:
-    """Return the names of all classes in order, and each row's number among them."""
-    found = np.array([json.loads(_read_row(row, file)[1])["class"] for row in rows])
-    names, labels = np.unique(found, return_inverse=True)
+def _classes(
+    ingested: Ingested, standing: Int64[np.ndarray, " images"], source: str
+) -> tuple[list[str], UInt16[np.ndarray, " images"]]:
+    """Return the names of all classes in order, and each image's number among them."""
+    texts, numbers = np.unique(ingested.rows["label"][standing], return_inverse=True)
+    found = np.array([ingested.texts[text] for text in texts])
+    names, places = np.unique(found, return_inverse=True)
     if len(names) < 2:
         raise ValueError(
-            f"{source}: all {len(rows)} images are of the class '{names[0]}', expected two classes or more"
+            f"{source}: all {len(standing)} images are of the class '{names[0]}', expected two classes or more"
         )
-    return names.tolist(), labels.astype(np.uint16)
+    return names.tolist(), places[numbers].astype(np.uint16)
 
 
-def _samples(rows: Rows, file: BinaryIO, suffix: str, labels: UInt16[np.ndarray, " rows"] | None) -> Iterator[Sample]:
-    for place, row in enumerate(rows):
-        image, facts = _read_row(row, file)
-        label = {} if labels is None else {"cls": str(labels[place]).encode()}
-        yield Sample(row["key"].decode(), {suffix: image, "json": facts, **label})
+def _remember_items(draft: Path, ingested: Ingested, images: Images) -> None:
+    rows = ingested.rows
+    rows["stands"][images.rows] = True
+    Memory.write(draft, rows, ingested.texts)
 
 
-def _write_index(draft: Path, split: str, shards: tuple[ShardFacts, ...]) -> int:
-    """Write where each image lies, as read back from the finished tars; return the number of images."""
-    blocks = [np.empty(0, INDEX)]
-    for number, shard in enumerate(shards):
-        found = [
-            (member.name.partition(".")[0].encode(), number, member.offset, member.bytes)
-            for member in members(draft / shard.name)
-            if not member.name.endswith((".json", ".cls"))
-        ]
-        blocks.append(np.array(found, INDEX))
-    index = np.concatenate(blocks)
-    np.save(draft / f"{split}.index.npy", index, allow_pickle=False)
-    return len(index)
+def _growth(ingested: Ingested, images: Images, base: Base | None) -> Growth:
+    known = np.empty(0, "S32") if base is None else np.unique(base.memory.rows["key"])
+    kept = int((find(known, images.keys) >= 0).sum())
+    return Growth(
+        base=base.shards.digest if base else None,
+        read=ingested.read,
+        encoded=len(images.keys) - kept,
+        kept=kept,
+        gone=base.shards.accepted - kept if base else 0,
+    )
 
 
-def _examples(rows: Rows, split: SplitConfig) -> list[np.void]:
-    """Return the first images by key, which is as good as at random, from train where it has any."""
-    train = []
-    for row in rows:
-        if split.split_of(row["key"].decode()) == "train":
-            train.append(row)
-        if len(train) == _EXAMPLES:
-            break
-    return train or list(rows[:_EXAMPLES])
+def _write_examples(draft: Path, facts: Mapping[str, Any]) -> None:
+    """Draw the first images by key, which is as good as at random, of train where it has any."""
+    shards = ShardSet(path=draft, digest=draft.name, **facts)
+    splits: list[str] = [name for name in shards.splits if shards.splits[name].samples]
+    readers = [ShardReader(shards, name) for name in (["train"] if "train" in splits else splits)]
+    found = sorted(
+        (bytes(key), place, number)
+        for place, reader in enumerate(readers)
+        for number, key in enumerate(reader.packed_keys[:_EXAMPLES])
+    )
+    examples = [readers[place].image(number) for _, place, number in found[:_EXAMPLES]]
+    (draft / "examples.png").write_bytes(png(contact_sheet(examples), smallest=True))
 
 
 def _write_refusals(path: Path, refusals: list[Refusal]) -> None:

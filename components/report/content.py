@@ -206,6 +206,8 @@ class DataCard(Record):
     duplicates: int = Field(default=0, ge=0)
     rejected: dict[str, int] = Field(default_factory=dict)
     """Files refused, by reason."""
+    took: str | None = None
+    """How many files were read and images encoded for this version of the data, in words."""
     splits: dict[str, int] = Field(default_factory=dict)
     """Samples of each split."""
     examples: Picture | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.artifacts import Store
 from components.config import ModelConfig, RunConfig
-from components.data import CorruptionSet, ShardSet, find_corruption_set
+from components.data import CorruptionSet, ShardSet, find_corruption_set, holds_same
 from components.evaluation.yardstick import Yardstick
 from components.servers.patience import PatienceEndedError
 from components.stages.candidate import BASELINES, Candidate, Checkpoint, Data, Evaluated, EvaluationSet, Scores
@@ -39,7 +39,7 @@ def foresee_data(run: RunConfig, shards: ShardSet, pinned: Yardstick | None, sto
         return EvaluationSet(shards=held, corruptions=frozen(run, held, store), pinned=version)
 
     held = pinned_shards(pinned, store) if pinned else shards
-    fresh = None if held.splits["test"] == shards.splits["test"] else set_of(shards, None)
+    fresh = None if holds_same(held, shards, "test") else set_of(shards, None)
     return with_known_starts(run, Data(shards, set_of(held, pinned), fresh, run.corruption, run.seed), store)
 
 

@@ -77,6 +77,7 @@ def _data(shards: ShardSet) -> DataCard:
         accepted=shards.accepted,
         duplicates=shards.duplicates,
         rejected=shards.rejected,
+        took=shards.growth.facts if shards.growth else None,
         splits={name: split.samples for name, split in shards.splits.items()},
         examples=Picture.of_file(shards.path / "examples.png", alt="Examples of the images"),
         rejected_files=tuple(RejectedFile(name=row["name"], reason=row["reason"]) for row in refused[:_REFUSED_SHOWN]),

@@ -3,7 +3,7 @@
 from functools import partial
 
 from components.config import RunConfig
-from components.data import ShardSet, write_corruption_set, write_shards
+from components.data import ShardSet, holds_same, write_corruption_set, write_shards
 from components.evaluation.yardstick import Yardstick, begin, fitting, yardsticks
 from components.stages.candidate import Data, EvaluationSet
 from components.stages.pinned import in_force, pinned_shards
@@ -44,8 +44,9 @@ def _evaluation_sets(run: RunConfig, shards: ShardSet, site: Site) -> tuple[Eval
         strangers = {one.shards for one in fitting(yardsticks(site.store, run.name), run.dataset)}
         pinned = begin(site.store, run.name, run.dataset, shards, strangers)
     held = pinned_shards(pinned, site.store)
-    is_same = held.splits["test"] == shards.splits["test"]  # byte for byte
-    return _set_of(held, pinned, run, site), None if is_same else _set_of(shards, None, run, site)
+    return _set_of(held, pinned, run, site), None if holds_same(held, shards, "test") else _set_of(
+        shards, None, run, site
+    )
 
 
 def _set_of(shards: ShardSet, pinned: Yardstick | None, run: RunConfig, site: Site) -> EvaluationSet:

@@ -16,6 +16,9 @@ COMMANDS = {
     "yardstick": {
         "yardstick": "List the pinned evaluation sets of a run, or pin a new one.",
     },
+    "data": {
+        "data": "Show the versions of a dataset, what changed between two, whether they are whole; forget images.",
+    },
     "registry": {
         "models": "List the registered models: which version is in service, and how good it is.",
         "rollback": "Put the previous champion back in service.",

@@ -14,6 +14,7 @@ from flows.server_guard import guard_server
 
 if TYPE_CHECKING:  # Prefect and PyTorch take seconds to import: each command imports what it needs
     from components.config import RunConfig
+    from components.data import ShardSet
     from components.stages.candidate import Candidate
     from components.stages.outcome import Outcome, Page, Skipped, Stage
 
@@ -51,7 +52,7 @@ def shard(config: Config, *, set_: Overrides = ()) -> None:
     refused = sum(shards.rejected.values())
     say(
         f"{shards.found:,} found = {shards.accepted:,} accepted + {shards.duplicates:,} duplicates "
-        f"+ {refused:,} rejected\nShards: {shards.path}"
+        f"+ {refused:,} rejected\n{_took(shards)}Shards: {shards.path}"
     )
 
 
@@ -183,6 +184,11 @@ def _finished(run: "RunConfig", config: Path, overrides: Overrides, until: "Stag
     if outcome is not None:
         show_reused(outcome, watcher.get())
     return outcome
+
+
+def _took(shards: "ShardSet") -> str:
+    """Return a line that says what this version of the data took; none of shards that an earlier release made."""
+    return f"This version took: {shards.growth.facts}\n" if shards.growth else ""
 
 
 def _value(number: float | None) -> str:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from flows.cli.commands import COMMANDS
 
@@ -48,7 +49,8 @@ def test_the_second_check_and_the_second_list_of_models_import_nothing_slow(root
 
 @pytest.mark.parametrize(("file", "name"), [(file, name) for file, lines in COMMANDS.items() for name in lines])
 def test_the_list_of_commands_says_the_first_sentence_of_each_commands_own_help(file: str, name: str) -> None:
-    words = " ".join((inspect.getdoc(getattr(importlib.import_module(f"flows.cli.{file}"), name)) or "").split())
+    command = getattr(importlib.import_module(f"flows.cli.{file}"), name)
+    words = " ".join(((command.help if isinstance(command, App) else inspect.getdoc(command)) or "").split())
     assert words.startswith(COMMANDS[file][name])
 
 

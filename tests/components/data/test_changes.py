@@ -3,7 +3,7 @@
 import pytest
 
 from components.artifacts import Store
-from components.data import DatasetConfig, FolderSource, ShapesSource, changed, write_shards
+from components.data import DatasetConfig, FolderSource, ShapesSource, changed, holds_same, write_shards
 
 PICTURES = [item.content for item in ShapesSource(images=40, raster_px=16).items()]
 
@@ -47,3 +47,9 @@ def test_an_image_of_another_class_is_another_image(sharded):
 def test_a_data_set_has_not_changed_against_itself(shards, shards_of_classes):
     assert changed(shards, shards).share == 0
     assert changed(shards_of_classes, shards_of_classes).share == 0
+
+
+def test_a_split_holds_the_same_images_or_not(sharded):
+    one, other, fewer = sharded("one", range(30)), sharded("other", reversed(range(30))), sharded("fewer", range(25))
+    assert all(holds_same(one, other, split) for split in one.splits)
+    assert not holds_same(one, fewer, "train")

@@ -1,0 +1,109 @@
+"""An image is forgotten by real commands: gone from every tar, refused when it comes back, and its absence proved."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.artifacts import Store
+from components.config import load
+from components.data import ShapesSource, ShardReader, ShardSet, write_corruption_set, write_shards
+from components.workspace import Workspace
+from flows import cli
+
+PICTURES = [item.content for item in ShapesSource(images=70, raster_px=16).items()]
+OPTIONS = ("dataset.split={validation: 0.05, test: 0.7}",)
+
+
+def put(path: Path, numbers: range) -> None:
+    path.mkdir(exist_ok=True)
+    for number in numbers:
+        (path / f"{number:03d}.png").write_bytes(PICTURES[number])
+        os.utime(path / f"{number:03d}.png", (1_000_000_000 + number,) * 2)
+
+
+@pytest.fixture
+def pile(tmp_path: Path) -> Path:
+    put(tmp_path / "pile", range(60))
+    return tmp_path / "pile"
+
+
+@pytest.fixture
+def asked(mini, pile, capsys):
+    """What a command of the data prints for the smallest run on the pile."""
+    overrides = (f"dataset.source={{kind: folder, path: {pile}}}", *OPTIONS)
+
+    def run(command: str, *arguments: str) -> str:
+        given = [part for value in overrides for part in ("--set", value)]
+        words = ["data", command, str(mini), *arguments, *given]
+        cli.command_line()(words, exit_on_error=False, result_action="return_value")
+        return capsys.readouterr().out
+
+    run.config = load(mini, overrides)
+    return run
+
+
+def everywhere(store: Store) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(store.root.rglob("*.tar")))
+
+
+def test_a_forgotten_image_is_gone_refused_and_proved_to_be_absent(asked, pile):
+    run, workspace = asked.config, Workspace.from_environment().create()
+    store = Store(workspace.store)
+    first = write_shards(run.dataset, store)
+    put(pile, range(60, 64))
+    second = write_shards(run.dataset, store)
+    key = ShardReader(first, "test").keys[0]
+    sets = [write_corruption_set(one, run.corruption.frozen, run.corruption.mix, 3, store) for one in (first, second)]
+    (workspace.cache / f"{first.digest}-test.pixels").write_bytes(b"decoded")
+
+    looked = asked("forget", key)
+    assert first.digest in looked
+    assert "Nothing was changed" in looked
+    assert Store(workspace.store).by_digest(ShardSet, first.digest)
+    with pytest.raises(ValueError, match="--reason is needed"):
+        asked("forget", key, "--yes")
+
+    told = json.loads(asked("forget", key, "--yes", "--reason", "its owner asked", "--json"))
+    assert told["held"]["keys"] == [key]
+    assert set(told["held"]["seen_in"]) == {first.digest, second.digest}
+    assert set(told["held"]["corruption_sets"]) <= {one.digest for one in sets}
+    assert key.encode() not in everywhere(store)
+    assert not list(workspace.cache.glob("*.pixels"))
+    assert list(store.digests("shardset")) == [told["now"]]
+    today = store.get(ShardSet, told["now"])
+    assert (today.accepted, today.rejected) == (63, {"forgotten": 1})
+    assert "its owner asked" in (today.path / "rejected.jsonl").read_text()
+    assert today.growth is not None
+    assert (today.growth.encoded, today.growth.kept, today.holders) == (0, 63, ())
+
+    put(pile, range(64, 66))
+    shutil.copyfile(next(pile.glob("00*.png")), pile / "again.png")
+    name = json.loads((today.path / "rejected.jsonl").read_text().splitlines()[0])["name"]
+    shutil.copyfile(pile / name, pile / "came-back.png")
+    later = write_shards(run.dataset, store)
+    assert (later.accepted, later.rejected) == (65, {"forgotten": 2})
+    assert key.encode() not in everywhere(store)
+    assert "forgotten images: none is left" in asked("verify", "--forgotten")
+
+
+def test_an_image_is_named_by_its_file_and_a_stranger_is_refused(asked):
+    shards = write_shards(asked.config.dataset, Store(Workspace.from_environment().create().store))
+    assert json.loads(asked("forget", "007.png", "--json"))["held"]["seen_in"] == [shards.digest]
+    with pytest.raises(ValueError, match=r"nobody\.png: expected the key of an image, or the name of a file"):
+        asked("forget", "nobody.png")
+    with pytest.raises(ValueError, match="expected images to forget"):
+        asked("forget")
+
+
+def test_bytes_that_are_left_are_found(asked, tmp_path):
+    store = Store(Workspace.from_environment().create().store)
+    first = write_shards(asked.config.dataset, store)
+    shutil.copytree(first.path, tmp_path / "kept")
+    key = ShardReader(first, "train").keys[0]
+    asked("forget", key, "--yes", "--reason", "its owner asked")
+    shutil.copytree(tmp_path / "kept", first.path)  # as from a backup
+    with pytest.raises(SystemExit, match="1"):
+        asked("verify", "--forgotten")
