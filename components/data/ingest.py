@@ -1,26 +1,24 @@
 """Read a source once: check every item, spool what is accepted, and count what is not."""
 
-import hashlib
 import json
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
-from PIL import Image
 
-from components.data.check import examine
 from components.data.dataset import DatasetConfig
-from components.data.sources import ContentDigest, Problem, RawItem
+from components.data.decoders import Decoders, Made
+from components.data.preparation import KEY_DIGITS, Preparation
+from components.data.sources import ContentDigest, Problem, RawItem, Source
 from components.workspace import threads_per_process
 
 Progress = Callable[[int, int | None], None]
 
-KEY_DIGITS = 32
 SPOOLED = np.dtype([("key", f"S{KEY_DIGITS}"), ("start", "<u8"), ("image", "<u4"), ("facts", "<u4")])
 Rows = Shaped[np.ndarray, " rows"]
 """Of `SPOOLED`: an accepted image's key, where it starts in the spool file, and the bytes of image and facts."""
@@ -54,16 +52,6 @@ class Ingested:
     content_digest: str
 
 
-def key_of(image: Image.Image) -> str:
-    """Return 32 hexadecimal digits of the sha256 of an RGB picture's size and pixels: the image's name for good.
-
-    Taken before a lossy encoding, so that neither key nor split depends on how images are stored.
-    """
-    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()[:KEY_DIGITS]
-
-
 def ingest(
     dataset: DatasetConfig, spool: Path, progress: Progress | None = None, workers: int | None = None
 ) -> Ingested:
@@ -75,7 +63,8 @@ def ingest(
         dataset: Source, size, encoding and limits.
         spool: File to create.
         progress: Called with items done and items in all (None: not known).
-        workers: Threads that decode; Pillow releases the interpreter lock. The result does not depend on it.
+        workers: Processes that decode, threads where the source's pictures are made here; None: one per core. The
+            result does not depend on it.
 
     Raises:
         ValueError: More items are refused than `rejected_limit_fraction` allows.
@@ -85,11 +74,16 @@ def ingest(
     refusals: list[Refusal] = []
     digest = ContentDigest()
     found = 0
-    threads = workers or threads_per_process()
-    with warnings.catch_warnings(), spool.open("xb") as file, ThreadPoolExecutor(threads) as pool:
+    parallel = workers or threads_per_process()
+    guarded = not dataset.source.is_made_here
+    with (
+        warnings.catch_warnings(),
+        spool.open("xb") as file,
+        Decoders(Preparation.of(dataset), parallel, guarded=guarded) as decoders,
+    ):
         # Pillow warns of odd files on top of what is reported here.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for results in _results_in_order(dataset, digest, pool, threads):
+        for results in _results_in_order(dataset.source, digest, decoders, parallel + 1):
             accepted = [result for result in results if isinstance(result, _Accepted)]
             refusals += [result for result in results if isinstance(result, Refusal)]
             found += len(results)
@@ -108,22 +102,24 @@ def ingest(
 
 
 def _results_in_order(
-    dataset: DatasetConfig, digest: ContentDigest, pool: ThreadPoolExecutor, workers: int
+    source: Source, digest: ContentDigest, decoders: Decoders, ahead: int
 ) -> Iterator[list[_Accepted | Refusal]]:
     """Yield results chunk by chunk in the source's order, with a bounded number of chunks under way."""
-    pending: deque[Future[list[_Accepted | Refusal]]] = deque()
-    try:
-        for chunk in _chunks(dataset.source.items()):
-            for item in chunk:
-                digest.add(item)
-            pending.append(pool.submit(_prepare_chunk, chunk, dataset))
-            if len(pending) > workers + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
+    pending: deque[tuple[list[RawItem], Future[list[Made]]]] = deque()
+    for chunk in _chunks(source.items()):
+        for item in chunk:
+            digest.add(item)
+        made = decoders.submit([item.content for item in chunk if item.problem is None])
+        pending.append(([replace(item, content=b"") for item in chunk], made))
+        if len(pending) > ahead:
+            yield _results(*pending.popleft())
+    while pending:
+        yield _results(*pending.popleft())
+
+
+def _results(chunk: list[RawItem], made: Future[list[Made]]) -> list[_Accepted | Refusal]:
+    made_of = iter(made.result())
+    return [_result(item, item.problem or next(made_of)) for item in chunk]
 
 
 def _chunks(items: Iterable[RawItem]) -> Iterator[list[RawItem]]:
@@ -139,24 +135,13 @@ def _chunks(items: Iterable[RawItem]) -> Iterator[list[RawItem]]:
         yield chunk
 
 
-def _prepare_chunk(chunk: list[RawItem], dataset: DatasetConfig) -> list[_Accepted | Refusal]:
-    return [_prepare(item, dataset) for item in chunk]
-
-
-def _prepare(item: RawItem, dataset: DatasetConfig) -> _Accepted | Refusal:
-    if item.problem is not None:
-        return Refusal(item.name, item.problem)
-    picture = examine(item.content, dataset.size, dataset.fit, dataset.max_image_pixels)
-    if isinstance(picture, Problem):
-        return Refusal(item.name, picture)
-    facts = {"name": item.name, "format": picture.original_format, "size": picture.original_size}
+def _result(item: RawItem, made: Made) -> _Accepted | Refusal:
+    if isinstance(made, Problem):
+        return Refusal(item.name, made)
+    facts = {"name": item.name, "format": made.original_format, "size": made.original_size}
     if item.label is not None:
         facts["class"] = item.label
-    return _Accepted(
-        key_of(picture.image).encode(),
-        dataset.encoding.encode(picture.image),
-        json.dumps(facts, separators=(",", ":")).encode(),
-    )
+    return _Accepted(made.key.encode(), made.image, json.dumps(facts, separators=(",", ":")).encode())
 
 
 def _check_limit(refusals: list[Refusal], found: int, total: int, limit_fraction: float) -> None:

@@ -11,7 +11,8 @@ from jaxtyping import Shaped, UInt16
 
 from components.artifacts import Store
 from components.data.dataset import SPLITS, DatasetConfig, SplitConfig
-from components.data.ingest import KEY_DIGITS, Ingested, Progress, Refusal, Rows, ingest
+from components.data.ingest import Ingested, Progress, Refusal, Rows, ingest
+from components.data.preparation import KEY_DIGITS
 from components.data.reader import decode
 from components.data.shardset import ShardFacts, ShardSet, SplitFacts
 from components.data.tars import Sample, members, write_tars
@@ -36,7 +37,7 @@ def write_shards(
         dataset: The source and what to make of it.
         store: Where the artifact is kept.
         progress: Called with items done and items in all (None: not known).
-        workers: Threads that decode; None: one per core.
+        workers: Processes that decode, or threads as `ingest` says; None: one per core.
 
     Raises:
         ValueError: The source is not there, holds no usable image, changes while it is read, or more of its files

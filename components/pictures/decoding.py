@@ -2,6 +2,7 @@
 
 import ctypes
 import io
+import logging
 import struct
 import zlib
 from contextlib import suppress
@@ -14,10 +15,10 @@ Reason = Literal["empty", "not_an_image", "truncated", "damaged", "too_large", "
 
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, TypeError, LookupError, ZeroDivisionError,
-    RuntimeError, struct.error, zlib.error,
+    RuntimeError, AssertionError, struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow's decoders raise for malformed files: fuzzing has raised the first three, malformed tags the others.
-No common base exists."""
+"""What Pillow's decoders raise for malformed files: fuzzing has raised the first three and AssertionError, malformed
+tags the others. No common base exists."""
 
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _CUT_SHORT = ("truncated", "end of file", "not enough image data", "unexpected end", "read past end")
@@ -47,6 +48,7 @@ def _silence_libtiff() -> None:
 
 
 _silence_libtiff()
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs of damage it raises as well
 
 
 class UnreadableError(ValueError):
@@ -135,6 +137,8 @@ def _loaded(opened: Image.Image, least_size: tuple[int, int] | None) -> Decoded:
     opened.load()
     if opened.mode in {"I", "F"}:
         raise UnreadableError("unsupported_pixels", f"pixels of mode {opened.mode} (32 bits) have no agreed white")
+    if opened.mode in {"P", "PA"} and opened.palette is None:
+        raise UnreadableError("damaged", "numbers of colours, and no palette that says which")
     turned = _turn_upright(opened)
     return Decoded(opened, stored_size[::-1] if turned else stored_size, stored_format)
 

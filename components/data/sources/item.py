@@ -31,6 +31,8 @@ Reason = Literal[
     "not_regular",
     "link_outside",
     "no_class",
+    "crashed_the_decoder",
+    "took_too_long",
 ]
 
 
@@ -67,6 +69,8 @@ class Source(Section, ABC):
 
     fingerprint_is_of_items: ClassVar[bool] = False
     """True where `fingerprint` is the `ContentDigest` of `items`, so that a change while reading is noticed."""
+    is_made_here: ClassVar[bool] = False
+    """True where this program encodes the pictures itself: their bytes cannot be made to break a decoder."""
 
     @abstractmethod
     def describe(self) -> str:
