@@ -6,7 +6,7 @@ from pydantic import Field
 
 from components.data.sources.archive import ZipSource
 from components.data.sources.folder import FolderSource
-from components.data.sources.item import ContentDigest, Problem, RawItem, Source
+from components.data.sources.item import ContentDigest, Listed, ListedSource, Problem, RawItem, Source
 from components.data.sources.openmoji import OpenMojiSource
 from components.data.sources.shapes import ShapesSource
 from components.data.sources.torchvision_set import TorchvisionSource
@@ -20,6 +20,8 @@ SourceConfig = Annotated[
 __all__ = [
     "ContentDigest",
     "FolderSource",
+    "Listed",
+    "ListedSource",
     "OpenMojiSource",
     "Problem",
     "RawItem",

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from os.path import commonprefix
 from pathlib import Path, PurePosixPath
@@ -13,9 +13,10 @@ from pydantic import Field
 from components.artifacts import sha256_of
 from components.data.sources.item import (
     MAX_FILE_BYTES,
+    Listed,
+    ListedSource,
     Problem,
     RawItem,
-    Source,
     is_junk,
     labelled,
     matches,
@@ -35,7 +36,7 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
-class ZipSource(Source):
+class ZipSource(ListedSource):
     """The files inside a zip archive: JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF."""
 
     kind: Literal["zip"] = "zip"
@@ -76,16 +77,29 @@ class ZipSource(Source):
         with self._open() as archive:
             return len(self._members(archive))
 
-    def items(self) -> Iterator[RawItem]:
-        """Yield every file in the order of sorted names.
+    def listing(self) -> Iterator[Listed]:
+        """Yield every file in the order of sorted names, by the archive's directory.
 
         Raises:
             ValueError: The archive does not exist or is not a zip archive.
         """
         with self._open() as archive:
             members = self._members(archive)
-            depth = _shared_folders(members) if self.labels else 0
-            for member in members:
+        depth = _shared_folders(members) if self.labels else 0
+        for member in members:
+            # How deep the classes lie depends on all members: one more may give the others another class.
+            stamp = f"{member.CRC:08x} {member.file_size} {member.compress_size} {depth}"
+            yield Listed(printable(member.filename), stamp, (member, depth))
+
+    def read(self, listed: Iterable[Listed]) -> Iterator[RawItem]:
+        """Yield these files, unpacking one at a time.
+
+        Raises:
+            ValueError: The archive does not exist or is not a zip archive.
+        """
+        with self._open() as archive:
+            for one in listed:
+                member, depth = one.place
                 item = _read(archive, member)
                 yield labelled(item, depth) if self.labels else item
 

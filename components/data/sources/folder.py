@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, NoReturn
@@ -13,20 +13,22 @@ from pydantic import Field
 from components.data.sources.item import (
     MAX_FILE_BYTES,
     ContentDigest,
+    Listed,
+    ListedSource,
     Problem,
     RawItem,
-    Source,
     is_junk,
     labelled,
     matches,
     printable,
+    stamp_of,
 )
 
 # O_NONBLOCK: opening a FIFO would otherwise wait for a writer that may never come.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class FolderSource(Source):
+class FolderSource(ListedSource):
     """All files under a folder and its subfolders: JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF."""
 
     kind: Literal["folder"] = "folder"
@@ -72,7 +74,7 @@ class FolderSource(Source):
         """Return the number of files, without opening them."""
         return sum(1 for _ in self._files(self._root()))
 
-    def items(self) -> Iterator[RawItem]:
+    def listing(self) -> Iterator[Listed]:
         """Yield every file in the order of the folders' sorted names.
 
         Raises:
@@ -80,7 +82,13 @@ class FolderSource(Source):
         """
         root = self._root()
         for path in self._files(root):
-            item = _read(path, root)
+            yield Listed(printable(str(path.relative_to(root))), _stamp(path), path)
+
+    def read(self, listed: Iterable[Listed]) -> Iterator[RawItem]:
+        """Yield these files, reading one at a time."""
+        root = self._root()
+        for one in listed:
+            item = _read(one.name, one.place, root)
             yield labelled(item) if self.labels else item
 
     def _root(self) -> Path:
@@ -102,8 +110,14 @@ def _cannot_list(error: OSError) -> NoReturn:
     raise ValueError(f"source.path: the folder {error.filename} cannot be listed: {error.strerror}") from error
 
 
-def _read(path: Path, root: Path) -> RawItem:
-    name = printable(str(path.relative_to(root)))
+def _stamp(path: Path) -> str:
+    try:
+        return stamp_of(path.lstat())
+    except OSError:  # it has vanished, which reading will tell
+        return ""
+
+
+def _read(name: str, path: Path, root: Path) -> RawItem:
     target = path
     if path.is_symlink():
         target = Path(os.path.realpath(path))

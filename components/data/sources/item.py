@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import os
+import stat
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from components.section import Section
 
 MAX_FILE_BYTES = 512 * 2**20
 """No file above this size is read into memory: an image of 50 million pixels needs less, even uncompressed."""
+
+_FRESH_NS = 2 * 10**9
+"""A file changed so lately may change again without its times telling: some file systems count in steps of 2 s."""
 
 _JUNK = {
     ".ds_store", ".localized", "__macosx", ".appledouble", ".spotlight-v100", ".trashes", ".fseventsd",
@@ -53,6 +59,19 @@ class RawItem:
     problem: Problem | None = None
     label: str | None = None
     """Name of its class, where the source was asked for classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One file of a source, before it is read."""
+
+    name: str
+    """As that of its `RawItem`. Not always unique: an archive may hold a name twice."""
+    stamp: str
+    """Changes whenever its bytes or its class may have: made of size and time of change, an ETag, a checksum. Empty
+    where nothing tells, so that it is always read."""
+    place: Any = field(default=None, compare=False, repr=False)
+    """What the source finds it by when it is read, such as a path; nobody else looks at it, and it is not kept."""
 
 
 def labelled(item: RawItem, depth: int = 0) -> RawItem:
@@ -106,6 +125,36 @@ class Source(Section, ABC):
         return self
 
 
+class ListedSource(Source):
+    """A source that says what it holds without reading it, so that of a grown one only what is new is read.
+
+    A subclass gives `listing` and `read`; `items` follows from them.
+    """
+
+    @abstractmethod
+    def listing(self) -> Iterator[Listed]:
+        """Yield every file in the same order each time, opening none.
+
+        Raises:
+            ValueError: The place is not there or cannot be listed.
+        """
+
+    @abstractmethod
+    def read(self, listed: Iterable[Listed]) -> Iterator[RawItem]:
+        """Yield just these files, which `listing` gave, one item each, in the order given, reading one at a time.
+
+        What cannot be read, or is gone by now, is an item with a `problem`.
+        """
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield every file in the order of `listing`, reading one at a time.
+
+        Raises:
+            ValueError: The place is not there or cannot be listed.
+        """
+        return self.read(self.listing())
+
+
 class ContentDigest:
     """A running sha256 over the names, the bytes, the problems and the classes of items."""
 
@@ -115,12 +164,25 @@ class ContentDigest:
     def add(self, item: RawItem) -> None:
         """Take in one more item; the order of items counts."""
         reason = item.problem.reason if item.problem else None
-        label = [] if item.label is None else [item.label]
-        self._hash.update(json.dumps([item.name, hashlib.sha256(item.content).hexdigest(), reason, *label]).encode())
+        self.add_known(item.name, hashlib.sha256(item.content).hexdigest(), reason, item.label)
+
+    def add_known(self, name: str, sha256: str, reason: Reason | None, label: str | None) -> None:
+        """Take in one more item of which the sha256 of its bytes, in hexadecimal, is known."""
+        self._hash.update(json.dumps([name, sha256, reason, *([] if label is None else [label])]).encode())
 
     def hexdigest(self) -> str:
         """Return 32 hexadecimal digits for the items taken in so far."""
         return self._hash.hexdigest()[:32]
+
+
+def stamp_of(facts: os.stat_result) -> str:
+    """Return the stamp of a local file: of its size, times and place on the disk.
+
+    Empty for what is no regular file, and for one so young that it may change again within the same tick of the clock.
+    """
+    if not stat.S_ISREG(facts.st_mode) or time.time_ns() - facts.st_mtime_ns < _FRESH_NS:
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}"
 
 
 def is_junk(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import groupby
@@ -14,12 +14,14 @@ from pydantic import Field
 from components.artifacts import sha256_of
 from components.data.sources.item import (
     MAX_FILE_BYTES,
+    Listed,
+    ListedSource,
     Problem,
     RawItem,
-    Source,
     is_junk,
     matches,
     printable,
+    stamp_of,
 )
 from components.section import digest_of
 
@@ -29,7 +31,7 @@ _CLASS_BYTES = 4096
 """No class has a longer name."""
 
 
-class WebdatasetSource(Source):
+class WebdatasetSource(ListedSource):
     """The images in WebDataset tars, such as `kintsugi generate --per-tar` and other tools write."""
 
     kind: Literal["webdataset"] = "webdataset"
@@ -78,33 +80,40 @@ class WebdatasetSource(Source):
                 taken += sum(map(self._takes, _entries(archive)))
         return taken
 
-    def items(self) -> Iterator[RawItem]:
-        """Yield every image in the order of the tars.
+    def listing(self) -> Iterator[Listed]:
+        """Yield every image in the order of the tars, by the tars' headers.
 
         Raises:
             ValueError: There is no tar, or one cannot be read to its end.
         """
         for path in self._tars():
+            stamp = stamp_of(path.stat())
             with _opened(path) as archive:
-                for _, sample in groupby(_entries(archive), _key):
-                    yield from self._items_of(archive, list(sample), printable(path.name))
+                for _, members in groupby(_entries(archive), _key):
+                    sample = list(members)
+                    beside = next(filter(_is_class, sample), None) if self.labels else None
+                    for entry in filter(self._takes, sample):
+                        name = f"{printable(path.name)}/{printable(entry.name)}"
+                        yield Listed(name, stamp and f"{stamp} {entry.offset}", (path, entry, beside))
 
-    def _items_of(self, archive: tarfile.TarFile, sample: list[tarfile.TarInfo], tar: str) -> Iterator[RawItem]:
-        label = self._label(archive, sample) if self.labels else None
-        for entry in sample:
-            if not self._takes(entry):
-                continue
-            content, problem = _content(archive, entry)
-            if self.labels and label is None and problem is None:
-                content, problem = b"", Problem("no_class", f"no {_CLASS} beside it in its sample")
-            yield RawItem(f"{tar}/{printable(entry.name)}", content, problem, label)
+    def read(self, listed: Iterable[Listed]) -> Iterator[RawItem]:
+        """Yield these images, reading one at a time.
 
-    def _label(self, archive: tarfile.TarFile, sample: list[tarfile.TarInfo]) -> str | None:
-        for entry in sample:
-            if entry.name.endswith(_CLASS) and entry.size <= _CLASS_BYTES:
-                content, problem = _content(archive, entry)
-                return None if problem else content.decode("utf-8", "backslashreplace").strip() or None
-        return None
+        Raises:
+            ValueError: A tar cannot be read.
+        """
+        for path, of_one_tar in groupby(listed, lambda one: one.place[0]):
+            with _opened(path) as archive:
+                for one in of_one_tar:
+                    yield self._item(archive, one)
+
+    def _item(self, archive: tarfile.TarFile, listed: Listed) -> RawItem:
+        _, entry, beside = listed.place
+        label = _label(archive, beside) if beside is not None else None
+        content, problem = _content(archive, entry)
+        if self.labels and label is None and problem is None:
+            content, problem = b"", Problem("no_class", f"no {_CLASS} beside it in its sample")
+        return RawItem(listed.name, content, problem, label)
 
     def _takes(self, entry: tarfile.TarInfo) -> bool:
         path = PurePosixPath(entry.name)
@@ -134,6 +143,15 @@ def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (entry := archive.next()) is not None:
         yield entry
         archive.members = []  # type: ignore[attr-defined]  # it keeps all it has seen, which may be millions
+
+
+def _is_class(entry: tarfile.TarInfo) -> bool:
+    return entry.name.endswith(_CLASS) and entry.size <= _CLASS_BYTES
+
+
+def _label(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> str | None:
+    content, problem = _content(archive, entry)
+    return None if problem else content.decode("utf-8", "backslashreplace").strip() or None
 
 
 def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> tuple[bytes, Problem | None]:
