@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from components.artifacts import answers
-from components.artifacts.files import Stat, StorageError, check_sha256, checked_key, draft_file, sha256_of
+from components.artifacts.files import Listing, Stat, StorageError, check_sha256, checked_key, draft_file, sha256_of
 from components.servers.clock import ahead_s
 from components.servers.patience import PatienceEndedError, ServerAwayError, outlast
 from components.servers.redaction import redact_text
@@ -110,14 +110,36 @@ class BucketStorage:
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
-        after: dict[str, str] = {}
-        while True:
-            page = self._page(prefix, after)
-            for item in page.get("Contents", []):
-                yield item["Key"][len(self.prefix) :]
-            if not page["IsTruncated"]:
-                return
-            after = {"ContinuationToken": page["NextContinuationToken"]}
+        return (item["Key"][len(self.prefix) :] for item in self._items(prefix))
+
+    def listing(self) -> Iterator[Listing]:
+        """Yield all objects as they are now, in the order of their names, a thousand with each request."""
+        for item in self._items(""):
+            yield Listing(item["Key"][len(self.prefix) :], item["Size"], item["ETag"].strip('"'))
+
+    def read_listed(self, listed: Listing, start: int = 0, end: int | None = None) -> bytes:
+        """Return bytes of an object, as `read_bytes` does, if it still is what was listed.
+
+        Raises:
+            FileNotFoundError: It is gone.
+            StorageError: It was written anew, or the store is away for too long, or refuses.
+        """
+        end = listed.size if end is None else min(end, listed.size)
+        if end <= start:
+            return b""
+        place = {"Bucket": self.bucket, "Key": self.prefix + listed.name, "IfMatch": listed.etag}
+
+        def read() -> bytes:
+            try:
+                body = self._client.get_object(**place, Range=f"bytes={start}-{end - 1}")["Body"]
+                content: bytes = body.read()
+            except ClientError as error:
+                if answers.status_of(error) == _PRECONDITION_FAILED:
+                    raise StorageError(f"{self._name(listed.name)}: it was written anew meanwhile") from error
+                raise
+            return content
+
+        return self._ask(listed.name, read)
 
     def delete(self, key: str) -> None:
         """Remove; nothing happens if there is no such key."""
@@ -176,6 +198,15 @@ class BucketStorage:
         place = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
         page: dict[str, Any] = self._ask(prefix, lambda: self._client.list_objects_v2(**place, **more))
         return page
+
+    def _items(self, prefix: str) -> Iterator[dict[str, Any]]:
+        after: dict[str, str] = {}
+        while True:
+            page = self._page(prefix, after)
+            yield from page.get("Contents", [])
+            if not page["IsTruncated"]:
+                return
+            after = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _head(self, key: str) -> dict[str, Any] | None:
         try:

@@ -141,6 +141,8 @@ def _result(item: RawItem, made: Made) -> _Accepted | Refusal:
     facts = {"name": item.name, "format": made.original_format, "size": made.original_size}
     if item.label is not None:
         facts["class"] = item.label
+    if item.caption is not None:
+        facts["caption"] = item.caption
     return _Accepted(made.key.encode(), made.image, json.dumps(facts, separators=(",", ":")).encode())
 
 

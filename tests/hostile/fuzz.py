@@ -3,10 +3,11 @@
 `python tests/hostile/fuzz.py --inputs 1000000 --seed 0` makes file number n of a seed from real encodings
 (`pictures.py`) by damage (`mutations.py`), prepares it, and prints a table. A process of its own does so, and another
 one goes on where it died. Exit code 1 if one died, took over 2 s of a core or needed over 2 GiB, or if a file is
-unaccounted for.
+unaccounted for; ended early, it prints the table of what was done.
 """
 
 import argparse
+import contextlib
 import json
 import mmap
 import os
@@ -79,9 +80,9 @@ def timed(way: Preparation, content: bytes) -> tuple[Prepared | Problem, float]:
     return made, took_s
 
 
-def run(inputs: int, seed: int, most_pixels: int, part: int = 10_000) -> Tally:
-    """Prepare so many files, a part at a time, each in a process of its own."""
-    tally, at = Tally(), mmap.mmap(-1, NUMBER.size)
+def run(tally: Tally, inputs: int, seed: int, most_pixels: int, part: int = 5_000) -> None:
+    """Prepare so many files, a part at a time, each in a process of its own, and tally what became of them."""
+    at = mmap.mmap(-1, NUMBER.size)
     waiting = [range(start, min(start + part, inputs)) for start in range(0, inputs, part)]
     while waiting:
         numbers = waiting.pop()
@@ -97,7 +98,6 @@ def run(inputs: int, seed: int, most_pixels: int, part: int = 10_000) -> Tally:
         tally.deaths.append(f"number {killer}: {signal.Signals(-code).name if code < 0 else f'exit code {code}'}")
         tally.outcomes["died"] += 1
         waiting += [range(killer + 1, numbers.stop), range(numbers.start, killer)]  # nothing was said of the latter
-    return tally
 
 
 def forked(work: Callable[[], dict]) -> tuple[int, str, resource.struct_rusage]:
@@ -109,8 +109,12 @@ def forked(work: Callable[[], dict]) -> tuple[int, str, resource.struct_rusage]:
             json.dump(work(), words)
         os._exit(0)
     os.close(tell)
-    with os.fdopen(told) as words:
-        said = words.read()
+    try:
+        with os.fdopen(told) as words:
+            said = words.read()
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        raise
     _, status, cost = os.wait4(child, 0)
     return os.waitstatus_to_exitcode(status), said, cost
 
@@ -139,8 +143,10 @@ def main() -> int:
     asked.add_argument("--most-pixels", type=int, default=AS_USUAL, help="pictures with more are not decoded")
     given = asked.parse_args()
     warnings.simplefilter("ignore")  # Pillow's, of odd files
-    began = time.monotonic()
-    tally = run(given.inputs, given.seed, given.most_pixels)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began, tally = time.monotonic(), Tally()
+    with contextlib.suppress(KeyboardInterrupt):
+        run(tally, given.inputs, given.seed, given.most_pixels)
     print(table(tally, time.monotonic() - began))
     is_counted = tally.outcomes.total() == given.inputs
     return int(not is_counted or bool(tally.deaths) or tally.slowest_s > SLOW_S or tally.most_bytes > MOST_BYTES)

@@ -59,6 +59,8 @@ class RawItem:
     problem: Problem | None = None
     label: str | None = None
     """Name of its class, where the source was asked for classes."""
+    caption: str | None = None
+    """A text about it, where the source was asked for one."""
 
 
 @dataclass(frozen=True, slots=True)
