@@ -1,5 +1,6 @@
 """Artifact: a finished directory with a manifest, named by the digest of what determined it."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from components.section import Section, canonical_json
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1
+_PARTS = {"schema", "kind", "digest", "inputs", "fields", "files", "holders", "seal"}
 
 
 class ArtifactError(RuntimeError):
@@ -82,6 +84,13 @@ def parse_manifest(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("schema") != _SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else None
         raise ArtifactError(f"{name}: schema {found!r}, this code reads {_SCHEMA}")
+    # Manifests of before there were seals have none, so a damaged name must not pass for the lack of one.
+    if strange := manifest.keys() - _PARTS:
+        raise ArtifactError(f"{name}: {min(strange)!r} is no part of a manifest; it was altered")
+    if missing := _PARTS - {"holders", "seal"} - manifest.keys():
+        raise ArtifactError(f"{name}: it has no {min(missing)!r}; it was altered")
+    if manifest.get("seal", seal := _seal_of(manifest)) != seal:
+        raise ArtifactError(f"{name}: it was altered: it does not fit the seal in it")
     return manifest
 
 
@@ -99,4 +108,14 @@ def write_manifest(draft: Path, kind: str, digest: str, inputs: Mapping[str, Any
         "fields": fields,
         "files": files,
     }
+    manifest["seal"] = _seal_of(json.loads(json.dumps(manifest)))
     write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+
+def _seal_of(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 of all that a manifest says beside its seal: files have theirs in it, but it has none outside.
+
+    Numbers that are not finite are among what it may say, which canonical JSON refuses.
+    """
+    rest = {part: value for part, value in manifest.items() if part != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

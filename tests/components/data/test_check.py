@@ -226,3 +226,7 @@ def test_a_palette_picture_without_its_palette_is_damaged() -> None:
     start = content.index(b"PLTE") - 4
     length = int.from_bytes(content[start : start + 4], "big")
     assert problem(content[:start] + content[start + 12 + length :]).reason == "damaged"
+
+
+def test_a_lab_picture_is_the_same_whenever_it_is_read() -> None:
+    assert "icc_profile" not in picture(encoded(PHOTO.convert("LAB"), "TIFF")).image.info
