@@ -40,10 +40,7 @@ def examine(content: bytes, size: int, fit: Literal["crop", "pad"], max_image_pi
     # JPEG may be decoded at 1/2, 1/4 or 1/8 as long as this many times the wanted size remains for the real filter.
     least = (_DRAFT_GAP * size, _DRAFT_GAP * size)
     try:
-        decoded = decode(content, FORMATS, max_image_pixels, least)
-        if max(decoded.size) > MOST_SIDE_PX:
-            width, height = decoded.size
-            return Problem("too_large", f"{width} x {height} pixels, and no side may have more than {MOST_SIDE_PX}")
+        decoded = decode(content, FORMATS, max_image_pixels, least, MOST_SIDE_PX)
         image = to_rgb(decoded.image)
     except UnreadableError as error:
         return Problem(error.reason, f"{error} by its header" if error.reason == "too_large" else str(error))

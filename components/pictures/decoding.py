@@ -69,7 +69,11 @@ class Decoded:
 
 
 def decode(
-    content: bytes, formats: tuple[str, ...], most_pixels: int, least_size: tuple[int, int] | None = None
+    content: bytes,
+    formats: tuple[str, ...],
+    most_pixels: int,
+    least_size: tuple[int, int] | None = None,
+    most_side_px: int | None = None,
 ) -> Decoded:
     """Return the picture in a file's bytes. The whole file is decoded, so damage anywhere is found.
 
@@ -78,6 +82,7 @@ def decode(
         formats: Pillow's names of the formats to accept.
         most_pixels: Pictures with more pixels by their header are not decoded.
         least_size: JPEG may be decoded at 1/2, 1/4 or 1/8 as long as this much remains; None decodes it whole.
+        most_side_px: Pictures with a longer side by their header are not decoded; None: as long as they like.
 
     Raises:
         UnreadableError: There is none; the reason is in words.
@@ -86,7 +91,7 @@ def decode(
         raise UnreadableError("empty", "0 bytes")
     try:
         with Image.open(io.BytesIO(content), formats=formats) as opened:
-            _demand_size(opened, most_pixels)
+            _demand_size(opened, most_pixels, most_side_px)
             return _loaded(opened, least_size)
     except UnreadableError:
         raise
@@ -121,10 +126,12 @@ def _damage(error: Exception) -> UnreadableError:
     return UnreadableError("truncated" if short else "damaged", " ".join(words.split()))
 
 
-def _demand_size(opened: Image.Image, most_pixels: int) -> None:
+def _demand_size(opened: Image.Image, most_pixels: int, most_side_px: int | None) -> None:
     found = f"{opened.width} x {opened.height} pixels"
     if opened.width * opened.height > most_pixels:
         raise UnreadableError("too_large", found)
+    if most_side_px is not None and max(opened.size) > most_side_px:
+        raise UnreadableError("too_large", f"{found}, where no side may have more than {most_side_px},")
     if not opened.width or not opened.height:
         raise UnreadableError("damaged", f"{found} by its header")
 

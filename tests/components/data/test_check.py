@@ -217,7 +217,9 @@ def test_pictures_are_named_as_they_were_when_the_first_data_sets_were_made() ->
 
 def test_a_strip_is_refused_that_would_take_seconds_to_scale() -> None:
     strip = encoded(Image.new("1", (8, 65_536)), "PNG")
-    assert problem(strip) == Problem("too_large", "8 x 65536 pixels, and no side may have more than 65535")
+    assert problem(strip) == Problem(
+        "too_large", "8 x 65536 pixels, where no side may have more than 65535, by its header"
+    )
     assert picture(encoded(Image.new("1", (8, 65_535)), "PNG"), 16, "pad")
 
 
