@@ -1,8 +1,6 @@
 """A folder, a zip and a tar of files made to do harm become a data set, and every one of them is accounted for."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -44,22 +42,6 @@ def test_a_folder_of_them_all_becomes_a_data_set_by_any_number_of_processes(tmp_
     demand(one, outcomes)
     assert one.splits == three.splits
     assert set(tmp_path.iterdir()) == before | {tmp_path / "1", tmp_path / "3"}
-
-
-@pytest.mark.flow
-def test_the_command_line_says_what_became_of_them_and_ends_well(tmp_path: Path, home: Path, root: Path) -> None:
-    outcomes = list(corpus.folder(tmp_path / "in").items())
-    source = f"dataset.source={{kind: folder, path: {tmp_path / 'in'}}}"
-    settings = ["--set", source, "--set", "dataset.rejected_limit_fraction=1", "--set", "corruption.frozen.images=2"]
-    command = [sys.executable, "-m", "flows.cli", "shard", "tests/end_to_end/smoke.yaml", *settings]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = (home / "store" / "shardset").glob("[0-9a-f]*")
-    shards = ShardSet.read(path)
-    demand(shards, outcomes)
-    refused = sum(shards.rejected.values())
-    account = f"{shards.accepted:,} accepted + {shards.duplicates:,} duplicates + {refused:,} rejected"
-    assert f"{shards.found:,} found = {account}" in done.stdout
 
 
 def test_a_zip_of_them_all_becomes_a_data_set_and_nothing_is_unpacked(tmp_path: Path) -> None:
