@@ -19,7 +19,7 @@ $(BIN)/python -m pip install --progress-bar off -c infra/constraints.txt $(1) \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill s3-drill matrix gpu lint types style ranges format fields bench audit clean
+.PHONY: help demo install install-dev install-team team-up team-down team-status team-test test unit drill s3-drill fuzz matrix gpu lint types style ranges format fields bench audit clean
 .DELETE_ON_ERROR:
 
 help: ## List the commands
@@ -58,6 +58,9 @@ drill: install-dev ## Kill trainings at a hundred random instants; each must end
 
 s3-drill: install-dev ## Work against an object store that misbehaves until 100,000 requests went wrong; nothing may be lost
 	$(BIN)/python tests/team/s3_drill.py --faults 100000
+
+fuzz: install-dev ## Prepare a million damaged files; none may crash, hang or cost much (FUZZ="--inputs 100000 --seed 7")
+	$(BIN)/python tests/hostile/fuzz.py $(FUZZ)
 
 matrix: install-dev ## Take every network from its config to a served model: 1 and 2 processes, fp32 and bf16, stopped and resumed
 	$(BIN)/python tests/end_to_end/model_matrix.py

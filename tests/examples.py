@@ -13,7 +13,16 @@ from pydantic import BaseModel
 
 from components.config import RunConfig, load
 from components.data.shardset import SplitFacts
-from components.data.sources import FolderSource, ShapesSource, TorchvisionSource, WebdatasetSource, ZipSource
+from components.data.sources import (
+    FolderSource,
+    HttpListSource,
+    ParquetSource,
+    S3Source,
+    ShapesSource,
+    TorchvisionSource,
+    WebdatasetSource,
+    ZipSource,
+)
 from components.models.network import NetworkSection
 from components.recipes.recipe import RecipeSection
 from components.section import Section, kinds
@@ -31,6 +40,9 @@ FAMILIES_AND_NETWORKS = (RecipeSection, NetworkSection)
 
 _OTHERS = (
     FolderSource(path=Path("pictures")),
+    HttpListSource(path=Path("addresses.txt")),
+    ParquetSource(path="pictures.parquet"),
+    S3Source(url="s3://bucket/pictures"),
     ShapesSource(images=3),
     TorchvisionSource(name="MNIST"),
     WebdatasetSource(path=Path("tars")),

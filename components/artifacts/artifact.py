@@ -1,5 +1,6 @@
 """Artifact: a finished directory with a manifest, named by the digest of what determined it."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from components.section import Section, canonical_json
 MANIFEST = "manifest.json"
 _SCHEMA = 1
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{20}(?![0-9a-f])")
+_PARTS = {"schema", "kind", "digest", "inputs", "fields", "files", "holders", "seal"}
 
 
 class ArtifactError(RuntimeError):
@@ -117,6 +119,13 @@ def parse_manifest(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("schema") != _SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else None
         raise ArtifactError(f"{name}: schema {found!r}, this code reads {_SCHEMA}")
+    # Manifests of before there were seals have none, so a damaged name must not pass for the lack of one.
+    if strange := manifest.keys() - _PARTS:
+        raise ArtifactError(f"{name}: {min(strange)!r} is no part of a manifest; it was altered")
+    if missing := _PARTS - {"holders", "seal"} - manifest.keys():
+        raise ArtifactError(f"{name}: it has no {min(missing)!r}; it was altered")
+    if manifest.get("seal", seal := _seal_of(manifest)) != seal:
+        raise ArtifactError(f"{name}: it was altered: it does not fit the seal in it")
     return manifest
 
 
@@ -135,6 +144,7 @@ def write_manifest(draft: Path, artifact: Artifact, inputs: Mapping[str, Any]) -
         "files": files,
         **({"holders": artifact.holders} if artifact.holders else {}),
     }
+    manifest["seal"] = _seal_of(json.loads(json.dumps(manifest)))
     write_atomically(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
 
 
@@ -148,3 +158,12 @@ def publish(draft: Path, path: Path) -> None:
         if not (path / MANIFEST).is_file():
             raise ArtifactError(f"{path}: in the way, and not a finished artifact; delete it") from error
     sync_folder(path.parent)
+
+
+def _seal_of(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 of all that a manifest says beside its seal: files have theirs in it, but it has none outside.
+
+    Numbers that are not finite are among what it may say, which canonical JSON refuses.
+    """
+    rest = {part: value for part, value in manifest.items() if part != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

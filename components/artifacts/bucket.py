@@ -26,7 +26,7 @@ _MIB = 1 << 20
 _PIECE = 8 * _MIB
 _AT_ONCE = 8
 _MARK = 32
-_READS = 3
+READS = 3
 """So often is asked for bytes before those that came are taken for what the store has."""
 _CLIENT = Config(
     signature_version="s3v4",
@@ -43,7 +43,7 @@ _TRANSFER = TransferConfig(
     max_concurrency=_AT_ONCE,
     preferred_transfer_client="classic",
 )
-_NOT_FOUND, _PRECONDITION_FAILED, _CONFLICT = 404, 412, 409
+_NOT_FOUND, PRECONDITION_FAILED, _CONFLICT = 404, 412, 409
 
 Answer = TypeVar("Answer")
 
@@ -99,13 +99,13 @@ class BucketStorage:
             wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
 
         def read() -> bytes:
-            for _ in range(_READS):
+            for _ in range(READS):
                 answer = answers.heard(self._client.get_object, wanted, "ContentLength")
                 with suppress(FlexibleChecksumError):
                     content: bytes = answer["Body"].read()
                     if answers.is_whole(answer, content):
                         return content
-            raise StorageError(f"{self._name(key)}: other bytes came than were written, {_READS} times")
+            raise StorageError(f"{self._name(key)}: other bytes came than were written, {READS} times")
 
         return self._ask(key, read)
 
@@ -120,7 +120,7 @@ class BucketStorage:
             except ClientError as error:
                 if answers.status_of(error) == _CONFLICT:  # another writer is at it this moment
                     raise ServerAwayError("other writers were in the way") from error
-                if answers.status_of(error) != _PRECONDITION_FAILED:
+                if answers.status_of(error) != PRECONDITION_FAILED:
                     raise
                 # It may have been sent twice, by boto3 or by us, so "taken" can mean by ourselves: the mark tells.
                 return self._writer_of(key) == mark
@@ -130,7 +130,7 @@ class BucketStorage:
 
     def _writer_of(self, key: str) -> str:
         """Return the mark of who put an object that is said to be there."""
-        for _ in range(_READS):
+        for _ in range(READS):
             if (there := self._head(key)) is None:
                 raise ServerAwayError("it says that there is such an object, and that there is none")
             if len(writer := there["Metadata"].get("writer", "")) == _MARK:
@@ -139,18 +139,12 @@ class BucketStorage:
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order."""
-        yield from (one.key for one in self.entries(prefix))
+        return (one.key for one in self.entries(prefix))
 
     def entries(self, prefix: str = "") -> Iterator[Listed]:
         """Yield what lies under the keys that begin with `prefix`, in order."""
-        after: dict[str, str] = {}
-        while True:
-            page = self._page(prefix, after)
-            for item in page.get("Contents", []):
-                yield Listed(item["Key"][len(self.prefix) :], item["Size"], item["LastModified"].timestamp())
-            if not page["IsTruncated"]:
-                return
-            after = {"ContinuationToken": page["NextContinuationToken"]}
+        for item in self._items(prefix):
+            yield Listed(item["Key"][len(self.prefix) :], item["Size"], item["LastModified"].timestamp())
 
     def remove_unfinished(self, before: float) -> int:
         """Abort uploads in parts whose writers were killed: those begun before a time in seconds since 1970."""
@@ -189,7 +183,7 @@ class BucketStorage:
     def download_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Copy out to a local file, which appears when its length and sha256 are right."""
         with draft_file(path) as draft:
-            for left in reversed(range(_READS)):  # a connection may break off and look whole
+            for left in reversed(range(READS)):  # a connection may break off and look whole
                 if (there := self._head(key)) is None:
                     raise FileNotFoundError(f"{self._name(key)}: there is no such object")
                 expected = sha256 or there["Metadata"].get("sha256")
@@ -250,6 +244,15 @@ class BucketStorage:
         place = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
         asked = {**place, **more}
         return self._ask(prefix, lambda: answers.heard(self._client.list_objects_v2, asked, "IsTruncated"))
+
+    def _items(self, prefix: str) -> Iterator[dict[str, Any]]:
+        after: dict[str, str] = {}
+        while True:
+            page = self._page(prefix, after)
+            yield from page.get("Contents", [])
+            if not page["IsTruncated"]:
+                return
+            after = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _head(self, key: str) -> dict[str, Any] | None:
         place = self._at(key)

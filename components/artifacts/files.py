@@ -37,6 +37,18 @@ class Listed:
     """When it was written, as in `Stat`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An object of a bucket as it was when it was listed, whoever wrote it."""
+
+    name: str
+    """Its key below the prefix, which may be anything."""
+    size: int
+    """Length in bytes."""
+    etag: str
+    """The store's own mark of its bytes, which changes with them."""
+
+
 class StorageError(OSError):
     """A store refused, is unreachable, or gave back other bytes than it was given; names the file or object."""
 

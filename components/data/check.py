@@ -11,6 +11,8 @@ from components.pictures.decoding import UnreadableError, decode
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
+MOST_SIDE_PX = 2**16 - 1
+"""As in JPEG. A strip of a million pixels takes seconds to scale, and shows nothing as a square."""
 _DRAFT_GAP = 3
 
 
@@ -38,7 +40,7 @@ def examine(content: bytes, size: int, fit: Literal["crop", "pad"], max_image_pi
     # JPEG may be decoded at 1/2, 1/4 or 1/8 as long as this many times the wanted size remains for the real filter.
     least = (_DRAFT_GAP * size, _DRAFT_GAP * size)
     try:
-        decoded = decode(content, FORMATS, max_image_pixels, least)
+        decoded = decode(content, FORMATS, max_image_pixels, least, MOST_SIDE_PX)
         image = to_rgb(decoded.image)
     except UnreadableError as error:
         return Problem(error.reason, f"{error} by its header" if error.reason == "too_large" else str(error))

@@ -5,21 +5,22 @@ import json
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt64
-from PIL import Image
 
-from components.data.check import examine
 from components.data.collected import Collected
 from components.data.dataset import DatasetConfig
+from components.data.decoders import Decoders, Made
 from components.data.forgotten import Forgotten
-from components.data.memory import ITEM, KEY_DIGITS, Memory, Outcome, Rows, Texts
+from components.data.memory import ITEM, Memory, Outcome, Rows, Texts
+from components.data.preparation import Preparation
 from components.data.sources import ContentDigest, Problem
 from components.data.spool import Spool
 from components.data.survey import Seen, sha256_of_known, walk
@@ -43,10 +44,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
+class _Looked:
+    """A file, and what is known of it before it is decoded."""
+
     seen: Seen
+    """Without its bytes."""
     sha256: bytes
     label: str | None
+    caption: str | None
+    outcome: Outcome | None
+    """None where it has to be decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    looked: _Looked
     outcome: Outcome
     image: bytes | None = None
     """The encoded image of an outcome that nobody knew before; empty for a refusal."""
@@ -72,16 +84,6 @@ class Ingested:
         return self._facts.read(size)
 
 
-def key_of(image: Image.Image) -> str:
-    """Return 32 hexadecimal digits of the sha256 of an RGB picture's size and pixels: the image's name for good.
-
-    Taken before a lossy encoding, so that neither key nor split depends on how images are stored.
-    """
-    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()[:KEY_DIGITS]
-
-
 @contextmanager
 def ingest(
     dataset: DatasetConfig,
@@ -103,22 +105,27 @@ def ingest(
         forgotten: Images to refuse, whatever is known of them.
         facts: File to create, which holds the facts of the accepted images as long as the block runs.
         progress: Called with items done and items in all (None: not known).
-        workers: Threads that decode; Pillow releases the interpreter lock. The result does not depend on it.
+        workers: Processes that decode, threads where the source's pictures are made here; None: one per core. The
+            result does not depend on it.
 
     Raises:
         ValueError: More items are refused than `rejected_limit_fraction` allows.
     """
     total = dataset.source.count()
-    threads = workers or threads_per_process()
+    parallel = workers or threads_per_process()
+    guarded = not dataset.source.is_made_here
     with facts.open("x+b") as file:
         taken = _Taken(dataset, spool, file)
-        with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+        with (
+            warnings.catch_warnings(),
+            Decoders(Preparation.of(dataset), parallel, guarded=guarded) as decoders,
+        ):
             # Pillow warns of odd files on top of what is reported here.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            prepare = _Preparation(dataset, memory, spool, forgotten)
-            for results in _in_order(walk(dataset.source, memory), prepare, pool, threads):
+            look = partial(_look, memory, spool)
+            for results in _in_order(walk(dataset.source, memory), look, decoders, parallel + 1):
                 for result in results:
-                    taken.add(result)
+                    taken.add(_unless_forgotten(result, forgotten))
                 if total is not None:
                     taken.check_limit(total)
                 if progress is not None:
@@ -145,25 +152,26 @@ class _Taken:
 
     def add(self, result: _Result) -> None:
         """Take in one file."""
-        seen, outcome, number = result.seen, result.outcome, self.texts.number
+        looked, outcome, number = result.looked, result.outcome, self.texts.number
+        seen = looked.seen
         unread = seen.item is not None and seen.item.problem is not None
         self.found += 1
         self.read += seen.item is not None
         reason = outcome.problem.reason if outcome.problem and unread else None
-        self.digest.add_known(seen.name, result.sha256.hex(), reason, result.label)
+        self.digest.add_known(seen.name, looked.sha256.hex(), reason, looked.label)
         if result.image is not None:
-            self.spool.add(result.sha256, outcome, result.image)
+            self.spool.add(looked.sha256, outcome, result.image)
         facts = b""
         if outcome.problem is not None:
             self.refusals.append(Refusal(seen.name, outcome.problem))
         else:
-            facts = _facts(seen.name, outcome, result.label)
+            facts = _facts(looked, outcome)
         self.places.add(self.facts.tell(), len(facts))
         self.facts.write(facts)
         why = (outcome.problem.reason, outcome.problem.found) if outcome.problem else ("", "")
-        numbers = map(number, (result.label, outcome.original_format, *why))
+        numbers = map(number, (looked.label, looked.caption, outcome.original_format, *why))
         self.rows.add(
-            seen.id, result.sha256, outcome.key.encode(), *numbers, *outcome.original_size, unread, _UNDECIDED
+            seen.id, looked.sha256, outcome.key.encode(), *numbers, *outcome.original_size, unread, _UNDECIDED
         )
 
     def check_limit(self, total: int) -> None:
@@ -198,64 +206,55 @@ class _Taken:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Preparation:
-    """Finds out in a thread what files came to, with as little work as what is known allows."""
-
-    dataset: DatasetConfig
-    memory: Memory
-    spool: Spool
-    forgotten: Forgotten
-
-    def __call__(self, chunk: Sequence[Seen]) -> list[_Result]:
-        """Return what became of each file, in order."""
-        return [self._unless_forgotten(self._result(seen)) for seen in chunk]
-
-    def _unless_forgotten(self, result: _Result) -> _Result:
-        problem = self.forgotten.problem(result.outcome.key)
-        return result if problem is None else replace(result, outcome=Outcome(problem=problem), image=None)
-
-    def _result(self, seen: Seen) -> _Result:
-        item = seen.item
-        if item is None:
-            row = self.memory.rows[seen.known]
-            return _Result(seen, sha256_of_known(row), self.memory.label(row), self.memory.outcome(row))
-        sha256 = hashlib.sha256(item.content).digest()
-        if item.problem is not None:
-            return _Result(seen, sha256, item.label, Outcome(problem=item.problem))
-        known = self.memory.of_content(sha256) or self.spool.find(sha256)
-        if known is not None:
-            return _Result(seen, sha256, item.label, known)
-        dataset = self.dataset
-        picture = examine(item.content, dataset.size, dataset.fit, dataset.max_image_pixels)
-        if isinstance(picture, Problem):
-            return _Result(seen, sha256, item.label, Outcome(problem=picture), b"")
-        outcome = Outcome(key_of(picture.image), picture.original_format, picture.original_size)
-        return _Result(seen, sha256, item.label, outcome, dataset.encoding.encode(picture.image))
-
-
-def _facts(name: str, outcome: Outcome, label: str | None) -> bytes:
-    facts = {"name": name, "format": outcome.original_format, "size": outcome.original_size}
-    if label is not None:
-        facts["class"] = label
-    return json.dumps(facts, separators=(",", ":")).encode()
+def _look(memory: Memory, spool: Spool, seen: Seen) -> _Looked:
+    """Return what is known of a file, by its stamp or else by its bytes."""
+    item = seen.item
+    if item is None:
+        row = memory.rows[seen.known]
+        return _Looked(seen, sha256_of_known(row), memory.label(row), memory.caption(row), memory.outcome(row))
+    sha256 = hashlib.sha256(item.content).digest()
+    known = Outcome(problem=item.problem) if item.problem else memory.of_content(sha256) or spool.find(sha256)
+    return _Looked(replace(seen, item=replace(item, content=b"")), sha256, item.label, item.caption, known)
 
 
 def _in_order(
-    seen: Iterable[Seen], prepare: _Preparation, pool: ThreadPoolExecutor, workers: int
+    seen: Iterable[Seen], look: Callable[[Seen], _Looked], decoders: Decoders, ahead: int
 ) -> Iterator[list[_Result]]:
     """Yield results chunk by chunk in the source's order, with a bounded number of chunks under way."""
-    pending: deque[Future[list[_Result]]] = deque()
-    try:
-        for chunk in _chunks(seen):
-            pending.append(pool.submit(prepare, chunk))
-            if len(pending) > workers + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
+    pending: deque[tuple[list[_Looked], Future[list[Made]]]] = deque()
+    for chunk in _chunks(seen):
+        looked = [look(one) for one in chunk]
+        new = [one.item.content for one, is_at in zip(chunk, looked, strict=True) if one.item and not is_at.outcome]
+        pending.append((looked, decoders.submit(new)))
+        if len(pending) > ahead:
+            yield _results(*pending.popleft())
+    while pending:
+        yield _results(*pending.popleft())
+
+
+def _results(looked: Sequence[_Looked], made: "Future[list[Made]]") -> list[_Result]:
+    made_of = iter(made.result())
+    return [_Result(one, one.outcome) if one.outcome else _result(one, next(made_of)) for one in looked]
+
+
+def _result(looked: _Looked, made: Made) -> _Result:
+    if isinstance(made, Problem):
+        return _Result(looked, Outcome(problem=made), b"")
+    return _Result(looked, Outcome(made.key, made.original_format, made.original_size), made.image)
+
+
+def _unless_forgotten(result: _Result, forgotten: Forgotten) -> _Result:
+    problem = forgotten.problem(result.outcome.key)
+    return result if problem is None else replace(result, outcome=Outcome(problem=problem), image=None)
+
+
+def _facts(looked: _Looked, outcome: Outcome) -> bytes:
+    facts = {"name": looked.seen.name, "format": outcome.original_format, "size": outcome.original_size}
+    if looked.label is not None:
+        facts["class"] = looked.label
+    if looked.caption is not None:
+        facts["caption"] = looked.caption
+    return json.dumps(facts, separators=(",", ":")).encode()
 
 
 def _chunks(seen: Iterable[Seen]) -> Iterator[list[Seen]]:

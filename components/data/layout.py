@@ -11,7 +11,8 @@ from jaxtyping import Bool, Int64, Shaped, UInt16
 from components.artifacts import ArtifactError
 from components.data.dataset import SPLITS, DatasetConfig
 from components.data.ingest import Ingested
-from components.data.memory import KEY_DIGITS, Memory, Rows, find
+from components.data.memory import Memory, Rows, find
+from components.data.preparation import KEY_DIGITS
 from components.data.shardset import ShardFacts, ShardSet, SplitFacts, check_tar
 from components.data.spool import Spool
 from components.data.tars import Sample, members, write_tars
@@ -231,7 +232,7 @@ def _kept(
 def unaltered(
     keys: Shaped[np.ndarray, " images"], rows: Rows, texts: Sequence[str], base: Base | None
 ) -> Bool[np.ndarray, " images"]:
-    """Return of which images the base holds the same facts: name, format, size and class of the same file.
+    """Return of which images the base holds the same facts: name, format, size, class and caption of the same file.
 
     Args:
         keys: The images' keys.
@@ -251,7 +252,7 @@ def unaltered(
     numbers = {text: number for number, text in enumerate(texts)}
     translated = np.array([numbers.get(text, -1) for text in memory.texts], np.int64)
     before = standing[places]
-    for field in ("label", "format"):
+    for field in ("label", "caption", "format"):
         found &= translated[before[field]] == rows[field]
     for field in ("width", "height"):
         found &= before[field] == rows[field]

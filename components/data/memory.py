@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from components.data.preparation import KEY_DIGITS
 from components.data.sources import Problem
 
-KEY_DIGITS = 32
 ITEMS = "items.npy"
 TEXTS = "items.json"
 ITEM = np.dtype(
@@ -22,6 +22,7 @@ ITEM = np.dtype(
         ("sha256", "S32"),
         ("key", f"S{KEY_DIGITS}"),
         ("label", "<u4"),
+        ("caption", "<u4"),
         ("format", "<u4"),
         ("reason", "<u4"),
         ("found", "<u4"),
@@ -31,9 +32,9 @@ ITEM = np.dtype(
         ("stands", "?"),
     ]
 )
-"""One file. `id`: half of the sha256 of its name, then of its stamp. `sha256`: of its bytes. `key`: of its image; empty
-where it was refused. `label`, `format`, `reason`, `found`: numbers of texts, 0 for none. `unread`: the source gave a
-problem in place of bytes. `stands`: of the files with one image, it is the one whose facts lie beside the image."""
+"""One file. `id`: half of the sha256 of its name, then of its stamp. `sha256`: of its bytes. `key`: of its image, empty
+where it was refused. `label`, `caption`, `format`, `reason`, `found`: numbers of texts, 0 for none. `unread`: the
+source gave a problem in place of bytes. `stands`: of the files with one image, its facts lie beside it."""
 Rows = Shaped[np.ndarray, " rows"]
 """Of `ITEM`."""
 _HALF = 16
@@ -146,6 +147,10 @@ class Memory:
     def label(self, row: np.void) -> str | None:
         """Return the class of a row's file."""
         return self.texts[row["label"]] or None
+
+    def caption(self, row: np.void) -> str | None:
+        """Return the text about a row's file, if it has one."""
+        return self.texts[row["caption"]] or None
 
     @cached_property
     def _by_content(self) -> tuple[Shaped[np.ndarray, " read"], Int64[np.ndarray, " read"]]:

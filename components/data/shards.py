@@ -41,7 +41,7 @@ def write_shards(
         dataset: The source and what to make of it.
         store: Where the artifact is kept.
         progress: Called with items done and items in all (None: not known).
-        workers: Threads that decode; None: one per core.
+        workers: Processes that decode, or threads as `ingest` says; None: one per core.
 
     Raises:
         ValueError: The source is not there, holds no usable image, changes while it is read, or more of its files

@@ -16,7 +16,8 @@ from filelock import FileLock
 from jaxtyping import Shaped
 
 from components.data.collected import Collected
-from components.data.memory import KEY_DIGITS, Outcome
+from components.data.memory import Outcome
+from components.data.preparation import KEY_DIGITS
 from components.data.sources import Problem
 
 _HEAD = struct.Struct("<IIII32s")

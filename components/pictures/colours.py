@@ -22,7 +22,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return _scaled_to_8_bits(image).convert("RGB")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        converted = image.convert("RGB")
+        if image.mode == "LAB":  # Pillow adds a profile that holds the time, so that equal pictures would differ
+            converted.info.pop("icc_profile", None)
+        return converted
     ground = Image.new("RGBA", image.size, "white")
     ground.alpha_composite(image.convert("RGBA"))
     return ground.convert("RGB")

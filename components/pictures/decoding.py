@@ -2,6 +2,7 @@
 
 import ctypes
 import io
+import logging
 import struct
 import zlib
 from contextlib import suppress
@@ -14,10 +15,10 @@ Reason = Literal["empty", "not_an_image", "truncated", "damaged", "too_large", "
 
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, MemoryError, OverflowError, TypeError, LookupError, ZeroDivisionError,
-    RuntimeError, struct.error, zlib.error,
+    RuntimeError, AssertionError, struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow's decoders raise for malformed files: fuzzing has raised the first three, malformed tags the others.
-No common base exists."""
+"""What Pillow's decoders raise for malformed files: fuzzing has raised the first three and AssertionError, malformed
+tags the others. No common base exists."""
 
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _CUT_SHORT = ("truncated", "end of file", "not enough image data", "unexpected end", "read past end")
@@ -47,6 +48,7 @@ def _silence_libtiff() -> None:
 
 
 _silence_libtiff()
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs of damage it raises as well
 
 
 class UnreadableError(ValueError):
@@ -67,7 +69,11 @@ class Decoded:
 
 
 def decode(
-    content: bytes, formats: tuple[str, ...], most_pixels: int, least_size: tuple[int, int] | None = None
+    content: bytes,
+    formats: tuple[str, ...],
+    most_pixels: int,
+    least_size: tuple[int, int] | None = None,
+    most_side_px: int | None = None,
 ) -> Decoded:
     """Return the picture in a file's bytes. The whole file is decoded, so damage anywhere is found.
 
@@ -76,6 +82,7 @@ def decode(
         formats: Pillow's names of the formats to accept.
         most_pixels: Pictures with more pixels by their header are not decoded.
         least_size: JPEG may be decoded at 1/2, 1/4 or 1/8 as long as this much remains; None decodes it whole.
+        most_side_px: Pictures with a longer side by their header are not decoded; None: as long as they like.
 
     Raises:
         UnreadableError: There is none; the reason is in words.
@@ -84,7 +91,7 @@ def decode(
         raise UnreadableError("empty", "0 bytes")
     try:
         with Image.open(io.BytesIO(content), formats=formats) as opened:
-            _demand_size(opened, most_pixels)
+            _demand_size(opened, most_pixels, most_side_px)
             return _loaded(opened, least_size)
     except UnreadableError:
         raise
@@ -119,10 +126,12 @@ def _damage(error: Exception) -> UnreadableError:
     return UnreadableError("truncated" if short else "damaged", " ".join(words.split()))
 
 
-def _demand_size(opened: Image.Image, most_pixels: int) -> None:
+def _demand_size(opened: Image.Image, most_pixels: int, most_side_px: int | None) -> None:
     found = f"{opened.width} x {opened.height} pixels"
     if opened.width * opened.height > most_pixels:
         raise UnreadableError("too_large", found)
+    if most_side_px is not None and max(opened.size) > most_side_px:
+        raise UnreadableError("too_large", f"{found}, where no side may have more than {most_side_px},")
     if not opened.width or not opened.height:
         raise UnreadableError("damaged", f"{found} by its header")
 
@@ -135,6 +144,8 @@ def _loaded(opened: Image.Image, least_size: tuple[int, int] | None) -> Decoded:
     opened.load()
     if opened.mode in {"I", "F"}:
         raise UnreadableError("unsupported_pixels", f"pixels of mode {opened.mode} (32 bits) have no agreed white")
+    if opened.mode in {"P", "PA"} and opened.palette is None:
+        raise UnreadableError("damaged", "numbers of colours, and no palette that says which")
     turned = _turn_upright(opened)
     return Decoded(opened, stored_size[::-1] if turned else stored_size, stored_format)
 

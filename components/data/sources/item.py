@@ -38,6 +38,8 @@ Reason = Literal[
     "link_outside",
     "no_class",
     "forgotten",
+    "crashed_the_decoder",
+    "took_too_long",
 ]
 
 
@@ -58,6 +60,8 @@ class RawItem:
     problem: Problem | None = None
     label: str | None = None
     """Name of its class, where the source was asked for classes."""
+    caption: str | None = None
+    """A text about it, where the source was asked for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class Source(Section, ABC):
 
     fingerprint_is_of_items: ClassVar[bool] = False
     """True where `fingerprint` is the `ContentDigest` of `items`, so that a change while reading is noticed."""
+    is_made_here: ClassVar[bool] = False
+    """True where this program encodes the pictures itself: their bytes cannot be made to break a decoder."""
 
     @abstractmethod
     def describe(self) -> str:

@@ -6,7 +6,7 @@ Packages of pictures and of their renderer are imported where they are used: a r
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class OpenMojiSource(Source):
     """Number of emojis to take, spread over all groups; a larger limit keeps those of a smaller one. None: all."""
     raster_px: int | None = Field(default=None, ge=16, le=2048)
     """Side in pixels at which the vectors are drawn before scaling. None: twice the dataset's size."""
+
+    is_made_here: ClassVar[bool] = True
 
     def describe(self) -> str:
         """Return the name and version."""

@@ -1,7 +1,7 @@
 """The source `shapes`: coloured figures drawn from a seed, for tests and first steps."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -29,6 +29,8 @@ class ShapesSource(Source):
     """Side in pixels of the drawn image, before it is scaled to the dataset's size."""
     labels: bool = False
     """Take the number of figures drawn as the image's class, for conditional models."""
+
+    is_made_here: ClassVar[bool] = True
 
     def describe(self) -> str:
         """Return the number of images and the seed."""

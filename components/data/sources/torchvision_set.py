@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from components.data.sources.item import RawItem, Source
 from components.pictures.encoding import png
@@ -42,6 +42,8 @@ class TorchvisionSource(Source):
     root: Path | None = None
     """Folder in which torchvision keeps its downloads; files already there are used without a network. None is
     `cache/torchvision` in KINTSUGI_HOME."""
+
+    is_made_here: ClassVar[bool] = True
 
     def describe(self) -> str:
         """Return the dataset's name."""

@@ -213,3 +213,22 @@ def test_pictures_are_named_as_they_were_when_the_first_data_sets_were_made() ->
             for size, fit in ((16, "crop"), (33, "pad")):
                 digest.update(picture(drawn(mode, kind, turn + 1), size, fit).image.tobytes())
     assert digest.hexdigest() == "36b38d24ed19c257534bd18132f5cf833efa7bedea92f711a4953cac2e22c21b"
+
+
+def test_a_strip_is_refused_that_would_take_seconds_to_scale() -> None:
+    strip = encoded(Image.new("1", (8, 65_536)), "PNG")
+    assert problem(strip) == Problem(
+        "too_large", "8 x 65536 pixels, where no side may have more than 65535, by its header"
+    )
+    assert picture(encoded(Image.new("1", (8, 65_535)), "PNG"), 16, "pad")
+
+
+def test_a_palette_picture_without_its_palette_is_damaged() -> None:
+    content = encoded(PHOTO.quantize(16), "PNG")
+    start = content.index(b"PLTE") - 4
+    length = int.from_bytes(content[start : start + 4], "big")
+    assert problem(content[:start] + content[start + 12 + length :]).reason == "damaged"
+
+
+def test_a_lab_picture_is_the_same_whenever_it_is_read() -> None:
+    assert "icc_profile" not in picture(encoded(PHOTO.convert("LAB"), "TIFF")).image.info

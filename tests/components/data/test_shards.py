@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from components.artifacts import ArtifactError, Store
 from components.data import DatasetConfig, ShardReader, ShardSet, plan_shards, write_shards
-from components.data.ingest import key_of
+from components.data.preparation import key_of
 from components.data.sources import FolderSource, ShapesSource
 from components.data.tars import members
 
