@@ -83,7 +83,7 @@ def plan_shards(dataset: DatasetConfig, store: Store) -> tuple[ShardSet | None, 
 def _resolve(dataset: DatasetConfig) -> tuple[DatasetConfig, dict[str, Any]]:
     """Return the dataset with its source fitted to its size, and all that determines the shards."""
     source = dataset.source.for_size(dataset.size)
-    options = dataset.model_dump(mode="json", exclude={"source"})
+    options = dataset.model_dump(mode="json", exclude={"source", "near_copies"})  # the shards hold all images
     inputs = {"code": _CODE, "source": source.fingerprint(), "dataset": options}
     return dataset.model_copy(update={"source": source}), inputs
 
