@@ -16,7 +16,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows.automations import automations, block_called, block_in_use, settle, stop_telling
 
-NIGHTLY, WEEKLY, WATCH = "retrain-nightly", "rescore-champion-weekly", "watch"
+NIGHTLY, WEEKLY, WATCH, DRIFT = "retrain-nightly", "rescore-champion-weekly", "watch", "drift-nightly"
 
 _ROOT = Path(__file__).parents[1]
 _FILE = _ROOT / "infra" / "prefect.yaml"

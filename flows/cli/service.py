@@ -20,6 +20,7 @@ def deploy(
     nightly: Cron = None,
     weekly: Cron = None,
     watch: Cron = None,
+    drift: Cron = None,
     notify: Annotated[
         str | None,
         Parameter(
@@ -34,10 +35,11 @@ def deploy(
 
     if config is not None:
         load(config, set_)  # a mistake is better said now than at three in the morning
-    given = {deploying.NIGHTLY: nightly, deploying.WEEKLY: weekly, deploying.WATCH: watch}
-    crons = {name: cron for name, cron in given.items() if cron is not None}
-    names = deploying.deploy(config, set_, crons, notify)
-    say(f"Deployed: {', '.join(names)}")
+    names = (deploying.NIGHTLY, deploying.WEEKLY, deploying.WATCH, deploying.DRIFT)
+    given = zip(names, (nightly, weekly, watch, drift), strict=True)
+    crons = {name: cron for name, cron in given if cron is not None}
+    deployed = deploying.deploy(config, set_, crons, notify)
+    say(f"Deployed: {', '.join(deployed)}")
     say("A worker carries them out: kintsugi worker")
 
 
