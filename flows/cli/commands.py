@@ -16,6 +16,9 @@ COMMANDS = {
     "yardstick": {
         "yardstick": "List the pinned evaluation sets of a run, or pin a new one.",
     },
+    "quality": {
+        "data": "Say what is odd about a run's images: data quality CONFIG.",
+    },
     "registry": {
         "models": "List the registered models: which version is in service, and how good it is.",
         "rollback": "Put the previous champion back in service.",
