@@ -1,5 +1,6 @@
 """Shift: whether the images that came since look otherwise than those that a model in service learnt from."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ _EXTRACTOR = EfficientNetLite0Config(resolution=64)
 _FACTS = ("brightness", "contrast", "saturation", "sharpness")
 
 Places = Int64[np.ndarray, " images"]
+
+_log = logging.getLogger(__name__)
 
 
 class DataShift(Artifact):
@@ -89,10 +92,7 @@ def shifts(run: RunConfig, today: ShardSet, site: Site) -> list[tuple[DataShift,
     """Return how new images compare with what the models in service learnt from, with the models' registered names.
 
     Models that learnt from the same shards have one entry; those that are not in service have none, nor have those that
-    learnt from today's images.
-
-    Raises:
-        ArtifactError: The store lacks the shards that a model in service learnt from.
+    learnt from today's images, from images of another size, or from shards that the store lacks.
     """
     champions: dict[str, int] = {}
     for name in run.models:
@@ -103,21 +103,22 @@ def shifts(run: RunConfig, today: ShardSet, site: Site) -> list[tuple[DataShift,
 
 
 def learnt_from(versions: Mapping[str, int], today: ShardSet, site: Site) -> list[tuple[DataShift, tuple[str, ...]]]:
-    """Return the same of versions by registered name, whether they are in service or were.
-
-    Raises:
-        ArtifactError: The store lacks the shards that one of them learnt from.
-    """
+    """Return the same of versions by registered name, whether they are in service or were."""
     learnt: dict[str, list[str]] = {}
     for model, number in versions.items():
         state = registry.state(model)
         if state is not None:
             learnt.setdefault(state.version(number).lineage["shards"], []).append(model)
     learnt.pop(today.digest, None)
-    return [
-        (data_shift(site.store.get(ShardSet, digest), today, site.store), tuple(models))
-        for digest, models in learnt.items()
-    ]
+    found = []
+    for digest, models in learnt.items():
+        known = site.store.by_digest(ShardSet, digest)
+        if known is None or known.size != today.size:
+            why = "which the store lacks" if known is None else f"of {known.size} px, not {today.size} px"
+            _log.warning("%s learnt from the shards %s, %s: nothing is compared", ", ".join(models), digest, why)
+            continue
+        found.append((data_shift(known, today, site.store), tuple(models)))
+    return found
 
 
 def extractor() -> Extractor:

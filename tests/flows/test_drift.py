@@ -12,7 +12,7 @@ from prefect.events.worker import EventsWorker
 from components.events.known import DataDrifted, event_of
 from components.seeding import numpy_generator
 from components.stages.shift import DataShift
-from flows import pipeline, upkeep
+from flows import pipeline, telling, upkeep
 from flows.automations import ON_DRIFT, automations, settle
 from tests.team.unattended import Pile, write_config
 
@@ -53,9 +53,16 @@ def nightly(prefect_api):
         client.delete_deployment(deployment)
 
 
-def started(prefect_api, deployment):
+def night_begun(prefect_api, deployment):
+    """Return the one run of a deployment as soon as there is one, and take it away."""
     wanted = {"flow_runs": {"deployment_id": {"any_": [str(deployment)]}}}
-    return httpx.post(f"{prefect_api}/flow_runs/filter", json=wanted).json()
+    deadline = time.monotonic() + 240
+    while not (runs := httpx.post(f"{prefect_api}/flow_runs/filter", json=wanted).json()):
+        assert time.monotonic() < deadline, "drift started no night"
+        time.sleep(1)
+    (run,) = runs
+    httpx.delete(f"{prefect_api}/flow_runs/{run['id']}").raise_for_status()
+    return run
 
 
 def told(prefect_api):
@@ -69,6 +76,22 @@ def told(prefect_api):
 def compared(at, champion, config) -> list[DataShift]:
     with at(champion.home):
         return upkeep.drift(config)
+
+
+def test_an_event_of_drift_starts_the_nightly_deployment_with_its_reason(nightly, prefect_api):
+    event = DataDrifted(
+        run="elsewhere",
+        models=("elsewhere-gan",),
+        known="5494aa10",
+        today="23019b8d",
+        images=500,
+        distance=0.4,
+        usual=(-0.01, 0.01),
+        chance=0.002,
+        reasons=("sharpness: 2.1 of new images, 0.9 of those learnt from",),
+    )
+    telling.tell(event)
+    assert night_begun(prefect_api, nightly)["parameters"]["reason"] == "drift"
 
 
 def test_a_champion_that_learnt_from_all_there_is_has_nothing_to_be_compared_with(at, champion, config, nightly):
@@ -89,11 +112,7 @@ def test_images_of_another_kind_start_a_night_once(at, champion, config, nightly
         Image.fromarray(noise).save(pile.folder / f"odd-{number}.png")
     (found,) = compared(at, champion, config)
     assert found.shift.verdict == "drifted"
-    deadline = time.monotonic() + 90
-    while not (runs := started(prefect_api, nightly)):
-        assert time.monotonic() < deadline, "drift started no night"
-        time.sleep(1)
-    assert [run["parameters"]["reason"] for run in runs] == ["drift"]
+    assert night_begun(prefect_api, nightly)["parameters"]["reason"] == "drift"
     (event,) = told(prefect_api)
     assert isinstance(event, DataDrifted)
     assert event.models == ("drifting-vae",)
