@@ -28,7 +28,7 @@ _CODE = 1
 """Version of what is measured; raise it when equal images would get another verdict."""
 _EXTRACTOR = EfficientNetLite0Config(resolution=64)
 """At 64 px, a quarter of the time of 128; a shift is told from none, not measured to the last digit."""
-_FACTS = ("brightness", "contrast", "saturation", "sharpness")
+_FACTS = ("brightness", "contrast", "saturation", "sharpness", "grain")
 
 Places = Int64[np.ndarray, " images"]
 

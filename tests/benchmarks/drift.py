@@ -23,7 +23,7 @@ from components.seeding import numpy_generator
 from components.stages.shift import IMAGES, KNOWN_IMAGES, extractor, looks_of
 
 Pictures = NDArray[np.uint8]
-SEED, POOL = 17, 6_000
+SEED = 17
 
 
 def pool_of(path: Path, count: int) -> tuple[Pictures, list[str]]:
@@ -70,9 +70,11 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("--clean", type=int, default=1_000)
     parser.add_argument("--nights", type=int, default=100)
+    parser.add_argument("--pool", type=int, default=6_000, help="pictures that nights are drawn from")
+    parser.add_argument("--kinds", nargs="*", help="kinds of damage; all if left out")
     parser.add_argument("--severities", type=int, nargs="*", default=[1, 2])
     arguments = parser.parse_args()
-    pictures, classes = pool_of(arguments.archive, POOL)
+    pictures, classes = pool_of(arguments.archive, arguments.pool)
     network = extractor()
     start = time.process_time()
     looks_of(pictures[:IMAGES], measured(pictures[:IMAGES]), tuple(classes[:IMAGES]), network)
@@ -89,6 +91,8 @@ def main() -> None:
     for severity in arguments.severities:
         for kind in kinds(DegradationConfig):
             damage = kind(severity=severity)
+            if arguments.kinds is not None and damage.kind not in arguments.kinds:
+                continue
             generator = numpy_generator(SEED, "damage", severity)
             bad = np.stack([damage.degrade(one, generator).image for one in pictures[: 2 * IMAGES]])
             damaged = looks_of(bad, measured(bad), tuple(classes[: 2 * IMAGES]), network)

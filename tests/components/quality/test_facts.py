@@ -52,3 +52,11 @@ def test_a_flat_picture_has_no_contrast_and_nothing_sharp(level: int, dark: floa
     assert row["brightness"] == pytest.approx(level / 255)
     assert (row["contrast"], row["sharpness"], row["saturation"]) == (0, 0, 0)
     assert (row["dark"], row["bright"]) == (dark, bright)
+
+
+def test_grain_is_the_deviation_of_noise_on_a_slope() -> None:
+    slope = np.linspace(60, 190, 256)[None, :, None] + np.zeros((256, 1, 3))
+    noise = numpy_generator(2, "grain").normal(0, 8, (256, 256, 1))
+    row = measured(np.clip(slope + noise, 0, 255).astype(np.uint8)[None])[0]
+    assert row["grain"] * 255 == pytest.approx(8, rel=0.05)
+    assert measured(slope.astype(np.uint8)[None])["grain"][0] * 255 < 1
