@@ -1,4 +1,4 @@
-"""Automations: what Prefect's server does by itself: mark silent runs as lost, retrain on new data, tell people.
+"""Automations: what Prefect's server does by itself: mark silent runs as lost, retrain on data or drift, tell people.
 
 That a lost run is continued is the workers' part (`flows/sweeping.py`): after a restart the server acts on events that
 are up to a quarter of an hour old, and would set back a run that has long gone on.
@@ -16,12 +16,15 @@ from prefect.events.schemas.automations import AutomationCore, Posture
 from prefect.exceptions import ObjectNotFound
 
 from components.events.event import Event
-from components.events.known import AnyEvent, SourceChanged
+from components.events.known import AnyEvent, DataDrifted, SourceChanged
 from components.section import kinds
 from flows.sweeping import TAG
 
 TELLING = "kintsugi: people are told"
 """Name of the automation that passes events on to a notification block."""
+
+ON_DRIFT = "kintsugi: drift retrains"
+"""Name of the automation that starts a night for images of another kind."""
 
 _LOST = "A silent run is taken for lost"
 _LOST_WORDS = (
@@ -44,7 +47,7 @@ def automations(retrain: UUID, block: UUID | None = None) -> list[AutomationCore
     """Return all automations.
 
     Args:
-        retrain: The deployment that new data starts.
+        retrain: The deployment that new data and drift start.
         block: The notification block that tells people; None tells nobody.
     """
     return [
@@ -76,6 +79,17 @@ def automations(retrain: UUID, block: UUID | None = None) -> list[AutomationCore
                 threshold=1,
             ),
             actions=[RunDeployment(source="selected", deployment_id=retrain, parameters={"reason": "new data"})],
+        ),
+        AutomationCore(
+            name=ON_DRIFT,
+            description="New images that look otherwise than those the champions learnt from start a night.",
+            trigger=EventTrigger(
+                expect={DataDrifted.called()},
+                match={"prefect.resource.id": "kintsugi.run.*"},
+                posture=Posture.Reactive,
+                threshold=1,
+            ),
+            actions=[RunDeployment(source="selected", deployment_id=retrain, parameters={"reason": "drift"})],
         ),
         *([_telling(block)] if block else []),
     ]

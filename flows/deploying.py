@@ -16,7 +16,8 @@ from prefect.workers.process import ProcessWorker
 
 from flows.automations import automations, block_called, block_in_use, settle, stop_telling
 
-NIGHTLY, WEEKLY, WATCH, COLLECT = "retrain-nightly", "rescore-champion-weekly", "watch", "collect"
+NIGHTLY, WEEKLY, WATCH = "retrain-nightly", "rescore-champion-weekly", "watch"
+DRIFT, COLLECT = "drift-nightly", "collect"
 
 _ROOT = Path(__file__).parents[1]
 _FILE = _ROOT / "infra" / "prefect.yaml"

@@ -29,7 +29,8 @@ class ModelsFailed(LaunchFailed):
 def tell_decision(promotion: Promotion, site: Site) -> None:
     """Tell what became of a version, unless a run has told it before: nights without change come to it again."""
     event = decision_of(promotion, site.night.title if site.night else None)
-    if _is_news(event, site.store):
+    facts = {"event": event.event, "model": event.model, "version": event.version}
+    if is_first(event.identity, site.store, **facts):
         telling.tell(event)
 
 
@@ -79,13 +80,19 @@ def tell_interruption(client: SyncPrefectClient, run: FlowRun, words: str) -> No
         telling.tell(Alarm(run=now.name, what="run interrupted", words=words))
 
 
-def _is_news(event: Judged, store: Store) -> bool:
-    """Return whether nobody told this before, and note that it is told now. Where that cannot be seen, it is news."""
-    told = store.records(f"told/{event.identity}")
+def is_first(name: str, store: Store, **facts: object) -> bool:
+    """Return whether nobody told this before, and note that it is told now. Where that cannot be seen, it is news.
+
+    Args:
+        name: What is told, equal for equal news.
+        store: Where it is noted.
+        facts: What to note beside it.
+    """
+    told = store.records(f"told/{name}")
     try:
         if told.all():
             return False
-        told.append({"event": event.event, "model": event.model, "version": event.version})
+        told.append(facts)
     except StorageError as error:
-        _log.warning("whether %r was told before cannot be seen: %s", event.title, error)
+        _log.warning("whether %r was told before cannot be seen: %s", name, error)
     return True

@@ -20,6 +20,7 @@ from components.stages.candidate import Candidate, after
 from components.stages.outcome import Page, Skipped, page_url
 from components.stages.rescore import Rescored
 from components.stages.rival import comparison_command, comparison_url
+from components.stages.shift import DataShift
 from flows.reaching import reach
 from flows.turn import SKIPPED
 
@@ -66,6 +67,16 @@ def show_rescored(run: str, scored: Iterable[Rescored]) -> None:
         for one in scored
     ]
     reach(partial(create_table_artifact, rows, _key(run, "rescored")), "to show scores")
+
+
+def show_shifts(run: str, found: Iterable[tuple[DataShift, tuple[str, ...]]]) -> None:
+    """Keep how new images compare with those that champions learnt from."""
+    rows = [
+        {"models": ", ".join(models), "new images": one.new_images, "verdict": one.shift.verdict}
+        | {"why": "; ".join(one.shift.reasons)}
+        for one, models in found
+    ]
+    reach(partial(create_table_artifact, rows, _key(run, "drift")), "to show how images compare")
 
 
 def show_page(run: str, page: Page, rival: str | None) -> None:

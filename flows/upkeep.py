@@ -1,4 +1,8 @@
-"""Upkeep: the flows beside retraining: `watch` sees a changed pile, `rescore` an aged champion; `collect` tidies up."""
+"""Upkeep: the flows beside retraining.
+
+`watch` sees that the pile of images changed, `drift` that new ones look otherwise, `rescore` that a champion aged;
+`collect` tidies up.
+"""
 
 import logging
 from collections import Counter
@@ -11,13 +15,14 @@ from prefect.cache_policies import NO_CACHE
 from components.artifacts import Store
 from components.artifacts.collecting import Retention
 from components.config import load
-from components.events.known import Drifted, SourceChanged
+from components.events.known import DataDrifted, Drifted, SourceChanged
 from components.servers.patience import patient_run
 from components.stages import rescore as rescoring
 from components.stages.candidate import Candidate
 from components.stages.collect import collect_all
 from components.stages.prepare import prepare, shard
 from components.stages.rescore import Rescored
+from components.stages.shift import DataShift, shifts
 from components.stages.site import registered_name
 from components.tracking import registry, runs
 from components.workspace import Workspace
@@ -26,6 +31,7 @@ from flows.opening import opened
 
 _log = logging.getLogger("flows.upkeep")  # Prefect loads this file under a name of its own, whose lines no page shows
 
+compare_images = task(name="compare", cache_policy=NO_CACHE)(shifts)
 rescore_model = task(name="rescore", task_run_name="rescore {candidate.name}", cache_policy=NO_CACHE)(rescoring.rescore)
 
 
@@ -91,3 +97,34 @@ def rescore(config: Path, overrides: tuple[str, ...] = ()) -> dict[str, Rescored
                 telling.tell(Drifted(**one.model_dump(exclude={"scores", "verdict"})))
         showing.show_rescored(run.name, scored.values())
         return scored
+
+
+@flow(name="drift", on_failure=[news.when_failed])
+def drift(config: Path, overrides: tuple[str, ...] = ()) -> list[DataShift]:
+    """Return how new images compare with those that the champions learnt from; an event tells of drift, which retrains.
+
+    A drift of the same images from the same shards is told once, whatever becomes of the night that it starts.
+    """
+    run = load(config, overrides)
+    with turn.taken(), opened(run, "drift") as here:
+        found = compare_images(run, shard(run, here.site), here.site)
+        for one, models in found:
+            shift = one.shift
+            _log.info("%s: %s: %s", ", ".join(models), shift.verdict, "; ".join(shift.reasons))
+            if shift.verdict != "drifted" or not news.is_first(f"drift/{one.digest}", here.site.store):
+                continue
+            distance, *_ = shift.measures
+            event = DataDrifted(
+                run=run.name,
+                models=models,
+                known=one.known,
+                today=one.today,
+                images=shift.images,
+                distance=distance.new,
+                usual=distance.usual,
+                chance=min(measure.chance for measure in (*shift.measures, *shift.classes)),
+                reasons=shift.reasons,
+            )
+            telling.tell(event)
+        showing.show_shifts(run.name, found)
+        return [one for one, _ in found]

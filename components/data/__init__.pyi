@@ -6,6 +6,8 @@ from .cache import decoded_pixels as decoded_pixels
 from .changes import Changes as Changes
 from .changes import changed as changed
 from .changes import holds_same as holds_same
+from .chosen import ChosenPixels as ChosenPixels
+from .chosen import without as without
 from .dataset import SPLITS as SPLITS
 from .dataset import DatasetConfig as DatasetConfig
 from .dataset import SplitConfig as SplitConfig

@@ -1,8 +1,9 @@
 """The config section of a dataset: where images come from and what becomes of them."""
 
-from typing import Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
-from pydantic import ByteSize, Field, model_validator
+from pydantic import ByteSize, Field, model_serializer, model_validator
 
 from components.data.encoding import EncodingConfig, PngEncoding
 from components.data.sources import SourceConfig
@@ -59,3 +60,14 @@ class DatasetConfig(Section):
     # Above 178,956,970 pixels Pillow itself refuses to open an image.
     max_image_pixels: int = Field(default=50_000_000, ge=1, le=178_956_970)
     """Largest image to decode, in pixels (width x height), judged by its header before decoding."""
+    near_copies: Literal["kept", "left_out"] = "kept"
+    """left_out: train on no image of which a near-copy is held out (resized, encoded anew, mirrored, brighter), so that
+    scores are of images that no model has seen; no image changes its split. kept: the run's page says how many there
+    are."""
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: Callable[["DatasetConfig"], dict[str, Any]]) -> dict[str, Any]:
+        dumped = handler(self)
+        if self.near_copies == "kept":  # configurations from before there was a choice keep their digests
+            dumped.pop("near_copies", None)
+        return dumped

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from components.data.batch import Batch
 from components.data.cache import DecodedPixels
+from components.data.chosen import ChosenPixels
 from components.data.order import Order, Samples, Share
 from components.pictures.pixels import scaled
 
@@ -65,7 +66,8 @@ class HeldLoader:
 
 def fits(samples: Samples, device: torch.device) -> bool:
     """Return whether a GPU has room for a split that is decoded as a whole; on a CPU there is nothing to gain."""
-    if device.type != "cuda" or not isinstance(samples.pixels, DecodedPixels):
+    pixels = samples.pixels.whole if isinstance(samples.pixels, ChosenPixels) else samples.pixels
+    if device.type != "cuda" or not isinstance(pixels, DecodedPixels):
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return samples.pixels.nbytes <= _MOST_OF_FREE * free
+    return pixels.nbytes <= _MOST_OF_FREE * free

@@ -1,9 +1,11 @@
 """Read any image of a ShardSet at once, by its place in the index."""
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from jaxtyping import Int64, Shaped, UInt8
 
 from components.artifacts import ArtifactError
 from components.data.shardset import ShardSet
+from components.data.tars import members
 from components.workspace import threads_per_process
 
 _IMAGES_PER_JOB = 64
@@ -92,6 +95,18 @@ class ShardReader:
     def labels(self) -> Int64[np.ndarray, " images"] | None:
         """The numbers of the images' classes, in the order of the images; None where there are no classes."""
         return None if self._labels is None else np.load(self._labels, allow_pickle=False).astype(np.int64)
+
+    def said(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield each image's number and what the shards say of its file: name, format, size, class; in their order."""
+        for shard, path in enumerate(self._paths):
+            numbers = np.flatnonzero(self._index["shard"] == shard).tolist()
+            known = dict(zip(self._index["key"][numbers].tolist(), numbers, strict=True))
+            with path.open("rb") as file:
+                for member in members(path):
+                    key, _, suffix = member.name.partition(".")
+                    if suffix == "json" and (number := known.get(key.encode())) is not None:  # else it is gone
+                        file.seek(member.offset)
+                        yield number, json.loads(file.read(member.bytes))
 
     def image(self, number: int) -> Picture:
         """Return image `number`."""

@@ -27,8 +27,8 @@ def fitted(dataset: DatasetConfig) -> DatasetConfig:
 
 
 def options_of(dataset: DatasetConfig) -> dict[str, Any]:
-    """Return all of a dataset but its source."""
-    return dataset.model_dump(mode="json", exclude={"source"})
+    """Return all of a dataset but its source, and what training leaves out: the shards hold all images."""
+    return dataset.model_dump(mode="json", exclude={"source", "near_copies"})
 
 
 def line_of(dataset: DatasetConfig) -> str:

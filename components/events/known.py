@@ -79,7 +79,7 @@ class RunFailed(RunEvent):
     urgency: ClassVar[Urgency] = "failure"
     event: Literal["kintsugi.run.failed"] = "kintsugi.run.failed"
     flow: str
-    """retrain, rescore or watch."""
+    """retrain, rescore, drift or watch."""
     error: Words
     """What failed, in its own words."""
 
@@ -194,8 +194,41 @@ class SourceChanged(Event):
         return (f"Since {self.since}.",)
 
 
+class DataDrifted(RunEvent):
+    """New images look otherwise than those that models in service learnt from; an automation starts a night."""
+
+    urgency: ClassVar[Urgency] = "warning"
+    event: Literal["kintsugi.data.drifted"] = "kintsugi.data.drifted"
+    models: tuple[str, ...]
+    """Registered names of the models that learnt from the images compared with."""
+    known: str
+    """Digest of the shards they learnt from."""
+    today: str
+    """Digest of the shards with the new images."""
+    images: int
+    """New images compared."""
+    distance: float
+    """Kernel distance between what a feature network sees in new images and in those learnt from."""
+    usual: tuple[float, float]
+    """Where 95 % of such distances lie if there is no difference."""
+    chance: float
+    """How often images without a difference would look as far off."""
+    reasons: tuple[Words, ...]
+    """What is far off, in words with numbers."""
+
+    @property
+    def title(self) -> str:
+        """Whose images changed."""
+        return f"{self.run}: new images look otherwise than those that {', '.join(self.models)} learnt from"
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is far off."""
+        return self.reasons
+
+
 AnyEvent = Annotated[
-    Promoted | Refused | Held | ModelFailed | RunFailed | Drifted | Alarm | NightSkipped | SourceChanged,
+    Promoted | Refused | Held | ModelFailed | RunFailed | Drifted | DataDrifted | Alarm | NightSkipped | SourceChanged,
     Field(discriminator="event"),
 ]
 """Every event, told apart by its name."""

@@ -1,42 +1,21 @@
 """What a page shows, as plain values: the typed tree that a stage fills in and the templates print."""
 
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from components.evaluation.gate import Decision
 from components.evaluation.protocol import Score
 from components.report.costs import StageCost
-from components.section import Section
+from components.report.findings import DriftCard, QualityCard
+from components.report.record import Picture as Picture
+from components.report.record import Record as Record
 from components.training.config import PricePerHour
 
 LAYOUT: Literal[2] = 2
 """Version of the JSON that a page leaves; raise it, and teach `older` the step, when an older one would not be read."""
 
 _SCHEMES = ("http://", "https://", "file://")
-
-
-class Record(Section):
-    """A part of a page. As JSON it keeps pictures as base64 and non-finite numbers as words, and reads back equal."""
-
-    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
-
-
-class Picture(Record):
-    """An encoded image, carried inside the page."""
-
-    content: bytes = Field(min_length=8, repr=False)
-    """The bytes of a PNG, JPEG, WebP or SVG file."""
-    alt: str = Field(min_length=1)
-    """What a person who cannot see the picture should be told."""
-    caption: str = ""
-    """Printed under the picture; empty for none."""
-
-    @classmethod
-    def of_file(cls, path: Path, alt: str, caption: str = "") -> Self:
-        """Return the picture that lies in the file `path`."""
-        return cls(content=path.read_bytes(), alt=alt, caption=caption)
 
 
 class Link(Record):
@@ -270,6 +249,10 @@ class PageContent(Record):
     models: tuple[ModelPage, ...]
     failed: tuple[FailedModel, ...] = ()
     data: DataCard | None = None
+    quality: QualityCard | None = None
+    """None on pages of versions that did not look."""
+    drift: tuple[DriftCard, ...] = ()
+    """One for each set of images that a champion learnt from which the run had more than."""
     corruption: CorruptionCard | None = None
     lineage: tuple[LineageStep, ...] = ()
     links: tuple[Link, ...] = ()

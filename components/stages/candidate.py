@@ -10,6 +10,7 @@ from components.config import CorruptionConfig, ModelConfig
 from components.data import CorruptionSet, ShardSet
 from components.evaluation.protocol import MODEL_ROW, ScoreTable
 from components.evaluation.yardstick import Yardstick
+from components.quality.copies import NearCopies
 from components.section import Section, digest_of
 
 TABLE = "scores.json"
@@ -84,6 +85,8 @@ class Data:
     """What is done to images that a model is to mend; None where no model mends."""
     seed: int
     """Every random number of the run is derived from this one."""
+    copies: NearCopies | None = None
+    """Near-copies among today's images, of which training leaves out what is held out, too; None trains on all."""
     starts: Mapping[str, Start | None] | None = None
     """By model, whose weights its training begins with, None where they are drawn; a model is missing for which that is
     not settled yet. None where all are drawn."""

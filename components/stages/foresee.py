@@ -8,6 +8,7 @@ from components.artifacts import Store
 from components.config import ModelConfig, RunConfig
 from components.data import CorruptionSet, ShardSet, find_corruption_set, holds_same
 from components.evaluation.yardstick import Yardstick
+from components.quality.copies import find_near_copies
 from components.servers.patience import PatienceEndedError
 from components.stages.candidate import BASELINES, Candidate, Checkpoint, Data, Evaluated, EvaluationSet, Scores
 from components.stages.inputs import scores_inputs, training_inputs
@@ -40,7 +41,12 @@ def foresee_data(run: RunConfig, shards: ShardSet, pinned: Yardstick | None, sto
 
     held = pinned_shards(pinned, store) if pinned else shards
     fresh = None if holds_same(held, shards, "test") else set_of(shards, None)
-    return with_known_starts(run, Data(shards, set_of(held, pinned), fresh, run.corruption, run.seed), store)
+    leaves_out = run.dataset.near_copies == "left_out"
+    copies = find_near_copies(shards, store) if leaves_out else None
+    data = Data(shards, set_of(held, pinned), fresh, run.corruption, run.seed, copies)
+    if leaves_out and copies is None:
+        return replace(data, starts={})  # what is trained on is not known, so no training can be found by it
+    return with_known_starts(run, data, store)
 
 
 def frozen(run: RunConfig, shards: ShardSet, store: Store) -> CorruptionSet | None:

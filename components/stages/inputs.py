@@ -7,20 +7,35 @@ from typing import Any
 
 from components.config import CorruptionConfig, ModelConfig, RunConfig
 from components.data import ShardSet
+from components.quality.copies import NearCopies
 from components.stages.candidate import Candidate, Data, EvaluationSet, Start, after
 
 _TRAINING_CODE = 3
 """Version of what training computes; raise it when equal configurations would give other weights."""
 _EVALUATION_CODE = 3
 """Version of what evaluation computes; raise it when equal models would get other scores."""
-_PAGE_CODE = 4
+_PAGE_CODE = 5
 """Version of what the page shows; raise it when equal runs should get another page."""
 
 
 def checkpoint_inputs(
-    model: ModelConfig, corruption: CorruptionConfig | None, seed: int, shards: ShardSet, start: Start | None = None
+    model: ModelConfig,
+    corruption: CorruptionConfig | None,
+    seed: int,
+    shards: ShardSet,
+    start: Start | None = None,
+    copies: NearCopies | None = None,
 ) -> dict[str, Any]:
-    """Return all that determines the weights of a training; `start` is the version whose weights it begins with."""
+    """Return all that determines the weights of a training.
+
+    Args:
+        model: What is trained.
+        corruption: What a model that mends is shown.
+        seed: Seed of all that is drawn.
+        shards: The images.
+        start: The version whose weights it begins with; None draws them.
+        copies: Near-copies, of which training leaves some out; a list without any changes nothing.
+    """
     mix = corruption.mix if corruption is not None and model.recipe.needs_corruption else None
     inputs = {
         "code": _TRAINING_CODE,
@@ -30,13 +45,15 @@ def checkpoint_inputs(
         "seed": seed,
         "shards": shards.digest,
     }
+    if copies is not None and copies.left_out:
+        inputs["left_out"] = copies.list_digest
     return inputs if start is None else {**inputs, "start": [start.checkpoint, start.export, start.frozen_layers]}
 
 
 def training_inputs(candidate: Candidate, data: Data) -> dict[str, Any]:
     """Return all that determines the weights of a candidate."""
     start = data.start_of(candidate.name)
-    return checkpoint_inputs(candidate.config, data.corruption, data.seed, data.shards, start)
+    return checkpoint_inputs(candidate.config, data.corruption, data.seed, data.shards, start, data.copies)
 
 
 def scores_inputs(

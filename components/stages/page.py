@@ -28,6 +28,7 @@ from components.report.content import (
 from components.section import digest_of
 from components.servers.redaction import redact_text
 from components.stages.candidate import Candidate, Data, after
+from components.stages.image_page import drift_cards, quality_card
 from components.stages.inputs import content_of
 from components.stages.model_page import model_page
 from components.stages.site import Site
@@ -55,6 +56,8 @@ def page_content(run: RunConfig, command: str, data: Data, candidates: Sequence[
             FailedModel(name=one.name, reason=_first_line(one.failure)) for one in candidates if one.failure is not None
         ),
         data=_data(data.shards),
+        quality=quality_card(data, site),
+        drift=drift_cards(told, data.shards, site),
         corruption=_corruption(data.yardstick.corruptions) if data.yardstick.corruptions else None,
         lineage=tuple(_lineage(data, told)),
         links=tuple(_links(data, told, site)),

@@ -5,6 +5,7 @@ from functools import partial
 from components.config import RunConfig
 from components.data import ShardSet, holds_same, write_corruption_set, write_shards
 from components.evaluation.yardstick import Yardstick, begin, fitting, yardsticks
+from components.quality.copies import near_copies
 from components.stages.candidate import Data, EvaluationSet
 from components.stages.pinned import in_force, pinned_shards
 from components.stages.site import Site
@@ -31,7 +32,10 @@ def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
         ArtifactError: The shards of the pinned version are gone.
     """
     yardstick, fresh = _evaluation_sets(run, shards, site)
-    return Data(shards=shards, yardstick=yardstick, fresh=fresh, corruption=run.corruption, seed=run.seed)
+    copies = near_copies(shards, site.store) if run.dataset.near_copies == "left_out" else None
+    return Data(
+        shards=shards, yardstick=yardstick, fresh=fresh, corruption=run.corruption, seed=run.seed, copies=copies
+    )
 
 
 def _evaluation_sets(run: RunConfig, shards: ShardSet, site: Site) -> tuple[EvaluationSet, EvaluationSet | None]:

@@ -149,7 +149,7 @@ def _in_brief(network: object) -> str:
 
 def _training(run: RunConfig, name: str, data: Data) -> str:
     """Return the identity of a training but for the weights that it begins with."""
-    inputs = checkpoint_inputs(run.models[name], data.corruption, data.seed, data.shards)
+    inputs = checkpoint_inputs(run.models[name], data.corruption, data.seed, data.shards, copies=data.copies)
     return digest_of([inputs, run.retraining.frozen_layers])
 
 

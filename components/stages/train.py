@@ -64,6 +64,7 @@ def _job(digest: str, candidate: Candidate, data: Data, site: Site) -> TrainJob:
         corruption=data.corruption,
         folder=site.workspace.training / digest,
         cache=site.workspace.cache,
+        left_out=data.copies.list_path if data.copies is not None and data.copies.left_out else None,
         origin=None if start is None else origin_of(start, site.store),
         tracking_run=None,
     )

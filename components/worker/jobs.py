@@ -46,6 +46,8 @@ class TrainJob(Section):
     """Where checkpoints, curves and pictures grow; kept between attempts."""
     cache: Path
     """Where decoded images are kept, shared by runs and processes."""
+    left_out: Path | None = None
+    """List of the keys of images that are not trained on; None trains on all of the split."""
     origin: Origin | None = None
     """Whose weights it begins with; None draws them."""
     budget_s: float | None = None

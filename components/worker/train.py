@@ -11,8 +11,9 @@ import torch
 
 from components import distributed, launch
 from components.artifacts.files import draft_folder
-from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits
+from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits, without
 from components.launch.outcome import FULL_DISK, stopping_when_full
+from components.quality.copies import read_left_out
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER, Recipe
 from components.training.checkpoint import load_newest
@@ -195,13 +196,19 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
         decoded_pixels(shards, "train", job.cache, budget)
     distributed.barrier()
     mix = job.corruption.mix if job.corruption is not None and job.model.recipe.needs_corruption else None
-    reader = ShardReader(shards, "train")
-    pixels = decoded_pixels(shards, "train", job.cache, budget)
-    samples = Samples(pixels, reader.keys, shards.digest, reader.labels)
+    samples = _samples(job, shards)
     share = Share(job.model.training.batch, world.rank, world.processes)
     if mix is None and fits(samples, world.device):
         return HeldLoader(samples, share, world.device, seed=job.seed, flip=job.model.training.flip)
     return Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix)
+
+
+def _samples(job: TrainJob, shards: ShardSet) -> Samples:
+    """Return the images that are trained on, decoded unless they are too many."""
+    reader = ShardReader(shards, "train")
+    pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
+    samples = Samples(pixels, reader.keys, shards.digest, reader.labels)
+    return samples if job.left_out is None else without(samples, read_left_out(job.left_out))
 
 
 def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
@@ -210,8 +217,7 @@ def _export(job: TrainJob, state: TrainingState, shards: ShardSet) -> None:
         images = state.best.images
         state.averages[PRODUCER].network.load_state_dict(state.best.tensors)
     card = ModelCard(size=shards.size, recipe=job.model.recipe, images=images)
-    pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
-    network = job.model.recipe.finished(state.averages[PRODUCER].network, pixels, job.seed)
+    network = job.model.recipe.finished(state.averages[PRODUCER].network, _samples(job, shards).pixels, job.seed)
     with draft_folder(job.folder / "export") as draft:
         write_export(draft, network, card)
 

@@ -17,7 +17,7 @@ COMMANDS = {
         "yardstick": "List the pinned evaluation sets of a run, or pin a new one.",
     },
     "data": {
-        "data": "Show the versions of a dataset, what changed between two, whether they are whole; forget images.",
+        "data": "Show a dataset's versions, what changed, whether all is whole, what is odd; forget images.",
     },
     "registry": {
         "models": "List the registered models: which version is in service, and how good it is.",

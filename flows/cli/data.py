@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from components.stages.forget import Trace
 
 data = App(
-    name="data", help="Show the versions of a dataset, what changed between two, whether they are whole; forget images."
+    name="data", help="Show a dataset's versions, what changed, whether all is whole, what is odd; forget images."
 )
 Of = Annotated[str, Parameter(help="The run's YAML file, whose dataset is meant, or the digest of one version.")]
 _Version = Annotated[str | None, Parameter(help="A version: its number, as `show` lists it, or its digest.")]
@@ -30,6 +30,8 @@ _Place = Annotated[
 ]
 _DIGEST = re.compile(r"[0-9a-f]{20}")
 _SHOWN = 10
+
+data.command("flows.cli.quality:quality", name="quality", help="Say what is odd about a run's images.")
 
 
 @data.command

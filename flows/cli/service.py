@@ -1,5 +1,6 @@
 """Commands of unattended running: deploy what runs by itself, and work on what is due."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +12,28 @@ from flows.cli.tables import say
 Cron = Annotated[str | None, Parameter(help="Cron expression, UTC; an empty text takes it off the schedule.")]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Crons:
+    """When what runs by itself is due; what is not given stays as the file has it."""
+
+    nightly: Cron = None
+    weekly: Cron = None
+    watch: Cron = None
+    drift: Cron = None
+    gc: Cron = None
+
+
+_AS_THE_FILE_SAYS = Crons()
+
+
 def deploy(
     config: Annotated[Path | None, Parameter(help="The run's YAML file; left out: that of infra/prefect.yaml.")] = None,
     *,
     set_: Annotated[
         tuple[str, ...], Parameter(name="--set", help="Change one value of it. May be repeated.", negative=())
     ] = (),
-    nightly: Cron = None,
-    weekly: Cron = None,
-    watch: Cron = None,
-    gc: Cron = None,
+    due: Crons = _AS_THE_FILE_SAYS,
     notify: Annotated[
         str | None,
         Parameter(
@@ -38,7 +51,8 @@ def deploy(
 
     if config is not None:
         load(config, set_)  # a mistake is better said now than at three in the morning
-    given = {deploying.NIGHTLY: nightly, deploying.WEEKLY: weekly, deploying.WATCH: watch, deploying.COLLECT: gc}
+    given = {deploying.NIGHTLY: due.nightly, deploying.WEEKLY: due.weekly, deploying.WATCH: due.watch}
+    given |= {deploying.DRIFT: due.drift, deploying.COLLECT: due.gc}
     crons = {name: cron for name, cron in given.items() if cron is not None}
     names = deploying.deploy(config, set_, crons, notify)
     say(f"Deployed: {', '.join(names)}")

@@ -106,6 +106,7 @@ def test_prefect_understands_its_deployments(root: Path, infra: Path) -> None:
         "retrain-nightly",
         "rescore-champion-weekly",
         "watch",
+        "drift-nightly",
         "collect",
         "quickstart",
     }

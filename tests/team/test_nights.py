@@ -74,7 +74,7 @@ def prefect(servers) -> Prefect:
 
 
 def deployed(person, config: Path, nightly: str) -> None:
-    done = person("deploy", str(config), "--nightly", nightly, "--weekly", "", "--watch", "")
+    done = person("deploy", str(config), "--nightly", nightly, "--weekly", "", "--watch", "", "--drift", "")
     assert done.returncode == 0, done.stderr
 
 

@@ -78,7 +78,7 @@ def person(team: Stack, home: Path, *words: str) -> "subprocess.CompletedProcess
 
 def deploy(team: Stack, home: Path, config: Path, *, nightly: str) -> None:
     """Deploy a configuration with a schedule, or none."""
-    done = person(team, home, "deploy", str(config), "--nightly", nightly, "--weekly", "", "--watch", "")
+    done = person(team, home, "deploy", str(config), "--nightly", nightly, "--weekly", "", "--watch", "", "--drift", "")
     assert done.returncode == 0, done.stderr
 
 

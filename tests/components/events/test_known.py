@@ -10,6 +10,7 @@ from components.events.event import Event
 from components.events.known import (
     Alarm,
     AnyEvent,
+    DataDrifted,
     Drifted,
     Held,
     ModelFailed,
@@ -32,6 +33,17 @@ ONE_OF_EACH = (
     RunFailed(run="photos · data 7 · schedule", flow="retrain", error="lost 6 times"),
     Drifted(
         model="photos-gan", version=7, metric="fid", then=(9, 8, 10), now=(14, 13, 15), images=2000, reasons=REASONS
+    ),
+    DataDrifted(
+        run="photos",
+        models=("photos-gan",),
+        known="5494aa10",
+        today="23019b8d",
+        images=500,
+        distance=0.4,
+        usual=(-0.01, 0.01),
+        chance=0.002,
+        reasons=("sharpness: 2.1 of new images, 0.9 of those learnt from",),
     ),
     Alarm(run="photos · data 7 · schedule", what="run lost", words="its process 42 is gone"),
     NightSkipped(run="photos · data 8 · schedule", data_version=8, reasons=("3 of 4,000 images are new",)),

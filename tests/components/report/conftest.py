@@ -29,6 +29,7 @@ from components.report.content import (
     Subject,
 )
 from components.report.costs import StageCost
+from components.report.findings import Compared, DriftCard, OddImages, QualityCard
 
 
 def drawings(count: int, size: int, seed: int) -> figures.Pictures:
@@ -234,6 +235,36 @@ def data_card() -> DataCard:
     )
 
 
+def quality_card() -> QualityCard:
+    shown = picture_of(drawings(6, 64, 13), "Images that are near-copies", columns=6)
+    return QualityCard(
+        digest="5494aa107e629b8fe236",
+        images=4_011,
+        odd=(
+            OddImages(name="blank", images=0, words="the deviation of luma is below 0.02 of its range"),
+            OddImages(name="near-copies", images=612, words="of another image", examples=shown),
+        ),
+        left_out=70,
+        classes={"animals": {"train": 1_900, "test": 240}, "people": {"train": 1_309, "test": 161}},
+    )
+
+
+def drift_card() -> DriftCard:
+    far = Compared(name="features", new=0.41, known=0.0, usual=(-0.01, 0.012), chance=0.002)
+    return DriftCard(
+        models=("openmoji-gan",),
+        known="9b1f6c2ad0e84475bc31",
+        verdict="drifted",
+        reasons=("features: 0.41 of new images, 0 of those learnt from",),
+        new_images=812,
+        images=500,
+        measures=(far, Compared(name="brightness", new=0.7, known=0.71, usual=(0.69, 0.73), chance=0.8)),
+        classes=(far.model_copy(update={"name": "animals"}),),
+        formats={"PNG": (0.4, 1.0), "JPEG": (0.6, 0.0)},
+        file_px=(512, 618),
+    )
+
+
 @pytest.fixture(scope="session")
 def content() -> PageContent:
     size = 64
@@ -255,6 +286,8 @@ def content() -> PageContent:
         ),
         models=(inpainter(), gan(), ModelPage(name="vae", facts=(Fact(label="Images seen", value="400,000"),))),
         data=data_card(),
+        quality=quality_card(),
+        drift=(drift_card(),),
         corruption=CorruptionCard(
             digest="c41a90be23f7d15508ee",
             seed=7,

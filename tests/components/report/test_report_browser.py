@@ -175,3 +175,18 @@ def test_a_comparison_has_a_table_for_each_set_of_images(pages, browser):
     ]
     assert "\N{EM DASH}" not in "".join(section.locator("table.scores").all_inner_texts())
     tab.close()
+
+
+def test_the_page_says_what_is_odd_about_images_and_whether_new_ones_look_otherwise(pages, browser):
+    tab = browser.new_page(viewport={"width": 1280, "height": 844})
+    tab.goto(pages["page"].as_uri())
+    quality, drift = tab.locator("#quality"), tab.locator("#drift")
+    assert quality.locator("summary").first.inner_text().split("\n")[0].startswith("Quality of the images")
+    assert not quality.locator("table").first.is_visible()
+    open_all(tab)
+    assert "Training left 70 of them out" in quality.inner_text()
+    assert quality.get_by_role("row", name="near-copies").locator("td").first.inner_text() == "612"
+    assert quality.locator("img").evaluate_all("all => all.every(image => image.naturalWidth > 0)")
+    assert drift.get_by_role("row", name="features").inner_text().split("\t")[1:3] == ["0.41", "0"]
+    assert "500 of them were compared with images that openmoji-gan learnt from" in drift.inner_text()
+    tab.close()

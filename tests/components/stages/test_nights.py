@@ -240,6 +240,17 @@ def test_the_model_in_service_is_rescored_on_todays_images_at_no_cost_if_the_nig
     assert tracked.data.metrics["rescore/psnr_hole"] == pytest.approx(rescored.now[0])
 
 
+def test_pages_say_what_is_odd_about_images_and_how_new_ones_compare_with_those_the_champion_learnt_from(first, second):
+    assert first.content.quality.images == first.data.shards.accepted
+    assert {one.name for one in first.content.quality.odd} >= {"near-copies", "blurred", "outliers"}
+    assert first.content.drift == ()  # no champion was there to be judged against
+    (drift,) = second.content.drift
+    assert drift.models == ("mini-inpainter",)
+    assert drift.known == first.data.shards.digest
+    assert drift.new_images == second.data.shards.accepted - first.data.shards.accepted
+    assert drift.verdict == "held"
+
+
 def test_what_is_not_in_service_cannot_be_rescored(second):
     with pytest.raises(ValueError, match="mini-vae"):
         rescore(Candidate("vae", second.run.models["inpainter"]), second.data, second.site)

@@ -1,0 +1,1 @@
+"""What is known of the images of a data set before anything is trained on them."""
