@@ -30,7 +30,7 @@ _GROWS, _PROMOTED, _HELD, _KILLED = 0.8, 0.1, 0.1, 0.1
 class Pile(Artifact):
     """A version of the data: its own shard, and the versions that hold the others."""
 
-    holders: tuple[str, ...]
+    stands_on: tuple[str, ...]
 
 
 class KilledError(RuntimeError):
@@ -110,10 +110,10 @@ class Year:
         """Make what a night makes, and decide on its model."""
         last = self.nights[-1] if self.nights else None
         if last is None or self.draw.random() < _GROWS:
-            holders = () if last is None else last.piles
+            stands_on = () if last is None else last.piles
             size = _FIRST if last is None else _MORE
-            pile = self._make(Pile, {"night": number}, {"holders": list(holders)}, size)
-            piles = (*holders, pile)
+            pile = self._make(Pile, {"night": number}, {"stands_on": list(stands_on)}, size)
+            piles = (*stands_on, pile)
         else:
             pile, piles = last.pile, last.piles
         export = f"{number:020x}"

@@ -159,7 +159,7 @@ def test_a_file_with_new_times_and_old_bytes_is_read_and_neither_decoded_nor_enc
     write_shards(pile.dataset(), store)
     pile.touch("004.png")
     (pile.path / "005.png").rename(pile.path / "renamed.png")
-    monkeypatch.setattr("components.data.ingest.examine", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("components.data.decoders._Process", lambda *_: pytest.fail("decoded again"))
     second = write_shards(pile.dataset(), store)
     assert second.growth is not None
     assert (second.growth.read, second.growth.encoded, second.growth.kept) == (2, 0, 20)

@@ -24,21 +24,23 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from components.artifacts import Store
-from components.data import DatasetConfig, ingest, write_shards
+from components.data import DatasetConfig, write_shards
+from components.data.preparation import Preparation
 from components.data.sources import FolderSource
 
 source, store, decoded, pause_s = sys.argv[1:]
-really = ingest.examine
+really = Preparation.prepare
 
-def watched(content, *rest):
+def watched(preparation, content):
     import hashlib, time
     time.sleep(float(pause_s))
-    picture = really(content, *rest)
+    made = really(preparation, content)
     with open(decoded, "a") as file:
         file.write(hashlib.sha256(content).hexdigest() + "\\n")
-    return picture
+    return made
 
-ingest.examine = watched
+Preparation.prepare = watched
+FolderSource.is_made_here = True  # so it is done in threads of this process, where it can be watched
 dataset = DatasetConfig(source=FolderSource(path=source), size=16, shard_bytes="32KiB")
 print(json.dumps(write_shards(dataset, Store(Path(store)), workers=1).model_dump(mode="json")))
 """
