@@ -65,12 +65,15 @@ def night_begun(prefect_api, deployment):
     return run
 
 
-def told(prefect_api):
+def told(prefect_api, at_least=0):
+    """Return what was told; the server answers triggers first, and keeps events a moment later."""
     EventsWorker.drain_all()
     wanted = {"filter": {"event": {"name": [DataDrifted.called()]}, "resource": {"id": ["kintsugi.run.drifting"]}}}
-    return [
-        event_of(one["payload"]) for one in httpx.post(f"{prefect_api}/events/filter", json=wanted).json()["events"]
-    ]
+    deadline = time.monotonic() + 60
+    while len(found := httpx.post(f"{prefect_api}/events/filter", json=wanted).json()["events"]) < at_least:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    return [event_of(one["payload"]) for one in found]
 
 
 def compared(at, champion, config) -> list[DataShift]:
@@ -113,7 +116,7 @@ def test_images_of_another_kind_start_a_night_once(at, champion, config, nightly
     (found,) = compared(at, champion, config)
     assert found.shift.verdict == "drifted"
     assert night_begun(prefect_api, nightly)["parameters"]["reason"] == "drift"
-    (event,) = told(prefect_api)
+    (event,) = told(prefect_api, at_least=1)
     assert isinstance(event, DataDrifted)
     assert event.models == ("drifting-vae",)
     assert event.distance > event.usual[1]
