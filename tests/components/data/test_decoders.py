@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from components.data.encoding import JpegEncoding, PngEncoding
 from components.data.preparation import Preparation
 from components.data.sources import Problem
 
+LONG_AGO_S = 1_000_000_000
 PREPARATION = Preparation(size=16, fit="crop", encoding=PngEncoding(), max_image_pixels=50_000_000)
 
 
@@ -180,6 +182,8 @@ def test_shards_of_files_are_the_same_bytes_for_any_number_of_processes(tmp_path
     for seed in range(80):
         (tmp_path / "in" / f"{seed}.png").write_bytes(small(seed))
     (tmp_path / "in" / "broken.png").write_bytes(small(0)[:200])
+    for path in (tmp_path / "in").iterdir():
+        os.utime(path, (LONG_AGO_S, LONG_AGO_S))  # of files of this moment less is remembered
     dataset = DatasetConfig(source=FolderSource(path=tmp_path / "in"), size=16)
     one, three = (write_shards(dataset, Store(tmp_path / f"{count}"), workers=count) for count in (1, 3))
     assert {file.name: file.read_bytes() for file in one.path.iterdir()} == {
