@@ -27,9 +27,17 @@ Differentiated = Callable[[Discriminator, Float[Tensor, "batch channels height w
 
 
 def with_slopes(discriminator: Discriminator, images: Float[Tensor, "batch channels height width"]) -> Sloped:
-    """Return the logits of images and their slopes from one pass; no gradient reaches the images.
+    """Return the logits of images and their slopes from one pass; no gradient reaches the images."""
+    leaves = images.detach().requires_grad_()
+    logits = discriminator(leaves).float()
+    slopes: Tensor = torch.autograd.grad(logits.sum(), leaves, create_graph=True)[0]
+    return Sloped(logits, torch.flatten(slopes.float(), start_dim=1))
 
-    One function of its arguments, so that torch.compile can take it whole, the inner gradient included.
+
+def traceable_slopes(discriminator: Discriminator, images: Float[Tensor, "batch channels height width"]) -> Sloped:
+    """Return what `with_slopes` does, so that torch.compile can take all of it as one graph.
+
+    What autograd was told by hand, such as a sum over processes, is beyond `torch.func.grad`.
     """
 
     def total(leaves: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +56,7 @@ class Pass:
 
     def compile(self) -> None:
         """Have torch.compile take the pass and its slopes as one graph from the next call on."""
-        self._differentiated = torch.compile(with_slopes, fullgraph=True)
+        self._differentiated = torch.compile(traceable_slopes, fullgraph=True)
 
     def __call__(self, discriminator: Discriminator, images: Float[Tensor, "batch channels height width"]) -> Sloped:
         """Return the logits of images and their slopes."""

@@ -126,8 +126,9 @@ def test_a_loader_holds_an_index_and_a_few_batches_however_many_images_there_are
 
 @pytest.mark.slow
 def test_sharding_holds_less_than_a_kilobyte_per_image(piles, tmp_path):
+    write_shards(_dataset(piles[min(TIMES)]), Store(tmp_path / "first"))  # what is imported for it is held for good
     peaks = {}
-    for times in (min(TIMES), *TIMES):
+    for times in TIMES:
         store = Store(tmp_path / f"{len(peaks)}")
         peaks[times] = _peak(lambda store=store, times=times: write_shards(_dataset(piles[times]), store))
     assert _slope(peaks, {times: IMAGES * times for times in TIMES}) < 1024

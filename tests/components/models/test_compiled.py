@@ -12,7 +12,7 @@ COMPARE = """
 import copy
 import torch
 from components.models import DiscriminatorConfig
-from components.objectives.penalty import with_slopes
+from components.objectives.penalty import traceable_slopes, with_slopes
 from components.section import kinds
 
 torch.manual_seed(1)
@@ -20,7 +20,7 @@ images = torch.rand(2, 3, 16, 16) * 2 - 1
 for cls in kinds(DiscriminatorConfig):
     network = cls(**({"width": 8} if "width" in cls.model_fields else {})).build(16)
     found = []
-    for differentiated in (with_slopes, torch.compile(with_slopes, fullgraph=True, backend="aot_eager")):
+    for differentiated in (with_slopes, torch.compile(traceable_slopes, fullgraph=True, backend="aot_eager")):
         tried = copy.deepcopy(network)  # spectral norms move
         logits, slopes = differentiated(tried, images)
         (logits.mean() + slopes.square().sum()).backward()
