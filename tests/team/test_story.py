@@ -184,8 +184,8 @@ def test_history_tells_the_week_in_order(week: Week) -> None:
     begins = [
         "the gate promoted version 1, which replaces no champion.",
         "the gate promoted version 2, which replaces version 1.",
-        "the gate rejected version 3, judged against version 2.",
-        "the gate rejected version 4, judged against version 2.",
+        "the gate rejected version 3; version 2 stays in service.",
+        "the gate rejected version 4; version 2 stays in service.",
         "ada approved version 5, which the gate had held; it replaces version 2. Why: looked at all of them.",
     ]
     assert len(sentences) == len(begins)
