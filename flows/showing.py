@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Iterable
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from prefect.artifacts import (
     create_image_artifact,
@@ -20,9 +20,11 @@ from components.stages.candidate import Candidate, after
 from components.stages.outcome import Page, Skipped, page_url
 from components.stages.rescore import Rescored
 from components.stages.rival import comparison_command, comparison_url
-from components.stages.shift import DataShift
 from flows.reaching import reach
 from flows.turn import SKIPPED
+
+if TYPE_CHECKING:
+    from components.stages.shift import DataShift  # which brings OpenCV and a network's code to every run's start
 
 _LARGEST_PICTURE_BYTES = 200_000
 _log = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ def show_rescored(run: str, scored: Iterable[Rescored]) -> None:
     reach(partial(create_table_artifact, rows, _key(run, "rescored")), "to show scores")
 
 
-def show_shifts(run: str, found: Iterable[tuple[DataShift, tuple[str, ...]]]) -> None:
+def show_shifts(run: str, found: "Iterable[tuple[DataShift, tuple[str, ...]]]") -> None:
     """Keep how new images compare with those that champions learnt from."""
     rows = [
         {"models": ", ".join(models), "new images": one.new_images, "verdict": one.shift.verdict}

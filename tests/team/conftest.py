@@ -6,9 +6,12 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from components.artifacts import Store
+from components.artifacts.storage import Storage, open_storage
 from tests.team.seaweed import BUCKET, Seaweed, free_ports
 from tests.team.stack import Stack, port_names
 
@@ -131,3 +134,21 @@ def proxy(s3_server: int, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{between.port}")
     yield between
     between.close()
+
+
+@pytest.fixture
+def storage(s3: str) -> Storage:
+    """The test's own prefix."""
+    return open_storage(s3)
+
+
+@pytest.fixture
+def here(s3: str, tmp_path: Path) -> Store:
+    """The shared store as one machine sees it."""
+    return Store.open(s3, tmp_path / "here")
+
+
+@pytest.fixture
+def there(s3: str, tmp_path: Path) -> Store:
+    """The shared store as another machine sees it."""
+    return Store.open(s3, tmp_path / "there")

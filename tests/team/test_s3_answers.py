@@ -11,7 +11,7 @@ import pytest
 from components.artifacts import Artifact, Store
 from components.artifacts.collecting import Retention, collect
 from components.artifacts.records import Records
-from components.artifacts.storage import Storage, open_storage
+from components.artifacts.storage import open_storage
 
 pytestmark = pytest.mark.server
 
@@ -23,23 +23,6 @@ class Drawing(Artifact):
 def draw(folder: Path) -> dict[str, int]:
     (folder / "a.txt").write_text("a")
     return {"colours": 3}
-
-
-@pytest.fixture
-def storage(s3) -> Storage:
-    return open_storage(s3)
-
-
-@pytest.fixture
-def here(s3, tmp_path) -> Store:
-    """The shared store as one machine sees it."""
-    return Store.open(s3, tmp_path / "here")
-
-
-@pytest.fixture
-def there(s3, tmp_path) -> Store:
-    """The shared store as another machine sees it."""
-    return Store.open(s3, tmp_path / "there")
 
 
 def test_a_body_that_is_short_and_says_so_is_read_again(proxy, s3, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from components.artifacts import MANIFEST, Artifact, ArtifactError, SharedStore, Store
-from components.artifacts.storage import Stat, Storage, StorageError, open_storage, probe_conditional_writes
+from components.artifacts.storage import Stat, StorageError, open_storage, probe_conditional_writes
 from components.workspace import WorkspaceError
 
 pytestmark = pytest.mark.server
@@ -30,23 +30,6 @@ def draw(folder: Path) -> dict[str, int]:
 
 def never(folder: Path) -> dict[str, int]:
     raise AssertionError("written though the store has it")
-
-
-@pytest.fixture
-def storage(s3) -> Storage:
-    return open_storage(s3)
-
-
-@pytest.fixture
-def here(s3, tmp_path) -> Store:
-    """The shared store as one machine sees it."""
-    return Store.open(s3, tmp_path / "here")
-
-
-@pytest.fixture
-def there(s3, tmp_path) -> Store:
-    """The shared store as another machine sees it."""
-    return Store.open(s3, tmp_path / "there")
 
 
 def files(folder: Path) -> list[Path]:
