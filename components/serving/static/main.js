@@ -6,6 +6,7 @@ import { Drawing } from "./drawing.js";
 import { Mending } from "./mending.js";
 import { Choice, showCard } from "./models.js";
 
+const AGAIN_MS = 5000; // how often an open page asks whether there is something new
 const tabs = ["mend", "draw"];
 const choices = {};
 for (const deed of tabs) choices[deed] = new Choice(deed, (card) => chosen(deed, card));
@@ -44,18 +45,29 @@ function notice(words) {
   part("notice").hidden = !words;
 }
 
+async function fill() {
+  const models = await json("models");
+  const fitting = (deed) => models.filter((one) => one.does === `${deed}s`.replace("draws", "makes"));
+  notice(models.length ? "" : "No model is registered yet; kintsugi run CONFIG trains and promotes some.");
+  await Promise.all(tabs.map((deed) => choices[deed].fill(fitting(deed))));
+  return models.length && !fitting("mend").length ? "draw" : "mend";
+}
+
 async function begin() {
   notice("Asking which models there are …");
   try {
-    const models = await json("models");
-    const fitting = (deed) => models.filter((one) => one.does === `${deed}s`.replace("draws", "makes"));
-    notice(models.length ? "" : "No model is registered yet; kintsugi run CONFIG trains and promotes some.");
-    await Promise.all(tabs.map((deed) => choices[deed].fill(fitting(deed))));
-    if (models.length && !fitting("mend").length) open("draw");
+    const first = await fill();
+    if (first === "draw") open(first);
+    setInterval(renew, AGAIN_MS);
   } catch (error) {
     notice(error.message);
     if (error.wait) setTimeout(begin, 1000 * error.wait);
   }
+}
+
+// A page stays open for days: models are registered and promoted meanwhile. A service that is away is told when it is needed.
+function renew() {
+  if (!document.hidden) fill().catch(() => {});
 }
 
 begin();

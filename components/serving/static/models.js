@@ -16,11 +16,16 @@ export class Choice {
     this.versions.addEventListener("change", () => this.look());
   }
 
+  // Shows what is known; what was chosen stays chosen where it is still there, and nothing moves where nothing is new.
   fill(known) {
+    if (JSON.stringify(known) === JSON.stringify(this.known)) return undefined;
+    const [model, version] = [this.models.value, this.versions.value];
     this.known = known;
     this.models.replaceChildren(...known.map((one) => element("option", { value: one.name }, one.name)));
     this.models.disabled = this.versions.disabled = known.length === 0;
-    return known.length ? this.list() : undefined;
+    if (!known.length) return undefined;
+    if (known.some((one) => one.name === model)) this.models.value = model;
+    return this.list(this.models.value === model ? version : "");
   }
 
   get model() {
@@ -32,7 +37,7 @@ export class Choice {
     return this.versions.value ? Number(this.versions.value) : null;
   }
 
-  list() {
+  list(chosen = "") {
     const { champion, versions } = this.model;
     const now = champion ? `in service (${champion})` : "none in service";
     const others = versions.filter((one) => one.version !== champion);
@@ -41,6 +46,7 @@ export class Choice {
       ...others.map((one) => element("option", { value: one.version }, `${one.version}${remark(one)}`)),
     );
     if (!champion && others.length) this.versions.selectedIndex = 1;
+    if (others.some((one) => String(one.version) === chosen)) this.versions.value = chosen;
     return this.look();
   }
 

@@ -252,10 +252,9 @@ def test_on_a_phone_fingers_paint_and_everything_fits(visit, tmp_path):
     assert person.complaints == []
 
 
-def test_an_earlier_version_is_chosen_and_answers(visit, register):
+def test_an_open_page_hears_of_a_new_version_and_an_earlier_one_is_chosen_and_answers(visit, register):
     person = visit("inpainter")
     register("inpainter", 7)
-    person.tab.reload()
     person.tab.locator("#mend-version option").nth(1).wait_for(state="attached", timeout=SLOW_MS)
     person.tab.select_option("#mend-version", "1")
     person.tab.locator("#card h2").filter(has_text="version 1").wait_for(timeout=SLOW_MS)
@@ -263,3 +262,7 @@ def test_an_earlier_version_is_chosen_and_answers(visit, register):
     person.paint((0.3, 0.3), (0.5, 0.3))
     person.mend()
     assert "version 1" in person.tab.locator("#said").inner_text()
+    register("inpainter", 8)
+    person.tab.locator("#mend-version option").nth(2).wait_for(state="attached", timeout=SLOW_MS)
+    assert person.tab.locator("#mend-version").input_value() == "1"
+    assert person.complaints == []
