@@ -20,7 +20,7 @@ from flows.opening import opened
 from flows.pipeline import prepare_data, shard_source
 
 # No retries: a trial that fails is noted with its reason, and lost processes are launched again by the stage itself.
-advance_trial = task(name="advance", task_run_name="trial {step.trial} to rung {step.rung}", cache_policy=NO_CACHE)(
+advance_trial = task(name="advance", task_run_name="{step.title}", cache_policy=NO_CACHE)(
     at_stage("train", Sweep.advance)
 )
 judge_trial = task(

@@ -1,6 +1,7 @@
 """The page of a sweep: its trials ranked, the best as it is set, scores over images seen, and what other seeds say."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,11 @@ class SweepContent(Record):
         if row is None or row.trial == 0:
             return ()
         return tuple(f"models.{self.model}.{path}={_as_yaml(value)}" for path, value in row.values.items())
+
+    @property
+    def arguments(self) -> str:
+        """The same as a person copies it into a shell."""
+        return " ".join(f"--set {shlex.quote(one)}" for one in self.overrides)
 
     @property
     def fragment(self) -> str:

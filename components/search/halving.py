@@ -36,6 +36,12 @@ class Step(NamedTuple):
 
     trial: int
     rung: int
+    """From 0."""
+
+    @property
+    def title(self) -> str:
+        """What people call it; they count rungs from 1."""
+        return f"trial {self.trial} to rung {self.rung + 1}"
 
 
 def next_step(trials: int, rungs: int, reduction: int, marks: Sequence[Mark]) -> Step | None:

@@ -123,7 +123,7 @@ def _tell_parent(run_id: str, content: SweepContent, page: Path) -> None:
     if row is not None and row.scores[-1] is not None:
         runs.log_metrics(run_id, {f"best/{content.metric}": row.scores[-1]}, row.images)
         runs.link_run(run_id, {"best": str(row.trial), "export": content.export or ""})
-        lines += ["", *(f"- `--set '{one}'`" for one in content.overrides)]
+        lines += ["", f"`{content.arguments}`"] if content.overrides else []
     if content.judged:
         lines += [
             "",

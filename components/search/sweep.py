@@ -238,7 +238,7 @@ def begun(run: RunConfig, proposed: Iterable[Proposal], data: Data, site: Site) 
         sweep.name,
         f"sweep {sweep.digest[:8]}",
         sweep.digest,
-        params=flatten({"sweep": sweep.section.model_dump(mode="json", exclude_none=True)}),
+        params=flatten({"sweep": sweep.section.model_dump(mode="json", include={"model", "over", "trials", "rungs"})}),
         tags={f"kintsugi.{TRIALS}": str(len(sweep.trials)), "kintsugi.shards": data.shards.digest},
     )
     with ending(parent):

@@ -14,7 +14,7 @@ COMMANDS = {
         "compare": "Write a page that sets runs side by side.",
     },
     "sweep": {
-        "sweep": "Try values of one model's configuration, and rank them on a page.",
+        "sweep": "Try values of one model's configuration, and write the page that ranks them.",
     },
     "yardstick": {
         "yardstick": "List the pinned evaluation sets of a run, or pin a new one.",

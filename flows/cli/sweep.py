@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def sweep(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> None:
-    """Try values of one model's configuration, as its section `sweep` says, and write the page that ranks them.
+    """Try values of one model's configuration, and write the page that ranks them.
 
-    Trials are ordinary trainings that stop at rungs, where the better ones go on. What is stopped or killed is
-    continued by the same command.
+    The file's section `sweep` says which, how long and at what cost. Trials are ordinary trainings that stop at rungs,
+    where the better ones go on. What is stopped or killed is continued by the same command.
     """
     from components.config import load
     from components.search.proposals import proposals
@@ -48,7 +48,7 @@ def _show(content: "SweepContent") -> None:
         say(f"trial {one.trial}, seed {one.seed}: {one.metric} {number(one.value)} [{low}, {high}]")
     say(verdict(content))
     if content.overrides:
-        say(" ".join(f"--set '{one}'" for one in content.overrides))
+        say(content.arguments)
 
 
 def _line(row: "TrialRow", content: "SweepContent") -> list[str]:

@@ -5,13 +5,14 @@ import shutil
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import yaml
 from mlflow import MlflowClient
 
 pytestmark = [pytest.mark.smoke, pytest.mark.distributed, pytest.mark.timeout(600)]
-VALUES = [1e-2, 1e9]  # the second diverges
+VALUES = [1e-2, 1e30]  # the second diverges
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def config(tmp_path_factory) -> Path:
     }
     content = {
         "name": "swept",
-        "dataset": {"source": {"kind": "shapes", "images": 120}, "size": 16, "split": {"validation": 0.1}},
+        "dataset": {"source": {"kind": "shapes", "images": 120}, "size": 16, "split": {"validation": 0.1, "test": 0.2}},
         "models": {"vae": vae},
         "sweep": {"model": "vae", "over": {"recipe.optimizer.rate": VALUES}, "rungs": 2, "seeds": 1},
     }
@@ -58,10 +59,10 @@ def left_alone(call, served, config, new_home):
 
 @pytest.fixture(scope="module")
 def troubled(call, start, served, config, new_home):
-    """Run out of budget, be killed while the second trial trains, then be continued."""
-    home = new_home("troubled")
-    spent = call("sweep", config, "--set", "sweep.hours=1e-6", home=home, **served)
-    process = start("sweep", config, home=home, **served)
+    """Run out of budget, be killed while the second trial trains, then be continued; without other seeds."""
+    home, command = new_home("troubled"), ("sweep", config, "--set", "sweep.seeds=0")
+    spent = call(*command, "--set", "sweep.hours=1e-6", home=home, **served)
+    process = start(*command, home=home, **served)
     deadline = time.monotonic() + 200
     while not marks(home) or len(list(home.glob("training/*/checkpoints/0*"))) < 3:
         assert process.poll() is None, process.communicate()
@@ -71,7 +72,7 @@ def troubled(call, start, served, config, new_home):
         one.kill()
     process.communicate(timeout=30)
     left = marks(home)
-    said = call("sweep", config, "--json", home=home, timeout_s=300, **served)
+    said = call(*command, "--json", home=home, timeout_s=300, **served)
     assert said.returncode == 0, said.stderr
     return home, json.loads(said.stdout), spent, left
 
@@ -81,8 +82,8 @@ def marks(home: Path) -> list[dict]:
 
 
 def table(told: dict) -> dict:
-    """Return all that does not say how long it took and where it lies."""
-    return {name: value for name, value in told.items() if name not in {"hours", "page"}}
+    """Return all of the choice that does not say how long it took and where it lies."""
+    return {name: value for name, value in told.items() if name not in {"hours", "page", "judged"}}
 
 
 def test_a_spent_budget_ends_with_code_3_and_names_it(troubled):
@@ -142,13 +143,27 @@ def test_mlflow_shows_the_trials_under_one_run_with_rank_and_values_and_each_poi
     assert {run.data.tags["mlflow.parentRunId"] for run in found if run is not parent} == {parent.info.run_id}
     ranked = {run.data.tags["kintsugi.rank"]: run for run in found if "kintsugi.rank" in run.data.tags}
     values = {rank: run.data.tags["kintsugi.sweep.recipe.optimizer.rate"] for rank, run in ranked.items()}
-    assert values == {"1": "0.01", "2": "0.001", "3": "1000000000.0"}
+    assert values == {"1": "0.01", "2": "0.001", "3": "1e+30"}
     points = client.get_metric_history(ranked["1"].info.run_id, "validation/reconstruction_error")
     assert [point.step for point in points] == [160 * number for number in range(1, 7)]
     assert parent.data.metrics["best/reconstruction_error"] == points[-1].value == told["trials"][0]["scores"][-1]
     assert [file.path for file in client.list_artifacts(parent.info.run_id, "page")] == [
         f"page/{Path(told['page']).name}"
     ]
+
+
+def test_prefect_shows_each_trial_and_rung_as_a_task(left_alone, served):
+    def found(kind: str, **conditions) -> list[str]:
+        asked = {"flow_runs": {"name": {"like_": "swept · data 1 · sweep"}}, **conditions}
+        return [one["name"] for one in httpx.post(f"{served['PREFECT_API_URL']}/{kind}/filter", json=asked).json()]
+
+    done = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    expected = {"trial 0 to rung 1", "trial 1 to rung 1", "trial 2 to rung 1", "trial 1 to rung 2"}
+    expected |= {"judge trial 0, seed 18", "judge trial 1, seed 18"}
+    deadline = time.monotonic() + 30
+    while not expected <= set(found("task_runs", **done)):  # they arrive as events
+        assert time.monotonic() < deadline, found("task_runs", **done)
+        time.sleep(0.2)
 
 
 def test_a_path_that_is_not_there_is_refused_before_anything_starts(call, config, new_home):
