@@ -3,12 +3,16 @@
 Which trial comes next follows from the sweep's journal, so a sweep that was killed is continued by starting it again.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from components.config import load
+from components.config import RunConfig, load
+from components.config.text import assignment
 from components.launch.outcome import Stopped
 from components.logs.lines import at_stage
 from components.report.sweep import SweepContent
@@ -42,7 +46,7 @@ def sweep(config: Path, overrides: tuple[str, ...] = ()) -> tuple[SweepContent, 
     with turn.taken(), opened(run.unswept, "sweep") as here:
         shards = here.begin(shard_source)
         data = prepare_data(here.run, shards, here.site)
-        with begun(run, proposed, data, here.site) as search:
+        with begun(run, proposed, data, here.site, partial(_reread, config, overrides)) as search:
             try:
                 while (step := search.next_step) is not None:
                     advance_trial(search, step)
@@ -53,3 +57,8 @@ def sweep(config: Path, overrides: tuple[str, ...] = ()) -> tuple[SweepContent, 
             content, page = publish_sweep(search, judged)
         showing.show_sweep(content, page)
         return content, page
+
+
+def _reread(config: Path, overrides: tuple[str, ...], values: Mapping[str, Any]) -> RunConfig:
+    """Return what the file becomes with other values, and without the section that asks for a sweep."""
+    return load(config, (*overrides, "sweep=null", *(assignment(path, value) for path, value in values.items())))

@@ -11,6 +11,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "merge")}
 _SIXTIES = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[\d_]+")
+_ENDLESS = 1_000_000  # columns
 _MOST_DIGITS = 300  # Python's floats end at 1e308
 
 
@@ -42,6 +43,12 @@ def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
         raise TextError(f"not YAML ({' '.join(str(error).split())})") from error
     except RecursionError:
         raise TextError("values within values, deeper than can be read") from None
+
+
+def assignment(path: str, value: Any) -> str:  # noqa: ANN401 - any YAML value
+    """Return "path=value" in one line, which `--set` takes."""
+    written: str = yaml.safe_dump(value, default_flow_style=True, width=_ENDLESS, sort_keys=False)
+    return f"{path}={written.removesuffix(chr(10)).removesuffix(f'{chr(10)}...')}"
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - any YAML value

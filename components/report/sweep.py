@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import AwareDatetime, Field
 
+from components.config import text
 from components.report.content import CurvePlot, Line
 from components.report.page import plot_picture
 from components.report.record import Picture, Record
@@ -76,6 +77,8 @@ class SweepContent(Record):
     """Best first."""
     best: int | None
     """The best trial; None while the sweep is not finished, and where none was trained to the end."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What makes the run's file that of the best trial, by path; empty where there is none, or nothing to set."""
     export: str | None = None
     """Digest of the best trial's model; None likewise."""
     judged: tuple[Judged, ...] = ()
@@ -90,11 +93,8 @@ class SweepContent(Record):
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """What sets the best trial's values on a command line, an argument each; nothing where they are set already."""
-        row = self.best_row
-        if row is None or row.trial == 0:
-            return ()
-        return tuple(f"models.{self.model}.{path}={_as_yaml(value)}" for path, value in row.values.items())
+        """What sets the best trial's values on a command line, an argument each."""
+        return tuple(text.assignment(path, value) for path, value in self.settings.items())
 
     @property
     def arguments(self) -> str:
@@ -105,9 +105,9 @@ class SweepContent(Record):
     def fragment(self) -> str:
         """The best trial's values as a part of the run's file."""
         content: dict[str, Any] = {}
-        for path, value in (self.best_row.values if self.best_row else {}).items():
+        for path, value in self.settings.items():
             node, (*parents, last) = content, path.split(".")
-            for key in ("models", self.model, *parents):
+            for key in parents:
                 node = node.setdefault(key, {})
             node[last] = value
         return yaml.safe_dump(content, sort_keys=False)
@@ -149,9 +149,3 @@ def _chart(content: SweepContent) -> Picture | None:
     if not lines:
         return None
     return plot_picture(CurvePlot(title=f"{content.metric}, lower is better", curves=lines, log=True))
-
-
-def _as_yaml(value: Any) -> str:  # noqa: ANN401 - any value of a configuration
-    """Return a value in one line, as `--set` reads it."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...")

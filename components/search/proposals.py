@@ -1,17 +1,22 @@
 """Proposals: the configurations that a sweep tries, known up front: they follow from the file alone."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from scipy.stats import qmc
 
 from components import seeding
-from components.config import ConfigError, RunConfig
+from components.config import ConfigError, ModelConfig, RunConfig
 from components.config.sweep import SweepConfig
 
+Reread = Callable[[Mapping[str, Any]], RunConfig]
+"""Returns what the run's file becomes, without its section `sweep`, with values set by path."""
+
 _STREAM = "sweep"
+_MISSING = "sweep: required, but missing; it says what is searched over, as configs/FIELDS.md explains"
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def proposals(run: RunConfig) -> list[Proposal]:
         ConfigError: There is no section `sweep`, or values clash; the message names them.
     """
     if run.sweep is None:
-        raise ConfigError("sweep: required, but missing; it says what is searched over, as configs/FIELDS.md explains")
+        raise ConfigError(_MISSING)
     sweep = run.sweep
     found = [Proposal({path: _present(run, path) for path in sweep.over}, run.unswept)]
     for values in _combinations(sweep, run.seed):
@@ -47,11 +52,45 @@ def proposals(run: RunConfig) -> list[Proposal]:
     return found
 
 
+def settings(best: RunConfig, run: RunConfig, reread: Reread) -> dict[str, Any]:
+    """Return what must be set in the run's file, by path, so that its model is the best one: as little as will do.
+
+    A value alone will not do where the file leaves out the section that it is in: then the section is set as a whole.
+
+    Args:
+        best: The configuration wanted.
+        run: What the sweep is asked for in.
+        reread: Reads the file again.
+
+    Raises:
+        ConfigError: There is no section `sweep`.
+    """
+    if run.sweep is None:
+        raise ConfigError(_MISSING)
+    name, wanted = run.sweep.model, best.models[run.sweep.model]
+    places = {_place_to_set(path, run.trying({path: _at(wanted, path)}), name, reread): None for path in run.sweep.over}
+    kept = [place for place in places if not any(place.startswith(f"{other}.") for other in places)]
+    return {f"models.{name}.{place}": _at(wanted, place) for place in kept}
+
+
+def _place_to_set(path: str, alone: RunConfig, name: str, reread: Reread) -> str:
+    """Return a path, or the smallest section around it that makes the file what it is with that value `alone`."""
+    top, *keys = path.split(".")
+    for depth in range(len(keys), 0, -1):
+        place = ".".join([top, *keys[:depth]])
+        with suppress(ConfigError):  # of a section that the file leaves out
+            if reread({f"models.{name}.{place}": _at(alone.models[name], place)}).models == alone.models:
+                return place
+    return top
+
+
 def _present(run: RunConfig, path: str) -> Any:  # noqa: ANN401 - any value of a configuration
     """Return what the configuration without the sweep has at a path; None where it lacks the section."""
-    if run.sweep is None:
-        return None
-    node: Any = run.models[run.sweep.model].model_dump(mode="json")
+    return None if run.sweep is None else _at(run.models[run.sweep.model], path)
+
+
+def _at(model: ModelConfig, path: str) -> Any:  # noqa: ANN401 - any value of a configuration
+    node: Any = model.model_dump(mode="json")
     for key in path.split("."):
         node = node.get(key) if isinstance(node, dict) else None
     return node

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from components.artifacts.files import remove_folder
 from components.evaluation.protocol import MODEL_ROW
@@ -11,6 +12,7 @@ from components.launch import LaunchFailed
 from components.report.scores import number
 from components.report.sweep import Judged, SweepContent, TrialRow, verdict, write_sweep
 from components.search.halving import Mark, ranking
+from components.search.proposals import settings
 from components.search.sweep import Sweep, Trial
 from components.stages.candidate import Checkpoint, after
 from components.stages.evaluate import Measurement, log_values, measure
@@ -96,11 +98,16 @@ def _content(sweep: Sweep, judged: Sequence[Judged]) -> SweepContent:
         reduction=sweep.section.reduction,
         trials=tuple(_row(rank, sweep.trials[trial], by_trial[trial]) for rank, trial in enumerate(order, start=1)),
         best=best,
+        settings=_settings(sweep, best),
         export=None if finished is None else finished.export,
         judged=tuple(judged),
         hours={trial: max(mark.seconds for mark in found) / _HOUR_S for trial, found in by_trial.items()},
         written=datetime.now(UTC),
     )
+
+
+def _settings(sweep: Sweep, best: int | None) -> dict[str, Any]:
+    return settings(sweep.trials[best].run, sweep.run, sweep.reread) if best else {}
 
 
 def _row(rank: int, trial: Trial, marks: Sequence[Mark]) -> TrialRow:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -15,7 +15,7 @@ from components.config import ConfigError, RunConfig
 from components.config.sweep import SweepConfig
 from components.launch import LaunchFailed, Stopped
 from components.search.halving import Mark, Step, next_step, ranking
-from components.search.proposals import Proposal
+from components.search.proposals import Proposal, Reread
 from components.section import digest_of
 from components.stages.budget import Budget
 from components.stages.candidate import Candidate, Checkpoint, Data
@@ -71,9 +71,11 @@ class Sweep:
     run: RunConfig
     trials: tuple[Trial, ...]
     site: Site
+    reread: Reread
+    """Reads the run's file again, to say what must be set in it."""
 
     @classmethod
-    def of(cls, run: RunConfig, proposed: Iterable[Proposal], data: Data, site: Site) -> "Sweep":
+    def of(cls, run: RunConfig, proposed: Sequence[Proposal], data: Data, site: Site, reread: Reread) -> "Sweep":
         """Return the sweep that a configuration asks for.
 
         Raises:
@@ -85,7 +87,7 @@ class Sweep:
             Trial(number, one.values, its_run, settled(its_run, data, site))
             for number, (one, its_run) in enumerate(zip(proposed, alone, strict=True))
         )
-        return cls(run, trials, site)
+        return cls(run, trials, site, reread)
 
     @property
     def section(self) -> SweepConfig:
@@ -227,13 +229,20 @@ class Sweep:
 
 
 @contextmanager
-def begun(run: RunConfig, proposed: Iterable[Proposal], data: Data, site: Site) -> Iterator[Sweep]:
+def begun(run: RunConfig, proposed: Sequence[Proposal], data: Data, site: Site, reread: Reread) -> Iterator[Sweep]:
     """Yield the sweep at its site, with a run of its own in MLflow, under which its trials stand.
+
+    Args:
+        run: What is asked for.
+        proposed: The configurations to try.
+        data: What they are trained on.
+        site: Where it happens.
+        reread: Reads the run's file again.
 
     Raises:
         ConfigError: The configuration asks for none.
     """
-    sweep = Sweep.of(run, tuple(proposed), data, site)
+    sweep = Sweep.of(run, proposed, data, site, reread)
     parent = runs.open_run(
         sweep.name,
         f"sweep {sweep.digest[:8]}",

@@ -20,7 +20,8 @@ def config(tmp_path_factory) -> Path:
     """Three trials of a small VAE: as it is, at a higher rate, at one that cannot work."""
     vae = {
         "recipe": {"kind": "vae", "network": {"kind": "conv", "latent": 4, "width": 8}},
-        "training": {"images": 960, "batch": 32, "validation": {"every": 160, "samples": 8}},
+        "training": {"images": 960, "batch": 32, "validation": {"every": 160, "samples": 8}}
+        | {"guard": {"skips": 1, "rollbacks": 0}},
         "execution": {"log_every": 160, "sample_every": 960, "checkpoint_every": 64},
         "evaluation": {"kind": "generation", "samples": 16},
         "promotion": {"metric": "reconstruction_psnr"},

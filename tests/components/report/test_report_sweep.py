@@ -38,6 +38,7 @@ SWEPT = SweepContent(
         ),
     ),
     best=4,
+    settings={f"models.vae.{RATE}": 0.0031, f"models.vae.{NETWORK}": {"kind": "conv", "width": 8}},
     export="f" * 20,
     judged=(Judged(trial=4, seed=18, metric="reconstruction_psnr", better="higher", value=21.5, low=21.0, high=22.0),),
     hours={4: 1.5, 0: 0.2, 1: 0.01},
@@ -60,7 +61,7 @@ def test_trials_stand_in_order_with_values_scores_and_reasons(html: str) -> None
 def test_the_best_is_given_as_a_command_and_as_a_file_take_it(html: str) -> None:
     for override in SWEPT.overrides:
         path, _, value = override.partition("=")
-        assert text.parse(value) == SWEPT.trials[0].values[path.removeprefix("models.vae.")]
+        assert text.parse(value) == SWEPT.settings[path]
     assert shlex.split(SWEPT.arguments) == ["--set", SWEPT.overrides[0], "--set", SWEPT.overrides[1]]
     recipe = yaml.safe_load(SWEPT.fragment)["models"]["vae"]["recipe"]
     assert recipe == {"optimizer": {"rate": 0.0031}, "network": {"kind": "conv", "width": 8}}
@@ -77,9 +78,9 @@ def test_the_verdict_compares_where_both_were_measured() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"best": 0}, "The configuration as it is came out best"),
-        ({"best": None}, "No trial was trained to the end yet; 1 of 3 have failed."),
-        ({"best": None, "trials": ()}, "No trial was trained to the end yet; 0 of 0 have failed."),
+        ({"best": 0, "settings": {}}, "The configuration as it is came out best"),
+        ({"best": None, "settings": {}}, "No trial was trained to the end yet; 1 of 3 have failed."),
+        ({"best": None, "settings": {}, "trials": ()}, "No trial was trained to the end yet; 0 of 0 have failed."),
     ],
 )
 def test_where_nothing_better_was_found_nothing_is_to_be_set(changes, words, tmp_path) -> None:

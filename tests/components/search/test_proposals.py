@@ -1,39 +1,44 @@
 """Trials are known up front: they follow from the file and its seed, and that without the sweep is the first."""
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from components.config import ConfigError, load
+from components.config import ConfigError, RunConfig, load, text
 from components.config.sweep import Choice
-from components.search.proposals import proposals
+from components.search.proposals import proposals, settings
 
 RATE, BATCH = "recipe.optimizer.rate", "training.batch"
+
+
+def swept(over: dict[str, Any], seed: int = 17, **options: Any) -> dict[str, Any]:
+    """Return a configuration with a sweep, as a file would hold it."""
+    vae = {
+        "recipe": {"kind": "vae"},
+        "training": {"images": 9_000, "validation": {"every": 500}},
+        "evaluation": {"kind": "generation"},
+        "promotion": {"metric": "reconstruction_psnr"},
+    }
+    return {
+        "name": "swept",
+        "seed": seed,
+        "dataset": {"source": {"kind": "shapes"}, "size": 16},
+        "models": {"vae": vae},
+        "sweep": {"model": "vae", "over": over, **options},
+    }
 
 
 @pytest.fixture
 def values(tmp_path):
     """Return the values that are tried, in order, over what a sweep searches."""
 
-    def tried(over: dict[str, Any], seed: int = 17, **options: Any) -> list[tuple[Any, ...]]:
-        vae = {
-            "recipe": {"kind": "vae"},
-            "training": {"images": 9_000, "validation": {"every": 500}},
-            "evaluation": {"kind": "generation"},
-            "promotion": {"metric": "reconstruction_psnr"},
-        }
-        content = {
-            "name": "swept",
-            "seed": seed,
-            "dataset": {"source": {"kind": "shapes"}, "size": 16},
-            "models": {"vae": vae},
-            "sweep": {"model": "vae", "over": over, **options},
-        }
-        path = Path(tmp_path / "run.yaml")
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
+    def tried(over: dict[str, Any], **options: Any) -> list[tuple[Any, ...]]:
+        path = tmp_path / "run.yaml"
+        path.write_text(yaml.safe_dump(swept(over, **options), sort_keys=False))
         found = proposals(load(path))
         assert all(one.run.sweep is None for one in found)
         return [tuple(one.values.values()) for one in found]
@@ -94,3 +99,31 @@ def test_a_list_is_divided_like_a_range_from_end_to_end():
     choice = Choice.model_validate(["a", "b", "c"])
     assert [choice.at(share) for share in (0.0, 0.33, 0.34, 0.66, 0.67, 1.0)] == ["a", "a", "b", "b", "c", "c"]
     assert Choice(low=1, high=100, log=True).at(0.5) == pytest.approx(10)
+
+
+def reading_again(path: Path) -> Callable[[Mapping[str, Any]], RunConfig]:
+    return lambda values: load(path, ["sweep=null", *(text.assignment(*one) for one in values.items())])
+
+
+def test_what_must_be_set_are_the_values_where_the_file_has_their_sections(tmp_path):
+    content = swept({RATE: [1e-2], BATCH: [32]})
+    content["models"]["vae"]["recipe"]["optimizer"] = {"kind": "adam", "rate": 1e-3}
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(content))
+    run, reread = load(path), reading_again(path)
+    best = proposals(run)[1].run
+    found = settings(best, run, reread)
+    assert found == {f"models.vae.{RATE}": 0.01, f"models.vae.{BATCH}": 32}
+    assert reread(found) == best
+
+
+def test_a_section_that_the_file_leaves_out_is_set_as_a_whole(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(swept({RATE: [1e-2], BATCH: [32]})))
+    run, reread = load(path), reading_again(path)
+    best = proposals(run)[1].run
+    found = settings(best, run, reread)
+    assert set(found) == {"models.vae.recipe.optimizer", f"models.vae.{BATCH}"}
+    optimizer = found["models.vae.recipe.optimizer"]
+    assert (optimizer["rate"], optimizer["betas"]) == (0.01, [0.9, 0.999]), "of the recipe, not the section's own"
+    assert reread(found) == best
