@@ -23,10 +23,15 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, except that 1e-4 is a number as in YAML 1.2, and that 08 is one, which is then refused."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _LEADING_ZERO, list("-+0"))
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that `_Loader` would read as a number."""
+
+
+for _reads_numbers in (_Loader, _Dumper):
+    _reads_numbers.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+    )
+    _reads_numbers.add_implicit_resolver("tag:yaml.org,2002:int", _LEADING_ZERO, list("-+0"))
 
 
 def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
@@ -47,7 +52,7 @@ def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
 
 def assignment(path: str, value: Any) -> str:  # noqa: ANN401 - any YAML value
     """Return "path=value" in one line, which `--set` takes."""
-    written: str = yaml.safe_dump(value, default_flow_style=True, width=_ENDLESS, sort_keys=False)
+    written: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=_ENDLESS, sort_keys=False)
     return f"{path}={written.removesuffix(chr(10)).removesuffix(f'{chr(10)}...')}"
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 from pydantic import AwareDatetime, Field
 
-from components.config import text
 from components.report.content import CurvePlot, Line
 from components.report.page import plot_picture
 from components.report.record import Picture, Record
@@ -79,6 +78,8 @@ class SweepContent(Record):
     """The best trial; None while the sweep is not finished, and where none was trained to the end."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """What makes the run's file that of the best trial, by path; empty where there is none, or nothing to set."""
+    overrides: tuple[str, ...] = ()
+    """The same as `--set` takes it, an argument each."""
     export: str | None = None
     """Digest of the best trial's model; None likewise."""
     judged: tuple[Judged, ...] = ()
@@ -90,11 +91,6 @@ class SweepContent(Record):
     def best_row(self) -> TrialRow | None:
         """The best trial."""
         return next((row for row in self.trials if row.trial == self.best), None)
-
-    @property
-    def overrides(self) -> tuple[str, ...]:
-        """What sets the best trial's values on a command line, an argument each."""
-        return tuple(text.assignment(path, value) for path, value in self.settings.items())
 
     @property
     def arguments(self) -> str:

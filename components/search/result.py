@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from components.artifacts.files import remove_folder
+from components.config.text import assignment
 from components.evaluation.protocol import MODEL_ROW
 from components.launch import LaunchFailed
 from components.report.scores import number
@@ -87,6 +87,7 @@ def _content(sweep: Sweep, judged: Sequence[Judged]) -> SweepContent:
     night = sweep.site.night
     shards = sweep.trials[0].data.shards
     finished = None if best is None else sweep.site.store.by_digest(Checkpoint, sweep.trials[best].training)
+    found = settings(sweep.trials[best].run, sweep.run, sweep.reread) if best else {}
     by_trial = {trial: [mark for mark in marks if mark.trial == trial] for trial in order}
     return SweepContent(
         run=sweep.run.name,
@@ -98,16 +99,13 @@ def _content(sweep: Sweep, judged: Sequence[Judged]) -> SweepContent:
         reduction=sweep.section.reduction,
         trials=tuple(_row(rank, sweep.trials[trial], by_trial[trial]) for rank, trial in enumerate(order, start=1)),
         best=best,
-        settings=_settings(sweep, best),
+        settings=found,
+        overrides=tuple(assignment(path, value) for path, value in found.items()),
         export=None if finished is None else finished.export,
         judged=tuple(judged),
         hours={trial: max(mark.seconds for mark in found) / _HOUR_S for trial, found in by_trial.items()},
         written=datetime.now(UTC),
     )
-
-
-def _settings(sweep: Sweep, best: int | None) -> dict[str, Any]:
-    return settings(sweep.trials[best].run, sweep.run, sweep.reread) if best else {}
 
 
 def _row(rank: int, trial: Trial, marks: Sequence[Mark]) -> TrialRow:
