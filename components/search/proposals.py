@@ -11,6 +11,7 @@ from scipy.stats import qmc
 from components import seeding
 from components.config import ConfigError, ModelConfig, RunConfig
 from components.config.sweep import SweepConfig
+from components.section import Section
 
 Reread = Callable[[Mapping[str, Any]], RunConfig]
 """Returns what the run's file becomes, without its section `sweep`, with values set by path."""
@@ -70,6 +71,10 @@ def settings(best: RunConfig, run: RunConfig, reread: Reread) -> dict[str, Any]:
     name, wanted = run.sweep.model, best.models[run.sweep.model]
     places = {_place_to_set(path, run.trying({path: _at(wanted, path)}), name, reread): None for path in run.sweep.over}
     kept = [place for place in places if not any(place.startswith(f"{other}.") for other in places)]
+    found = {f"models.{name}.{place}": _in_brief(wanted, place) for place in kept}
+    with suppress(ConfigError):  # of a section within it whose kind is its default
+        if reread(found).models[name] == wanted:
+            return found
     return {f"models.{name}.{place}": _at(wanted, place) for place in kept}
 
 
@@ -87,6 +92,16 @@ def _place_to_set(path: str, alone: RunConfig, name: str, reread: Reread) -> str
 def _present(run: RunConfig, path: str) -> Any:  # noqa: ANN401 - any value of a configuration
     """Return what the configuration without the sweep has at a path; None where it lacks the section."""
     return None if run.sweep is None else _at(run.models[run.sweep.model], path)
+
+
+def _in_brief(model: ModelConfig, path: str) -> Any:  # noqa: ANN401 - any value of a configuration
+    """Return what stands at a path, of a section only what is not its default."""
+    node: Any = model
+    for key in path.split("."):
+        node = getattr(node, key, None)
+    if not isinstance(node, Section):
+        return _at(model, path)
+    return {**node.model_dump(mode="json", include={"kind"}), **node.model_dump(mode="json", exclude_defaults=True)}
 
 
 def _at(model: ModelConfig, path: str) -> Any:  # noqa: ANN401 - any value of a configuration
