@@ -17,7 +17,7 @@ from components.launch.outcome import Stopped
 from components.logs.lines import at_stage
 from components.report.sweep import SweepContent
 from components.search import result
-from components.search.proposals import proposals
+from components.search.proposals import read
 from components.search.sweep import Sweep, begun
 from flows import news, showing, turn
 from flows.opening import opened
@@ -41,8 +41,7 @@ def sweep(config: Path, overrides: tuple[str, ...] = ()) -> tuple[SweepContent, 
         config: The run's YAML file, with a section `sweep`.
         overrides: Changes of single values, such as "sweep.trials=9".
     """
-    run = load(config, overrides)
-    proposed = proposals(run)  # first: what cannot be tried is refused before anything starts
+    run, proposed = read(config, overrides)  # first: what cannot be tried is refused before anything starts
     with turn.taken(), opened(run.unswept, "sweep") as here:
         shards = here.begin(shard_source)
         data = prepare_data(here.run, shards, here.site)

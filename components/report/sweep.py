@@ -144,4 +144,5 @@ def _chart(content: SweepContent) -> Picture | None:
     lines = tuple(Line(name=f"trial {row.name}", points=row.curve) for row in shown)
     if not lines:
         return None
-    return plot_picture(CurvePlot(title=f"{content.metric}, lower is better", curves=lines, log=True))
+    is_positive = all(score > 0 for line in lines for _, score in line.points)  # a kernel distance may be below 0
+    return plot_picture(CurvePlot(title=f"{content.metric}, lower is better", curves=lines, log=is_positive))

@@ -1,15 +1,16 @@
 """Proposals: the configurations that a sweep tries, known up front: they follow from the file alone."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scipy.stats import qmc
 
 from components import seeding
-from components.config import ConfigError, ModelConfig, RunConfig
+from components.config import ConfigError, ModelConfig, RunConfig, load
 from components.config.sweep import SweepConfig
 from components.section import Section
 
@@ -28,6 +29,19 @@ class Proposal:
     """What it has where the sweep searches, by path below the model."""
     run: RunConfig
     """The whole of it, without the section `sweep`."""
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> tuple[RunConfig, list[Proposal]]:
+    """Return the configuration in a file, with single values set, and what its sweep tries.
+
+    Raises:
+        ConfigError: It cannot work, has no section `sweep`, or values clash; each line names the file and the path.
+    """
+    run = load(path, overrides)
+    try:
+        return run, proposals(run)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
 def proposals(run: RunConfig) -> list[Proposal]:

@@ -19,10 +19,9 @@ def sweep(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
     The file's section `sweep` says which, how long and at what cost. Trials are ordinary trainings that stop at rungs,
     where the better ones go on. What is stopped or killed is continued by the same command.
     """
-    from components.config import load
-    from components.search.proposals import proposals
+    from components.search.proposals import read
 
-    proposals(load(config, set_))  # before a server is started, which takes half a minute
+    read(config, set_)  # before a server is started, which takes half a minute
     Workspace.from_environment().create()
     with watched():
         guard_server()

@@ -10,7 +10,7 @@ import yaml
 
 from components.config import ConfigError, RunConfig, load, text
 from components.config.sweep import Choice
-from components.search.proposals import proposals, settings
+from components.search.proposals import proposals, read, settings
 
 RATE, BATCH = "recipe.optimizer.rate", "training.batch"
 
@@ -90,9 +90,19 @@ def test_whole_sections_are_values_too(values):
     assert [value for (value,) in values({"recipe.network": networks})][1:] == networks
 
 
-def test_values_that_clash_only_together_are_named_together(values):
-    with pytest.raises(ConfigError, match=r"training.batch=48, training.accumulate=32: .*not divisible"):
-        values({BATCH: [48], "training.accumulate": [32]})
+def test_values_that_clash_only_together_are_named_together_with_the_file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(swept({BATCH: [48], "training.accumulate": [32]}), sort_keys=False))
+    words = r"run.yaml: sweep.over: training.batch=48, training.accumulate=32: .*not divisible"
+    with pytest.raises(ConfigError, match=words):
+        read(path)
+
+
+def test_a_file_that_asks_for_no_sweep_is_told_what_is_missing(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(swept({BATCH: [48]}) | {"sweep": None}))
+    with pytest.raises(ConfigError, match=r"run.yaml: sweep: required, but missing"):
+        read(path)
 
 
 def test_a_list_is_divided_like_a_range_from_end_to_end():
