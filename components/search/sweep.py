@@ -17,7 +17,7 @@ from components.launch import LaunchFailed, Stopped
 from components.search.halving import Mark, Step, next_step, ranking
 from components.search.proposals import Proposal, Reread
 from components.section import digest_of
-from components.stages.budget import Budget
+from components.stages.budget import Budget, taken_in
 from components.stages.candidate import Candidate, Checkpoint, Data
 from components.stages.inputs import training_inputs
 from components.stages.site import Site, ending, flatten, registered_name
@@ -211,11 +211,16 @@ class Sweep:
             rung=rung,
             score=None if reason else score,
             images=int(max((point["images"] for point in points), default=0)) if reason else reached,
-            seconds=_HOUR_S * max((hours for _, hours in clock_of(points)), default=0.0),
+            seconds=self._seconds(trial, points),
             metric=found[0][0] if found else "",
             curve=tuple((images, value) for _, images, value in found if math.isfinite(value)),
             reason=reason,
         )
+
+    def _seconds(self, trial: Trial, points: Sequence[Mapping[str, float]]) -> float:
+        """Return how long a trial has trained: by its curve or, while it is not finished, by what its launches took."""
+        by_curve = _HOUR_S * max((hours for _, hours in clock_of(points)), default=0.0)
+        return by_curve if self._finished(trial) else max(by_curve, taken_in(self.folder_of(trial)).wall_s)
 
     def _tell(self, mark: Mark) -> None:
         words = mark.reason or f"{mark.metric} {mark.score:.4g}"

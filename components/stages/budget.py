@@ -80,7 +80,7 @@ class Budget:
     def _taken(self, store: Store, workspace: Workspace) -> Iterator[Taken]:
         for digest in self.trainings:
             finished = store.by_digest(Checkpoint, digest)
-            yield _read(workspace.training / digest if finished is None else finished.path)
+            yield taken_in(workspace.training / digest if finished is None else finished.path)
 
 
 def cards_of(execution: ExecutionConfig) -> int:
@@ -95,7 +95,7 @@ def note_taken(folder: Path, seconds: float, held: int) -> None:
     write_atomically(folder / _TAKEN, json.dumps(after._asdict()).encode())
 
 
-def _read(folder: Path) -> Taken:
+def taken_in(folder: Path) -> Taken:
     """Return what a training has taken: what was noted or, where a kill left no time for that, what its curve says."""
     noted, cost = _noted(folder), training_cost(folder, 0)
     curve = Taken() if cost is None else Taken(cost.wall_s, cost.card_s)
