@@ -37,7 +37,8 @@ def run_training(job: TrainJob, world: distributed.World, stop_requested: Callab
     """Train in the job's folder, of which this training is the only user.
 
     Raises:
-        Stopped: It was asked to stop, its time budget is spent, or the disk is full; the same job resumes it.
+        Stopped: It was asked to stop, its time budget is spent, it has come to the images that the job stops at, or the
+            disk is full; the same job resumes it.
         DivergedError: It diverged more often than it may begin again.
     """
     with _folder_of_its_own(job), stopping_when_full(job.folder):
@@ -102,7 +103,11 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
         context = TrainContext(
             device=world.device,
             seed=job.seed,
-            should_stop=lambda: should_stop() or (reporter is not None and reporter.met_full_disk),
+            should_stop=lambda: (
+                should_stop()
+                or (job.stop_at is not None and state.images >= job.stop_at)
+                or (reporter is not None and reporter.met_full_disk)
+            ),
             report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
             report_every=execution.log_every,
             step=execution.step,
