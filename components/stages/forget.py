@@ -54,7 +54,7 @@ def forget(found: Trace, run: RunConfig, store: Store, workspace: Workspace, rea
     for name, version in found.models:
         words = f"{', '.join(found.held.keys)}: {reason}"
         marks.mark(name, version, {marks.SAW_FORGOTTEN: words})
-    shards = write_shards(run.dataset, store)
+    shards = write_shards(run.dataset, store, executor=run.executor)
     delete(found.held, store, workspace.cache)
     return shards
 

@@ -9,6 +9,7 @@ import pytest
 from components.artifacts import Store
 from components.data import DatasetConfig, FolderSource, ShardSet, Source, ZipSource, write_shards
 from components.data.sources import WebdatasetSource
+from components.executors import LocalExecutor
 from components.stages.page import _data as data_card
 from tests.hostile import corpus
 
@@ -32,7 +33,7 @@ def demand(shards: ShardSet, outcomes: list[tuple[str, str]]) -> None:
 
 def sharded(source: Source, store: Path, workers: int = 2) -> ShardSet:
     dataset = DatasetConfig(source=source, size=16, rejected_limit_fraction=1)
-    return write_shards(dataset, Store(store), workers=workers)
+    return write_shards(dataset, Store(store), executor=LocalExecutor(workers=workers))
 
 
 def test_a_folder_of_them_all_becomes_a_data_set_by_any_number_of_processes(tmp_path: Path) -> None:
