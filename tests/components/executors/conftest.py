@@ -1,10 +1,10 @@
 """A real Dask scheduler and two worker processes on loopback, each worker with the nanny that starts it again."""
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,10 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class Cluster:
-    """A scheduler's address, and the processes that watch over its workers."""
+    """A scheduler and its address, and the processes that watch over its workers."""
 
     address: str
+    scheduler: psutil.Process
     nannies: tuple[psutil.Process, ...]
 
     @property
@@ -41,28 +42,35 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
-def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("dask")
+@contextmanager
+def running(root: Path, folder: Path, workers: int) -> Iterator[Cluster]:
     place, log = folder / "scheduler.json", (folder / "log").open("wb")
-    dask = [sys.executable, "-m", "dask"]
     common = ["--scheduler-file", str(place), "--no-dashboard", "--host", "127.0.0.1"]
 
-    def start(*words: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([*dask, *words, *common], stdout=log, stderr=log, cwd=root)
+    def start(*words: str) -> psutil.Process:
+        return psutil.Popen([sys.executable, "-m", "dask", *words, *common], stdout=log, stderr=log, cwd=root)
 
     with log:
         scheduler = start("scheduler", "--port", "0")
-        workers = [start("worker", "--nthreads", "1") for _ in range(WORKERS)]
+        nannies = [start("worker", "--nthreads", "1") for _ in range(workers)]
         try:
             until(place.is_file)
-            yield Cluster(json.loads(place.read_text())["address"], tuple(psutil.Process(one.pid) for one in workers))
+            cluster = Cluster(json.loads(place.read_text())["address"], scheduler, tuple(nannies))
+            until(lambda: f"workers {workers}," in cluster.executor.describe())
+            yield cluster
         finally:
-            for one in (*workers, scheduler):  # killed, for a worker that closes waits for a scheduler to take leave of
-                for child in psutil.Process(one.pid).children(recursive=True):
-                    child.kill()
-                one.kill()
+            for one in (*nannies, scheduler):  # killed, for a worker that closes waits for a scheduler to take leave of
+                with suppress(psutil.NoSuchProcess):
+                    for child in one.children(recursive=True):
+                        child.kill()
+                    one.kill()
                 one.wait()
+
+
+@pytest.fixture(scope="session")
+def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running(root, tmp_path_factory.mktemp("dask"), WORKERS) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -70,3 +78,10 @@ def cluster(started: Cluster) -> Cluster:
     """The cluster with both its workers, whatever befell them in another test."""
     until(lambda: f"workers {WORKERS}," in started.executor.describe())
     return started
+
+
+@pytest.fixture
+def mortal(root: Path, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster of one worker that no other test needs."""
+    with running(root, tmp_path, 1) as cluster:
+        yield cluster

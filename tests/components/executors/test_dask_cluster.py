@@ -5,6 +5,8 @@ import io
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from PIL import Image
 
 from components.artifacts import Artifact, Store
+from components.config import load
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig, FolderSource, FrozenSetConfig, ShardSet, write_corruption_set, write_shards
 from components.data.decoding import prepared_here
@@ -23,8 +26,13 @@ from components.data.encoding import PngEncoding
 from components.data.preparation import Preparation
 from components.data.sources import Problem
 from components.executors import LOCAL, DaskExecutor, ExecutorConfig, LocalExecutor, Packed
+from components.executors.dask_cluster import ClusterError
 from components.executors.sameness import OtherWorkerError, checked, own_facts
 from components.quality.facts import image_facts
+from components.stages.inputs import content_of
+from components.stages.nights import run_digest
+from components.stages.plan import plan
+from flows.cli.doctor.dask_scheduler import findings
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -37,6 +45,7 @@ class Cluster(Protocol):
     """As the fixture gives it."""
 
     executor: DaskExecutor
+    scheduler: psutil.Process
     workers: list[psutil.Process]
 
 
@@ -96,6 +105,21 @@ def test_a_worker_that_is_killed_midway_costs_nothing(
     assert files(there) == files(here)
 
 
+def test_a_scheduler_that_is_lost_costs_what_was_under_way(
+    dataset: DatasetConfig, here: ShardSet, mortal: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kill(done: int, total: int | None) -> None:
+        if mortal.scheduler.is_running() and done >= IMAGES / 3:
+            mortal.scheduler.kill()
+            mortal.scheduler.wait()
+
+    with pytest.raises(ClusterError, match=f"the Dask scheduler at {mortal.executor.scheduler} was lost"):
+        write_shards(dataset, Store(tmp_path / "store"), kill, mortal.executor)
+    with caplog.at_level("INFO"):
+        assert files(write_shards(dataset, Store(tmp_path / "store"))) == files(here)
+    assert "files are known from an interrupted attempt" in caplog.text
+
+
 def test_damaged_images_and_facts_are_the_same_bytes(here: ShardSet, cluster: Cluster, tmp_path: Path) -> None:
     def made(executor: ExecutorConfig) -> list[dict[str, bytes]]:
         store = Store(tmp_path / executor.kind)
@@ -145,15 +169,50 @@ def test_a_worker_that_would_make_other_bytes_is_not_given_any(cluster: Cluster)
         crew.submit(checked, other, len, "never counted").result()
 
 
-def test_where_no_scheduler_answers_it_says_what_to_do() -> None:
+def test_where_no_scheduler_answers_a_command_says_what_to_do(root: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-    with (
-        pytest.raises(ValueError, match=f"no Dask scheduler answers at {address}: start one there") as told,
-        DaskExecutor(scheduler=address).open(),
-    ):
-        pass
-    assert "leave executor out" in str(told.value)
+    command = [sys.executable, "-m", "flows.cli", "check", "tests/flows/mini.yaml"]
+    executor = f"executor={{kind: dask, scheduler: '{address}'}}"
+    environment = os.environ | {"KINTSUGI_HOME": str(tmp_path)}
+    called = subprocess.run([*command, "--set", executor], capture_output=True, text=True, cwd=root, env=environment)
+    assert called.returncode == 2
+    assert called.stderr.startswith(
+        f"error: no Dask scheduler answers at {address}: start one there (`dask scheduler`)"
+    )
+    assert called.stderr.count("\n") == 1
+
+
+def test_a_plan_says_who_works_on_what_has_to_be_made(cluster: Cluster, root: Path, tmp_path: Path) -> None:
+    run = load(root / "tests" / "flows" / "mini.yaml").model_copy(update={"executor": cluster.executor})
+    store = Store(tmp_path / "store")
+    first = plan(run, "", store, tmp_path)[0]
+    assert first.stage == "executor"
+    assert first.facts.startswith(
+        f"Dask at {cluster.executor.scheduler}: workers 2, threads 2; python, kintsugi, dask,"
+    )
+    shards = write_shards(run.dataset, store)
+    write_corruption_set(shards, run.corruption.frozen, run.corruption.mix, run.seed, store)
+    assert plan(run, "", store, tmp_path)[0].stage == "shard"  # whose state is reuse: nobody has to be there
+
+
+def test_the_doctor_says_whether_the_scheduler_and_its_workers_will_do(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    assert list(findings()) == []
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", str(cluster.executor.scheduler))
+    assert [(one.state, one.found.partition(";")[0]) for one in findings()] == [
+        ("ok", f"Dask at {cluster.executor.scheduler}: workers 2, threads 2")
+    ]
+
+
+def test_the_executor_is_part_of_no_digest(root: Path) -> None:
+    run = load(root / "tests" / "flows" / "mini.yaml")
+    other = run.model_copy(update={"executor": DaskExecutor(scheduler="tcp://host:8786")})
+    assert "executor" not in run.model_dump()
+    assert content_of(other) == content_of(run)
+    assert run_digest(other) == run_digest(run)
 
 
 def test_a_cluster_of_this_machine_is_started_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
