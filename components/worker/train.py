@@ -17,7 +17,7 @@ from components.quality.copies import read_left_out
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER, Recipe
 from components.training.checkpoint import load_newest
-from components.training.config import TrainingConfig
+from components.training.config import ExecutionConfig, TrainingConfig
 from components.training.guard import DivergedError, Guard
 from components.training.loop import Ending, Interval, TrainContext, train
 from components.training.state import TrainingState
@@ -30,6 +30,7 @@ from components.workspace import exclusive
 
 _log = logging.getLogger(__name__)
 _LET_GO_WITHIN_S = 60.0
+_DRAWING_FOR_A_GPU = 2
 
 
 def run_training(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
@@ -200,7 +201,15 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     share = Share(job.model.training.batch, world.rank, world.processes)
     if mix is None and fits(samples, world.device):
         return HeldLoader(samples, share, world.device, seed=job.seed, flip=job.model.training.flip)
-    return Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix)
+    drawn_by = drawing_processes(job.model.execution, world.device)
+    return Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix, processes=drawn_by)
+
+
+def drawing_processes(execution: ExecutionConfig, device: torch.device) -> int:
+    """Return how many processes draw damage for one rank."""
+    if execution.drawing_processes is not None or device.type == "cpu":
+        return execution.drawing_processes or 0
+    return max(0, min(_DRAWING_FOR_A_GPU, len(os.sched_getaffinity(0)) // execution.processes - 1))
 
 
 def _samples(job: TrainJob, shards: ShardSet) -> Samples:
