@@ -1,5 +1,6 @@
 """The executor `dask`: workers of a Dask cluster, which are sent bytes and send bytes back. The only door to Dask."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 """Dask's own variable."""
+_LOGS = ("distributed", "distributed.client")
+"""Those of Dask's loggers that have a level of their own and speak of connections."""
 _ANY_PORT = "127.0.0.1:0"
 _CONNECT_S = 5.0
 _LOOK_S = 5.0
@@ -148,6 +151,12 @@ def _library() -> ModuleType:
 def _connected(address: str | None) -> Iterator["Client"]:
     """Give a client of the scheduler, or of one that is started here and lasts as long as the block."""
     distributed = _library()
+    with _quiet(), _client(distributed, address) as client:
+        yield client
+
+
+@contextmanager
+def _client(distributed: ModuleType, address: str | None) -> Iterator["Client"]:
     if address is None:
         workers = {"n_workers": threads_per_process(), "threads_per_worker": 1}
         with (
@@ -165,6 +174,19 @@ def _connected(address: str | None) -> Iterator["Client"]:
         ) from error
     with client:
         yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask in this process from logging the stacks of what is said here in words."""
+    levels = {log: log.level for log in map(logging.getLogger, _LOGS)}
+    for log in levels:
+        log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for log, level in levels.items():
+            log.setLevel(level)
 
 
 @contextmanager

@@ -213,10 +213,3 @@ def test_the_executor_is_part_of_no_digest(root: Path) -> None:
     assert "executor" not in run.model_dump()
     assert content_of(other) == content_of(run)
     assert run_digest(other) == run_digest(run)
-
-
-def test_a_cluster_of_this_machine_is_started_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    with DaskExecutor().open() as crew:
-        assert [made for _, made in crew.each(len, [(None, ("four",)), (None, ("fives",))])] == [4, 5]
-    assert not [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
