@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import field_validator
 
 from components.executors.executor import Answer, Crew, ExecutorSection
 from components.executors.sameness import checked, differences, own_facts
@@ -44,9 +45,16 @@ class DaskExecutor(ExecutorSection):
 
     kind: Literal["dask"] = "dask"
     """Workers of a Dask cluster; needs `kintsugi[dask]`."""
-    scheduler: str | None = Field(default=None, pattern=r"^[a-z]+://[^\s/@]+$")
+    scheduler: str | None = None
     """Address of a scheduler, such as tcp://host:8786. None: DASK_SCHEDULER_ADDRESS, or where that is not set a cluster
     on this machine, one process for each core."""
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_an_address(cls, scheduler: str | None) -> str | None:
+        if scheduler is not None and not re.fullmatch(r"[a-z]+://[^\s/@]+:\d+", scheduler):
+            raise ValueError(f"{scheduler!r}: expected an address such as tcp://host:8786")
+        return scheduler
 
     @contextmanager
     def open(self) -> Iterator[Crew]:
