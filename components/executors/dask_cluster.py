@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -64,9 +65,10 @@ class DaskExecutor(ExecutorSection):
             ValueError: There is no Dask here, no scheduler at the address, or a worker that would make other bytes.
             ClusterError: The cluster was lost meanwhile.
         """
-        with _connected(self.address) as client, _in_words(self.address):
-            _demand_sameness(client, str(self.address))
-            yield _Workers(client, str(self.address))
+        named = self.address or "127.0.0.1"
+        with _connected(self.address) as client, _in_words(named):
+            _demand_sameness(client, named)
+            yield _Workers(client, named)
 
     def describe(self) -> str:
         """Return how many workers there are.
@@ -113,10 +115,13 @@ class _Workers(Crew):
         """See how many workers there are.
 
         Raises:
-            ClusterError: There has been none for too long.
+            ClusterError: There has been none for too long, or the scheduler is gone.
         """
         self._looked_s = time.monotonic()
-        threads = self._client.scheduler_info(n_workers=0)["total_threads"]
+        try:
+            threads = self._client.scheduler_info(n_workers=0)["total_threads"]
+        except OSError as error:
+            raise _lost(self._address) from error
         if threads:
             self._threads, self._seen_s = threads, self._looked_s
         elif self._looked_s - self._seen_s > _ABANDONED_S:
@@ -136,8 +141,8 @@ class _DaskAnswer(Generic[_Result]):
             try:
                 return self._future.result(timeout=_LOOK_S)
             except TimeoutError:
-                if self._future.status == "error":  # it is the function's
-                    raise
+                if self._future.done():  # meanwhile; or the function itself raised it
+                    return self._future.result()
                 self._workers.look()
 
 
@@ -186,19 +191,21 @@ def _client(distributed: ModuleType, address: str | None) -> Iterator["Client"]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask in this process from logging the stacks of what is said here in words."""
+    """Keep Dask in this process from logging the stacks of what is said here in words, and from minding large files."""
     levels = {log: log.level for log in map(logging.getLogger, _LOGS)}
     for log in levels:
         log.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            yield
     finally:
         for log, level in levels.items():
             log.setLevel(level)
 
 
 @contextmanager
-def _in_words(address: str | None) -> Iterator[None]:
+def _in_words(address: str) -> Iterator[None]:
     """Say what is lost in words that tell what to do."""
     distributed = _library()
     try:
@@ -206,8 +213,11 @@ def _in_words(address: str | None) -> Iterator[None]:
     except distributed.KilledWorker as error:
         raise ClusterError(f"a partition was given up, for each worker that had it was lost: {error}") from error
     except (CancelledError, distributed.comm.CommClosedError) as error:
-        again = "start it again, then the same command goes on"
-        raise ClusterError(f"the Dask scheduler at {address} was lost; {again}") from error
+        raise _lost(address) from error
+
+
+def _lost(address: str) -> ClusterError:
+    return ClusterError(f"the Dask scheduler at {address} was lost; start it again, then the same command goes on")
 
 
 def _demand_sameness(client: "Client", address: str) -> int:
