@@ -183,7 +183,8 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
         naming.show_logs()
         naming.rename(f"{run.name} · {reason}")
         stack.enter_context(about(run=run.name))
-        here = Opened(run, Site(workspace, store, uri, run.name, progress=watcher.get()), reason, stack)
+        site = Site(workspace, store, uri, run.name, progress=watcher.get(), executor=run.executor)
+        here = Opened(run, site, reason, stack)
         yield here
         if here.failed:
             raise here.failure()

@@ -63,7 +63,7 @@ def check_types(function: Callable[..., Any]) -> Callable[..., Any]:
 jaxtyping.install_import_hook([f"components.{name}" for name in SHAPED], f"{__name__}.check_types")
 
 for name in tuple(os.environ):
-    if name.startswith(("AWS_", "KINTSUGI_", "MLFLOW_TRACKING_", "MLFLOW_S3_", "PREFECT_API_")):
+    if name.startswith(("AWS_", "DASK_", "KINTSUGI_", "MLFLOW_TRACKING_", "MLFLOW_S3_", "PREFECT_API_")):
         del os.environ[name]  # a developer's own servers and keys must not be reached from a test
 _prefect_home = tempfile.TemporaryDirectory(prefix="kintsugi-prefect-")  # gone when the tests end
 os.environ["PREFECT_HOME"] = _prefect_home.name

@@ -25,12 +25,17 @@ from components.evaluation.evidence import EvaluationSection, judged_by_own_feat
 from components.evaluation.gate import PromotionRule
 from components.evaluation.measure import EvaluationConfig
 from components.evaluation.yardstick import EvaluationSetChoice
+from components.executors import LOCAL, ExecutorConfig
 from components.recipes import RecipeConfig
 from components.recipes.recipe import RecipeSection
 from components.section import Section, kinds
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
 
 _NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+
+
+_YOUNGER: dict[str, Section | None] = {"retraining": RetrainingConfig(), "executor": LOCAL, "sweep": None}
+"""Sections that configurations of earlier releases do not have: left out as they are by default, so digests stay."""
 
 
 class ConfigError(ValueError):
@@ -98,6 +103,9 @@ class RunConfig(Section):
     """Models to work on side by side, each with its share of the cores and with graphics cards of its own; changes
     nothing that they become, beyond rounding. None: as many as the host's cards allow, and one after the other
     without cards."""
+    executor: ExecutorConfig = LOCAL
+    """Who decodes and encodes images, damages the frozen ones and takes facts of all: this machine, or the workers of a
+    Dask cluster; changes no byte of what they become."""
     retraining: RetrainingConfig = RetrainingConfig()
     """When a night trains, which of the models, from which weights, and what it may cost."""
     sweep: SweepConfig | None = None
@@ -163,12 +171,11 @@ class RunConfig(Section):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_default_policy(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_added_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = handler(self)
-        if self.retraining == RetrainingConfig():  # configurations from before there was one keep their digests
-            dumped.pop("retraining", None)
-        if self.sweep is None:  # likewise
-            dumped.pop("sweep", None)
+        for name, default in _YOUNGER.items():
+            if getattr(self, name) == default:
+                dumped.pop(name, None)
         return dumped
 
     @property

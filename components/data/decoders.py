@@ -54,22 +54,27 @@ class Decoders:
 
         The future raises RuntimeError where no process can be started.
         """
-        return self._pool.submit(self._prepared, list(chunk))
+        return self._pool.submit(self.prepared, list(chunk))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        while not self._idle.empty():
-            self._idle.get().end()
-
-    def _prepared(self, chunk: list[bytes]) -> list[Made]:
+    def prepared(self, chunk: list[bytes]) -> list[Made]:
+        """Return what is made of each file of a chunk, in its order, waiting for a worker that is idle."""
         worker = self._idle.get()
         try:
             return worker.prepared(chunk)
         finally:
             self._idle.put(worker)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End what was started."""
+        self._pool.shutdown(cancel_futures=True)
+        while not self._idle.empty():
+            self._idle.get().end()
 
 
 class _Worker(Protocol):

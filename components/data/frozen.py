@@ -13,17 +13,16 @@ from pydantic import Field, model_validator
 
 from components.artifacts import Artifact, ArtifactError, Store
 from components.corruption import CorruptionMix
-from components.data.reader import Picture, Pictures, ShardReader, decode
+from components.data.damaged import SUFFIXES, damaged_samples
+from components.data.reader import Picture, Pictures, decode
 from components.data.shardset import ShardFacts, ShardSet
-from components.data.tars import Sample, members, write_tars
-from components.pictures.encoding import png
+from components.data.tars import members, write_tars
+from components.executors import LOCAL, ExecutorConfig
 from components.section import Section
-from components.seeding import numpy_generator, stream_key
 
 # Raised whenever equal inputs would give other files.
 _CODE = 2
 _SHARD_BYTES = 256 * 2**20
-_SUFFIXES = ("image.png", "mask.png", "corrupted.png", "recipe.json")
 
 
 class FrozenSetConfig(Section):
@@ -110,12 +109,17 @@ def demand_test_images(frozen: FrozenSetConfig, shards: ShardSet) -> None:
 
 
 def write_corruption_set(
-    shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int, store: Store
+    shards: ShardSet,
+    frozen: FrozenSetConfig,
+    mix: CorruptionMix,
+    seed: int,
+    store: Store,
+    executor: ExecutorConfig = LOCAL,
 ) -> CorruptionSet:
     """Return the damaged test images, made only if the store lacks them.
 
     Which images are taken, and what befalls each, depends on the seed and the images' keys, so growing data keeps
-    most of them.
+    most of them. Who does it, `executor`, changes nothing.
 
     Raises:
         ValueError: The test split has fewer images than are asked for, or `mix` cannot fill a bin.
@@ -123,14 +127,15 @@ def write_corruption_set(
     demand_test_images(frozen, shards)
 
     def write(draft: Path) -> Mapping[str, Any]:
-        tars = write_tars(_damaged_samples(shards, frozen, mix, seed), draft, "test", _SHARD_BYTES)
-        bins = len(_ranges(frozen, mix))
+        ranges = _ranges(frozen, mix)
+        samples = damaged_samples(shards, frozen.images, ranges, mix, seed, executor)
+        tars = write_tars(samples, draft, "test", _SHARD_BYTES)
         return {
             "samples": frozen.images,
             "size": shards.size,
             "seed": seed,
             "bins": frozen.bins if mix.masks else (),
-            "counts": (frozen.images // bins,) * bins,
+            "counts": (frozen.images // len(ranges),) * len(ranges),
             "shardset": shards.digest,
             "shards": tars,
         }
@@ -163,7 +168,7 @@ def frozen_samples(corruptions: CorruptionSet) -> Iterator[FrozenSample]:
                 file.seek(member.offset)
                 key, _, suffix = member.name.partition(".")
                 parts[suffix] = file.read(member.bytes)
-                if len(parts) == len(_SUFFIXES):
+                if len(parts) == len(SUFFIXES):
                     yield _sample(key, parts, path)
                     parts = {}
 
@@ -192,27 +197,9 @@ def _ranges(frozen: FrozenSetConfig, mix: CorruptionMix) -> list[tuple[float, fl
     return [*pairwise(frozen.bins)] if mix.masks else [None]
 
 
-def _damaged_samples(shards: ShardSet, frozen: FrozenSetConfig, mix: CorruptionMix, seed: int) -> Iterator[Sample]:
-    reader = ShardReader(shards, "test")
-    drawn = sorted(range(len(reader)), key=lambda number: stream_key(seed, "frozen", reader.keys[number]))
-    edges = _ranges(frozen, mix)
-    bin_of = {number: place % len(edges) for place, number in enumerate(drawn[: frozen.images])}
-    for number in sorted(bin_of):
-        key, image, place = reader.keys[number], reader.image(number), bin_of[number]
-        damaged = mix.corrupt(image, numpy_generator(seed, "frozen", key, place), area=edges[place])
-        recipe = {**damaged.recipe, "bin": place, "missing_fraction": float(damaged.missing.mean())}
-        contents = (
-            png(image),
-            png(damaged.missing.astype(np.uint8) * np.uint8(255)),
-            png(damaged.image),
-            json.dumps(recipe, sort_keys=True, separators=(",", ":"), allow_nan=False).encode(),
-        )
-        yield Sample(key, dict(zip(_SUFFIXES, contents, strict=True)))
-
-
 def _sample(key: str, parts: Mapping[str, bytes], path: Path) -> FrozenSample:
-    if set(parts) != set(_SUFFIXES):
-        raise ArtifactError(f"{path}, sample {key}: found {sorted(parts)}, expected {sorted(_SUFFIXES)}")
+    if set(parts) != set(SUFFIXES):
+        raise ArtifactError(f"{path}, sample {key}: found {sorted(parts)}, expected {sorted(SUFFIXES)}")
     name = f"{path}, sample {key}"
     return FrozenSample(
         key=key,

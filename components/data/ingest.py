@@ -3,9 +3,8 @@
 import hashlib
 import json
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,19 +16,19 @@ from jaxtyping import UInt64
 
 from components.data.collected import Collected
 from components.data.dataset import DatasetConfig
-from components.data.decoders import Decoders, Made
+from components.data.decoders import Made
+from components.data.decoding import Decoding, decoding
 from components.data.forgotten import Forgotten
 from components.data.memory import ITEM, Memory, Outcome, Rows, Texts
 from components.data.preparation import Preparation
 from components.data.sources import ContentDigest, Problem
 from components.data.spool import Spool
 from components.data.survey import Seen, sha256_of_known, walk
-from components.workspace import threads_per_process
+from components.executors import ExecutorConfig, in_order
 
 Progress = Callable[[int, int | None], None]
 
 _CHUNK_ITEMS = 32
-_CHUNK_BYTES = 16 * 2**20
 _FIRST_FEW = 5
 _UNDECIDED = False
 """Which file stands for an image is known when all are."""
@@ -91,8 +90,8 @@ def ingest(
     spool: Spool,
     forgotten: Forgotten,
     facts: Path,
+    executor: ExecutorConfig,
     progress: Progress | None = None,
-    workers: int | None = None,
 ) -> Iterator[Ingested]:
     """Check all items of `dataset.source` and give what they are; only what is new is read, decoded and encoded.
 
@@ -104,26 +103,24 @@ def ingest(
         spool: Takes the images that are new, and knows those of an interrupted attempt.
         forgotten: Images to refuse, whatever is known of them.
         facts: File to create, which holds the facts of the accepted images as long as the block runs.
+        executor: Who decodes and encodes. The result does not depend on it.
         progress: Called with items done and items in all (None: not known).
-        workers: Processes that decode, threads where the source's pictures are made here; None: one per core. The
-            result does not depend on it.
 
     Raises:
         ValueError: More items are refused than `rejected_limit_fraction` allows.
     """
     total = dataset.source.count()
-    parallel = workers or threads_per_process()
     guarded = not dataset.source.is_made_here
     with facts.open("x+b") as file:
         taken = _Taken(dataset, spool, file)
         with (
             warnings.catch_warnings(),
-            Decoders(Preparation.of(dataset), parallel, guarded=guarded) as decoders,
+            decoding(Preparation.of(dataset), executor, guarded=guarded) as decoders,
         ):
             # Pillow warns of odd files on top of what is reported here.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             look = partial(_look, memory, spool)
-            for results in _in_order(walk(dataset.source, memory), look, decoders, parallel + 1):
+            for results in _each_chunk(walk(dataset.source, memory), look, decoders):
                 for result in results:
                     taken.add(_unless_forgotten(result, forgotten))
                 if total is not None:
@@ -217,23 +214,23 @@ def _look(memory: Memory, spool: Spool, seen: Seen) -> _Looked:
     return _Looked(replace(seen, item=replace(item, content=b"")), sha256, item.label, item.caption, known)
 
 
-def _in_order(
-    seen: Iterable[Seen], look: Callable[[Seen], _Looked], decoders: Decoders, ahead: int
-) -> Iterator[list[_Result]]:
+def _each_chunk(seen: Iterable[Seen], look: Callable[[Seen], _Looked], decoders: Decoding) -> Iterator[list[_Result]]:
     """Yield results chunk by chunk in the source's order, with a bounded number of chunks under way."""
-    pending: deque[tuple[list[_Looked], Future[list[Made]]]] = deque()
-    for chunk in _chunks(seen):
-        looked = [look(one) for one in chunk]
-        new = [one.item.content for one, is_at in zip(chunk, looked, strict=True) if one.item and not is_at.outcome]
-        pending.append((looked, decoders.submit(new)))
-        if len(pending) > ahead:
-            yield _results(*pending.popleft())
-    while pending:
-        yield _results(*pending.popleft())
+
+    def parted() -> Iterator[tuple[list[_Looked], list[bytes]]]:
+        for chunk in _chunks(seen, decoders.chunk_bytes):
+            looked = [look(one) for one in chunk]
+            yield (
+                looked,
+                [one.item.content for one, at in zip(chunk, looked, strict=True) if one.item and not at.outcome],
+            )
+
+    for looked, made in in_order(decoders.submit, parted(), decoders.at_once):
+        yield _results(looked, made)
 
 
-def _results(looked: Sequence[_Looked], made: "Future[list[Made]]") -> list[_Result]:
-    made_of = iter(made.result())
+def _results(looked: Sequence[_Looked], made: Sequence[Made]) -> list[_Result]:
+    made_of = iter(made)
     return [_Result(one, one.outcome) if one.outcome else _result(one, next(made_of)) for one in looked]
 
 
@@ -257,13 +254,13 @@ def _facts(looked: _Looked, outcome: Outcome) -> bytes:
     return json.dumps(facts, separators=(",", ":")).encode()
 
 
-def _chunks(seen: Iterable[Seen]) -> Iterator[list[Seen]]:
+def _chunks(seen: Iterable[Seen], chunk_bytes: int) -> Iterator[list[Seen]]:
     chunk: list[Seen] = []
     size = 0
     for one in seen:
         chunk.append(one)
         size += len(one.item.content) if one.item else 0
-        if len(chunk) == _CHUNK_ITEMS or size >= _CHUNK_BYTES:
+        if len(chunk) == _CHUNK_ITEMS or size >= chunk_bytes:
             yield chunk
             chunk, size = [], 0
     if chunk:

@@ -45,6 +45,18 @@ def decode(content: bytes, name: str) -> Picture:
     return np.asarray(image, np.uint8)
 
 
+def decode_of(content: bytes, name: str, size: int) -> Picture:
+    """Return the pixels of an image of a ShardSet whose images have sides of `size` pixels.
+
+    Raises:
+        ArtifactError: It is no image, or one of another size; `name` is named.
+    """
+    image = decode(content, name)
+    if image.shape != (size, size, 3):
+        raise ArtifactError(f"{name}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {size}")
+    return image
+
+
 class ShardReader:
     """Random access to one split. It holds the index (56 bytes per image) and no open file."""
 
@@ -127,7 +139,20 @@ class ShardReader:
             list(pool.map(lambda part: self._fill(pixels[part], rows[part]), slices))
         return pixels
 
+    def contents(self, indices: Sequence[int] | Int64[np.ndarray, " images"]) -> tuple[list[bytes], list[str]]:
+        """Return the encoded images by number, and what each is called should it be damaged."""
+        rows = self._index[np.asarray(indices, np.int64)]
+        contents, names = [b""] * len(rows), [""] * len(rows)
+        for place, content, name in self._read(rows):
+            contents[place], names[place] = content, name
+        return contents, names
+
     def _fill(self, pixels: Pictures, rows: _Rows) -> None:
+        for place, content, name in self._read(rows):
+            pixels[place] = decode_of(content, name, self.size)
+
+    def _read(self, rows: _Rows) -> Iterator[tuple[int, bytes, str]]:
+        """Yield place, content and name of each of some images, tar by tar."""
         for shard in np.unique(rows["shard"]):
             path = self._paths[int(shard)]
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -136,13 +161,6 @@ class ShardReader:
             columns = (rows[places][name].tolist() for name in ("key", "offset", "bytes"))
             try:
                 for place, key, offset, size in zip(places.tolist(), *columns, strict=True):
-                    content = os.pread(descriptor, size, offset)
-                    pixels[place] = self._decode(content, f"{path}, image {key.decode()}")
+                    yield place, os.pread(descriptor, size, offset), f"{path}, image {key.decode()}"
             finally:
                 os.close(descriptor)
-
-    def _decode(self, content: bytes, name: str) -> Picture:
-        image = decode(content, name)
-        if image.shape != (self.size, self.size, 3):
-            raise ArtifactError(f"{name}: {image.shape[1]} x {image.shape[0]} pixels, the manifest says {self.size}")
-        return image

@@ -21,6 +21,7 @@ from components.data.shardset import Growth, ShardSet
 from components.data.spool import SPOOLS, Spool
 from components.data.survey import fingerprint_of
 from components.data.versions import CODE, base_of, fitted, line_of, options_of, remember
+from components.executors import LOCAL, ExecutorConfig
 from components.pictures.encoding import png
 from components.pictures.figures import contact_sheet
 
@@ -29,19 +30,20 @@ _log = logging.getLogger(__name__)
 
 
 def write_shards(
-    dataset: DatasetConfig, store: Store, progress: Progress | None = None, workers: int | None = None
+    dataset: DatasetConfig, store: Store, progress: Progress | None = None, executor: ExecutorConfig = LOCAL
 ) -> ShardSet:
     """Return the dataset's shards, reading of the source only what the store's versions of it lack.
 
     What is read from them depends on the source's content and the options alone, not on the order of its files, the
-    place where it lies, the number of workers, or the versions before. Which tars hold it depends on those versions.
+    place where it lies, those who decode, or the versions before. Which tars hold it depends on those versions.
     An interrupted call is continued by the next one; of several at once on one machine, one works and the others wait.
 
     Args:
         dataset: The source and what to make of it.
         store: Where the artifact is kept.
         progress: Called with items done and items in all (None: not known).
-        workers: Processes that decode, or threads as `ingest` says; None: one per core.
+        executor: Who decodes and encodes: processes of this machine, its threads where the source's pictures are made
+            here, or the workers of a cluster.
 
     Raises:
         ValueError: The source is not there, holds no usable image, changes while it is read, or more of its files
@@ -53,10 +55,10 @@ def write_shards(
         with Spool.open(store.root / SPOOLS / f"{line_of(dataset)}.spool") as spool:
             base = base_of(dataset, store)  # another process may have made one while this one waited
             try:
-                shards = _written(dataset, store, base, spool, progress, workers)
+                shards = _written(dataset, store, base, spool, progress, executor)
             except DamagedBaseError as error:
                 _log.warning("data version %s is not built upon: %s", base and base.shards.digest, error)
-                shards = _written(dataset, store, None, spool, progress, workers)
+                shards = _written(dataset, store, None, spool, progress, executor)
             spool.discard()
     remember(dataset, shards, store)
     return shards
@@ -90,7 +92,7 @@ def _written(
     base: Base | None,
     spool: Spool,
     progress: Progress | None,
-    workers: int | None,
+    executor: ExecutorConfig,
 ) -> ShardSet:
     """Return the dataset's version of today, made if the store lacks it, from what `base` has and the source."""
     forgotten = Forgotten.of(store)
@@ -99,7 +101,7 @@ def _written(
     def write(draft: Path) -> Mapping[str, Any]:
         if spool.taken_up:
             _log.info("shard: %s files are known from an interrupted attempt", f"{spool.taken_up:,}")
-        with ingest(dataset, _memory(base), spool, forgotten, draft / "facts", progress, workers) as ingested:
+        with ingest(dataset, _memory(base), spool, forgotten, draft / "facts", executor, progress) as ingested:
             _check_source(dataset, ingested, inputs["source"])
             images, classes = _images(dataset, ingested, base)
             splits = Writer(draft, dataset, ingested, spool, base, forgotten.versions).write(images, classes)

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from components.artifacts import Artifact, Store
 from components.data import SPLITS, ShardSet
+from components.executors import LOCAL, ExecutorConfig
 from components.quality.facts import ImageFacts, find_image_facts, image_facts
 from components.quality.pairs import APART, REACH_BITS, Pairs, near_pairs
 from components.section import digest_of
@@ -54,13 +55,15 @@ class NearCopies(Artifact):
         return self.path / "left_out.json"
 
 
-def near_copies(shards: ShardSet, store: Store) -> NearCopies:
+def near_copies(shards: ShardSet, store: Store, executor: ExecutorConfig = LOCAL) -> NearCopies:
     """Return the groups of near-copies among the images of `shards`, found only if the store lacks them.
+
+    `executor` takes the images' facts, if the store lacks those; it changes nothing.
 
     Raises:
         ArtifactError: A shard is missing or damaged.
     """
-    facts = image_facts(shards, store)
+    facts = image_facts(shards, store, executor=executor)
 
     def write(draft: Path) -> Mapping[str, Any]:
         groups = grouped(near_pairs(facts.prints), facts.images)

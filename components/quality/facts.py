@@ -1,6 +1,6 @@
 """Facts: what each image of a ShardSet is like, in one pass over its pixels, and the artifact that keeps it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,16 @@ from jaxtyping import Shaped, UInt8
 
 from components.artifacts import Artifact, Store
 from components.data import SPLITS, ShardReader, ShardSet
+from components.data.reader import decode_of
+from components.executors import LOCAL, ExecutorConfig, Packed
 from components.quality.fingerprints import AREAS, Fingerprints, fingerprints
 
 Progress = Callable[[int, int | None], None]
 
 _CODE = 1
 """Version of what is kept; raise it when equal images would get other facts."""
-_AT_ONCE = 1024
+_AT_ONCE = 128
+"""Images of a partition."""
 _FLAT = 1e-4
 """Variance of luma (range 0 to 1) below which there is nothing that could be sharp."""
 _DARK, _BRIGHT = 10, 245
@@ -46,6 +49,8 @@ mean and deviation of luma, the mean difference of the largest and smallest chan
 it is, its finest noise, and the shares of pixels that are nearly black or white."""
 Rows = Shaped[np.ndarray, " images"]
 """Of `ROW`."""
+Keys = Shaped[np.ndarray, " images"]
+"""32 bytes of each image."""
 
 
 class ImageFacts(Artifact):
@@ -67,13 +72,16 @@ class ImageFacts(Artifact):
         return Fingerprints(np.array(rows["hash"]), np.array(rows["mirrored"]), np.array(rows["areas"]))
 
 
-def image_facts(shards: ShardSet, store: Store, progress: Progress | None = None) -> ImageFacts:
+def image_facts(
+    shards: ShardSet, store: Store, progress: Progress | None = None, executor: ExecutorConfig = LOCAL
+) -> ImageFacts:
     """Return the facts of all images of `shards`, decoding them only if the store lacks the artifact.
 
     Args:
         shards: The images.
         store: Where the artifact is kept.
         progress: Called with images done and images in all.
+        executor: Who decodes and looks; changes nothing.
 
     Raises:
         ArtifactError: A shard is missing or damaged.
@@ -81,12 +89,9 @@ def image_facts(shards: ShardSet, store: Store, progress: Progress | None = None
 
     def write(draft: Path) -> Mapping[str, Any]:
         blocks, done = [np.empty(0, ROW)], 0
-        for number, split in enumerate(SPLITS):
-            reader = ShardReader(shards, split)
-            for start in range(0, len(reader), _AT_ONCE):
-                block = measured(reader.images(range(start, min(start + _AT_ONCE, len(reader)))))
-                block["key"] = reader.packed_keys[start : start + len(block)]
-                block["split"] = number
+        with executor.open() as crew:
+            for (number, keys), block in crew.each(_measured, _partitions(shards)):
+                block["key"], block["split"] = keys, number
                 blocks.append(block)
                 done += len(block)
                 if progress is not None:
@@ -126,6 +131,21 @@ def measured(pictures: UInt8[np.ndarray, "images height width 3"]) -> Rows:
         row["grain"] = np.sqrt(np.pi / 2) / 6 * np.abs(cv2.filter2D(scaled, -1, _FINEST)).mean()
         row["dark"], row["bright"] = (luma <= _DARK).mean(), (luma >= _BRIGHT).mean()
     return rows
+
+
+def _partitions(shards: ShardSet) -> Iterator[tuple[tuple[int, Keys], tuple[object, ...]]]:
+    """Yield of some images each the number of their split and their keys, and the encoded images and their names."""
+    for number, split in enumerate(SPLITS):
+        reader = ShardReader(shards, split)
+        for start in range(0, len(reader), _AT_ONCE):
+            numbers = range(start, min(start + _AT_ONCE, len(reader)))
+            contents, names = reader.contents(numbers)
+            yield (number, reader.packed_keys[start : numbers.stop]), (shards.size, Packed.of(contents), names)
+
+
+def _measured(size: int, contents: Packed, names: Sequence[str]) -> Rows:
+    pieces = zip(contents.pieces(), names, strict=True)
+    return measured(np.stack([decode_of(content, name, size) for content, name in pieces]))
 
 
 def _inputs(shards: ShardSet) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float64, Shaped
 
 from components.artifacts import Artifact, Store
 from components.data import SPLITS, ShardReader, ShardSet
+from components.executors import LOCAL, ExecutorConfig
 from components.pictures.encoding import png
 from components.pictures.figures import contact_sheet
 from components.quality.copies import Groups, NearCopies, left_out, near_copies
@@ -58,13 +59,15 @@ class QualityReport(Artifact):
     """Digest of the NearCopies."""
 
 
-def quality_report(shards: ShardSet, store: Store) -> QualityReport:
+def quality_report(shards: ShardSet, store: Store, executor: ExecutorConfig = LOCAL) -> QualityReport:
     """Return what is odd about the images of `shards`, looked for only if the store lacks it.
+
+    `executor` takes the images' facts, if the store lacks those; it changes nothing.
 
     Raises:
         ArtifactError: A shard is missing or damaged.
     """
-    facts, copies = image_facts(shards, store), near_copies(shards, store)
+    facts, copies = image_facts(shards, store, executor=executor), near_copies(shards, store)
 
     def write(draft: Path) -> Mapping[str, Any]:
         rows = facts.rows

@@ -12,7 +12,7 @@ from components.stages.site import Site
 
 def quality_card(data: Data, site: Site) -> QualityCard:
     """Return what is odd about the images of a run."""
-    report = quality_report(data.shards, site.store)
+    report = quality_report(data.shards, site.store, site.executor)
     by_class = {name: dict[str, int]() for counts in report.classes.values() for name in counts}
     for split, counts in report.classes.items():
         for name, count in counts.items():

@@ -101,8 +101,8 @@ def page_inputs(run: RunConfig, command: str, data: Data, candidates: Sequence[C
 
 
 def content_of(run: RunConfig) -> dict[str, Any]:
-    """Return what is asked for, but for the number of models that are worked on side by side."""
-    return run.model_dump(mode="json", exclude={"models_at_once"})
+    """Return what is asked for, but for how many models are worked on side by side, and who works on partitions."""
+    return run.model_dump(mode="json", exclude={"models_at_once", "executor"})
 
 
 def command_of(config: Path, overrides: Sequence[str]) -> str:

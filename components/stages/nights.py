@@ -123,5 +123,5 @@ def run_digest(run: RunConfig) -> str:
 def _determining(run: RunConfig) -> dict[str, Any]:
     models = {name: model.model_dump(mode="json", exclude={"execution"}) for name, model in run.models.items()}
     policy = {"retraining": kept} if (kept := run.retraining.determining) else {}
-    rest = run.model_dump(mode="json", exclude={"store", "models", "models_at_once", "retraining"})
+    rest = run.model_dump(mode="json", exclude={"store", "models", "models_at_once", "executor", "retraining"})
     return {**rest, **policy, "models": models}

@@ -10,6 +10,7 @@ from components.config import ModelConfig, RunConfig
 from components.data import ShardSet, plan_shards
 from components.data.frozen import demand_test_images
 from components.evaluation.yardstick import Yardstick, chosen, yardsticks
+from components.executors import LOCAL
 from components.section import Section
 from components.stages.candidate import Candidate, Data
 from components.stages.costs import costs_of
@@ -20,6 +21,8 @@ from components.stages.outcome import Page
 from components.stages.pinned import in_force, pinned_shards
 from components.workspace import Workspace
 
+_OVER_PARTITIONS = ("shard", "corrupt")
+"""Stages that an executor works on."""
 _DEVIATIONS = 5
 """The number of test images is binomial; it is above its mean by so many standard deviations in no pile there is."""
 
@@ -45,7 +48,7 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
 
     Raises:
         ValueError: The source is not there, or an evaluation set is asked for that is not; or there are too few test
-            images to damage, or will be.
+            images to damage, or will be; or who is to work on partitions cannot be reached.
         ArtifactError: The shards of the pinned evaluation set are gone.
     """
     shards, files = plan_shards(run.dataset, store)
@@ -57,6 +60,8 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
         _yardstick_step(run, pinned),
         *_corrupt_step(run, shards, pinned, store),
     ]
+    if any(step.state == "run" and step.stage in _OVER_PARTITIONS for step in steps):
+        steps = [*_executor_step(run), *steps]
     if shards is None and files is not None:
         _expect_test_images(run, files)
     models = list(_models(run, data, store, home))
@@ -76,6 +81,12 @@ def _models(run: RunConfig, data: Data | None, store: Store, home: Path) -> Iter
             asked = replace(model, silence=silence) if silence else ask_registry(model, data, run.name, store, home)
             model, silence = asked, asked.silence
         yield model
+
+
+def _executor_step(run: RunConfig) -> Iterator[Step]:
+    """Yield who works on what has to be sharded or damaged, where that is not this machine alone; asks them."""
+    if run.executor != LOCAL:
+        yield Step(stage="executor", state="run", facts=run.executor.describe())
 
 
 def _night_step(run: RunConfig, shards: ShardSet | None, store: Store) -> Iterator[Step]:

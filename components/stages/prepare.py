@@ -15,7 +15,7 @@ from components.stages.site import Site
 
 def shard(run: RunConfig, site: Site) -> ShardSet:
     """Return the dataset's shards, writing only those the store lacks."""
-    return write_shards(run.dataset, site.store, progress=partial(site.progress, "shard"))
+    return write_shards(run.dataset, site.store, partial(site.progress, "shard"), site.executor)
 
 
 def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
@@ -34,7 +34,7 @@ def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
         ArtifactError: The shards of the pinned version are gone.
     """
     yardstick, fresh = _evaluation_sets(run, shards, site)
-    copies = near_copies(shards, site.store) if run.dataset.near_copies == "left_out" else None
+    copies = near_copies(shards, site.store, site.executor) if run.dataset.near_copies == "left_out" else None
     return Data(
         shards=shards, yardstick=yardstick, fresh=fresh, corruption=run.corruption, seed=run.seed, copies=copies
     )
@@ -69,7 +69,9 @@ def _set_of(shards: ShardSet, pinned: Yardstick | None, run: RunConfig, site: Si
     corruption, damaged = run.corruption, None
     try:
         if corruption is not None:
-            damaged = write_corruption_set(shards, corruption.frozen, corruption.mix, run.seed, site.store)
+            damaged = write_corruption_set(
+                shards, corruption.frozen, corruption.mix, run.seed, site.store, site.executor
+            )
     except ValueError as error:
         if pinned is None:
             raise

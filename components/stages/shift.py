@@ -14,6 +14,7 @@ from components.data import SPLITS, ShardReader, ShardSet
 from components.evaluation.extractors import EfficientNetLite0Config, FidelityConfig
 from components.evaluation.features import Extractor
 from components.evaluation.shift import Looks, Shift, shift_of
+from components.executors import LOCAL, ExecutorConfig
 from components.quality.facts import Rows, image_facts
 from components.seeding import numpy_generator
 from components.stages.site import Site, registered_name
@@ -52,13 +53,14 @@ class DataShift(Artifact):
     """Median side of the files, the shorter one, in pixels: new, learnt from."""
 
 
-def data_shift(known: ShardSet, today: ShardSet, store: Store) -> DataShift:
+def data_shift(known: ShardSet, today: ShardSet, store: Store, executor: ExecutorConfig = LOCAL) -> DataShift:
     """Return how new images compare with those learnt from, measured only if the store lacks it.
 
     Args:
         known: What a model learnt from: its split `train`.
         today: All images there are now; those that `known` has in any split are not new.
         store: Where artifacts are kept.
+        executor: Who takes the images' facts, if the store lacks those; changes nothing.
 
     Raises:
         ArtifactError: A shard is missing or damaged.
@@ -66,7 +68,7 @@ def data_shift(known: ShardSet, today: ShardSet, store: Store) -> DataShift:
     inputs = {"code": _CODE, "known": known.digest, "today": today.digest, "extractor": _EXTRACTOR.sha256}
 
     def write(draft: Path) -> Mapping[str, Any]:
-        before, now = (image_facts(one, store).rows for one in (known, today))
+        before, now = (image_facts(one, store, executor=executor).rows for one in (known, today))
         new = np.flatnonzero(~np.isin(now["key"], before["key"]))
         learnt = np.flatnonzero(before["split"] == SPLITS.index("train"))
         network = extractor() if len(new) else None
@@ -117,7 +119,7 @@ def learnt_from(versions: Mapping[str, int], today: ShardSet, site: Site) -> lis
             why = "which the store lacks" if known is None else f"of {known.size} px, not {today.size} px"
             _log.warning("%s learnt from the shards %s, %s: nothing is compared", ", ".join(models), digest, why)
             continue
-        found.append((data_shift(known, today, site.store), tuple(models)))
+        found.append((data_shift(known, today, site.store, site.executor), tuple(models)))
     return found
 
 

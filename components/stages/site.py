@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from components import launch
 from components.artifacts import Store
+from components.executors import LOCAL, ExecutorConfig
 from components.launch.processors import processors
 from components.logs import lines
 from components.section import digest_of
@@ -97,6 +98,8 @@ class Site:
     """Models that the run works on side by side, which share this host's cores."""
     budget: Budget | None = None
     """What the night's trainings may take together; None: as much as they need."""
+    executor: ExecutorConfig = LOCAL
+    """Who works on partitions of the data."""
     asked: threading.Event | None = None
     """Set when the run ends while this model is under way in a thread of its own; None in the main thread."""
 

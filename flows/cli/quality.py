@@ -26,8 +26,8 @@ def quality(config: Config, *, set_: Overrides = (), as_json: AsJson = False) ->
     workspace = Workspace.from_environment().create()
     store = Store.open(run.store or workspace.default_store, workspace.cache)
     with watched():
-        shards = write_shards(run.dataset, store, progress=partial(watcher.get(), "shard"))
-        image_facts(shards, store, progress=partial(watcher.get(), "quality"))
+        shards = write_shards(run.dataset, store, progress=partial(watcher.get(), "shard"), executor=run.executor)
+        image_facts(shards, store, progress=partial(watcher.get(), "quality"), executor=run.executor)
         report = quality_report(shards, store)
     copies = near_copies(shards, store)
     if as_json:

@@ -34,7 +34,7 @@ def yardstick(
     if renew:
         pins.demand_words(by, reason)
         with watched():
-            shards = write_shards(run.dataset, store, progress=partial(watcher.get(), "shard"))
+            shards = write_shards(run.dataset, store, progress=partial(watcher.get(), "shard"), executor=run.executor)
         pins.renew(store, run.name, run.dataset, shards, by=by, reason=reason)
     elif by or reason:
         raise ValueError("--by and --reason are for --renew")

@@ -37,7 +37,7 @@ def doctor(
 
 def _findings(store: str | None, *, tell: bool) -> "Iterator[Finding]":
     workspace = Workspace.from_environment().create()
-    from flows.cli.doctor import clocks, machine, mlflow_server, prefect_server, receivers, service
+    from flows.cli.doctor import clocks, dask_scheduler, machine, mlflow_server, prefect_server, receivers, service
 
     yield machine.pytorch()
     yield machine.devices()
@@ -51,6 +51,7 @@ def _findings(store: str | None, *, tell: bool) -> "Iterator[Finding]":
         from flows.cli.doctor import stores
 
         yield stores.finding(store, ahead)
+    yield from dask_scheduler.findings()
     yield from service.findings()
     yield from receivers.findings(tell=tell)
     yield from clocks.findings(ahead)

@@ -53,7 +53,7 @@ def test_the_quickstart_is_shipped_and_has_the_three_families():
 
 MISTAKES = {
     "seeed=3": "seeed: unknown key; did you mean 'seed'? Allowed here: corruption, dataset, evaluation_set, "
-    "models, models_at_once, name, retraining, seed, store",
+    "executor, models, models_at_once, name, retraining, seed, store",
     "dataset.siize=3": "dataset.siize: unknown key; did you mean 'size'? Allowed here: encoding, fit, ",
     "models.gan.training.imags=3": "models.gan.training.imags: unknown key; did you mean 'images'? Allowed here: accum",
     "models.gan.training.ema.half=3": "models.gan.training.ema.half: unknown key. Allowed here: half_life_images",

@@ -23,6 +23,7 @@ from components.data.decoders import Decoders, Made
 from components.data.encoding import JpegEncoding, PngEncoding
 from components.data.preparation import Preparation
 from components.data.sources import Problem
+from components.executors import LocalExecutor
 
 LONG_AGO_S = 1_000_000_000
 PREPARATION = Preparation(size=16, fit="crop", encoding=PngEncoding(), max_image_pixels=50_000_000)
@@ -185,7 +186,9 @@ def test_shards_of_files_are_the_same_bytes_for_any_number_of_processes(tmp_path
     for path in (tmp_path / "in").iterdir():
         os.utime(path, (LONG_AGO_S, LONG_AGO_S))  # of files of this moment less is remembered
     dataset = DatasetConfig(source=FolderSource(path=tmp_path / "in"), size=16)
-    one, three = (write_shards(dataset, Store(tmp_path / f"{count}"), workers=count) for count in (1, 3))
+    one, three = (
+        write_shards(dataset, Store(tmp_path / f"{count}"), executor=LocalExecutor(workers=count)) for count in (1, 3)
+    )
     assert {file.name: file.read_bytes() for file in one.path.iterdir()} == {
         file.name: file.read_bytes() for file in three.path.iterdir()
     }

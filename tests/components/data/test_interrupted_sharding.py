@@ -16,6 +16,7 @@ from components.data import DatasetConfig, write_shards
 from components.data.memory import Outcome
 from components.data.sources import FolderSource, Problem, ShapesSource
 from components.data.spool import Spool
+from components.executors import LocalExecutor
 from components.launch.outcome import Stopped
 
 LONG_AGO_S = 1_000_000_000
@@ -27,6 +28,7 @@ from components.artifacts import Store
 from components.data import DatasetConfig, write_shards
 from components.data.preparation import Preparation
 from components.data.sources import FolderSource
+from components.executors import LocalExecutor
 
 source, store, decoded, pause_s = sys.argv[1:]
 really = Preparation.prepare
@@ -42,7 +44,7 @@ def watched(preparation, content):
 Preparation.prepare = watched
 FolderSource.is_made_here = True  # so it is done in threads of this process, where it can be watched
 dataset = DatasetConfig(source=FolderSource(path=source), size=16, shard_bytes="32KiB")
-print(json.dumps(write_shards(dataset, Store(Path(store)), workers=1).model_dump(mode="json")))
+print(json.dumps(write_shards(dataset, Store(Path(store)), executor=LocalExecutor(workers=1)).model_dump(mode="json")))
 """
 """Shards a folder in a process of its own, which writes down whose bytes it decodes."""
 
@@ -101,7 +103,7 @@ def test_a_full_disk_leaves_nothing_that_looks_finished_and_no_work_is_lost(tmp_
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
         with pytest.raises(Stopped, match="disk is full"):
-            write_shards(dataset, store, workers=1)
+            write_shards(dataset, store, executor=LocalExecutor(workers=1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)

@@ -16,6 +16,7 @@ from components.data import DatasetConfig, ShardReader, ShardSet, plan_shards, w
 from components.data.preparation import key_of
 from components.data.sources import FolderSource, ShapesSource
 from components.data.tars import members
+from components.executors import LocalExecutor
 
 
 def shapes(images: int = 40, **options: object) -> DatasetConfig:
@@ -40,8 +41,8 @@ def files(shards: ShardSet) -> dict[str, bytes]:
 
 
 def test_files_are_the_same_bytes_for_any_number_of_workers_and_any_store(tmp_path: Path) -> None:
-    one = write_shards(shapes(), Store(tmp_path / "one"), workers=1)
-    two = write_shards(shapes(), Store(tmp_path / "two"), workers=3)
+    one = write_shards(shapes(), Store(tmp_path / "one"), executor=LocalExecutor(workers=1))
+    two = write_shards(shapes(), Store(tmp_path / "two"), executor=LocalExecutor(workers=3))
     assert files(one) == files(two)
     assert one.digest == two.digest
     one.verify()
@@ -197,7 +198,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> No
 
     dataset = folder(tmp_path / "a", rejected_limit_fraction=1)
     with pytest.raises(ValueError, match="changed while they were read"):
-        write_shards(dataset, Store(tmp_path / "store"), progress=meddle, workers=1)
+        write_shards(dataset, Store(tmp_path / "store"), progress=meddle, executor=LocalExecutor(workers=1))
 
 
 def test_examples_show_up_to_36_pictures(tmp_path: Path) -> None:
