@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+
 from jaxtyping import Float
 
-from components.deferred.torch import F, Tensor, torch
+from components.deferred.torch import F, Module, Tensor, torch
 
 _LEAST_SPREAD = 1 / 16
+
+
+class Fill(Module, ABC):
+    """Fills in missing pixels from known ones, in float32 whatever autocast says; nothing of it is trained."""
+
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return `image` with missing pixels, which are not read, filled in within [-1, 1]; the others stay."""
+        known = image * (1 - missing)
+        with torch.no_grad(), nullcontext() if image.is_meta else torch.autocast(image.device.type, enabled=False):
+            filled = self._filled(known.float(), missing.float()).clamp(-1, 1)
+        return torch.where(missing > 0, filled.to(image.dtype), image)
+
+    @abstractmethod
+    def _filled(
+        self, image: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return whole images; missing pixels of `image` are 0."""
 
 
 def pyramid_fill(

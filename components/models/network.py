@@ -98,6 +98,11 @@ class InpainterSection(NetworkSection):
     def stride(self) -> int:
         """Height and width must be multiples of this many pixels."""
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the network is told how the training images' pixels go together."""
+        return False
+
     def check(self, size: int) -> None:
         """Raise ValueError unless `size` is a multiple of the stride."""
         if size < self.stride or size % self.stride:
@@ -112,10 +117,10 @@ class InpainterSection(NetworkSection):
             ValueError: See `check`.
         """
         self.check(size)
-        return self._build()
+        return self._build(size)
 
     @abstractmethod
-    def _build(self) -> Inpainter: ...
+    def _build(self, size: int) -> Inpainter: ...
 
 
 def doublings(size: int) -> int:

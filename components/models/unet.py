@@ -9,7 +9,8 @@ from jaxtyping import Float
 from pydantic import Field
 
 from components.deferred.torch import F, Module, Tensor, nn, torch
-from components.models.fill import add_and_clamp, known_scale, pyramid_fill
+from components.models.fill import add_and_clamp, known_scale
+from components.models.fills import FillConfig, PyramidFillConfig
 from components.models.initial import LINEAR_GAIN, RELU_GAIN, initialise
 from components.models.network import Inpainter, InpainterSection
 
@@ -30,11 +31,18 @@ class UnetConfig(InpainterSection):
     """Channels at full size, at half, at a quarter and so on."""
     blocks: tuple[_Blocks, ...] = Field(default=(1, 1, 3), min_length=2, max_length=6)
     """Residual blocks at each size; at all but the smallest as many on the way down as on the way up."""
+    fill: FillConfig = PyramidFillConfig()
+    """The first guess, which the network corrects."""
 
     @property
     def stride(self) -> int:
         """Height and width must be multiples of this many pixels."""
         return 1 << (len(self.widths) - 1)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the network is told how the training images' pixels go together."""
+        return self.fill.needs_statistics
 
     def check(self, size: int) -> None:
         """Raise ValueError unless `size` is a multiple of the stride and each size has its number of blocks."""
@@ -44,16 +52,17 @@ class UnetConfig(InpainterSection):
             )
         super().check(size)
 
-    def _build(self) -> "Unet":
-        return Unet(self)
+    def _build(self, size: int) -> "Unet":
+        return Unet(self, size)
 
 
 class Unet(Inpainter):
-    """Corrects a pyramid fill of the missing pixels, in units of the spread of the known ones."""
+    """Corrects a fill of the missing pixels, in units of the spread of the known ones."""
 
-    def __init__(self, config: UnetConfig) -> None:
+    def __init__(self, config: UnetConfig, size: int) -> None:
         super().__init__()
         self.stride = config.stride
+        self.fill = config.fill.build(size)
         levels = list(zip(config.widths, config.blocks, strict=True))
         self.enter = nn.Conv2d(4, config.widths[0], 3, padding=1)
         self.descents = nn.ModuleList(_blocks(width, count) for width, count in levels[:-1])
@@ -70,7 +79,7 @@ class Unet(Inpainter):
         self, corrupted: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
     ) -> Float[Tensor, "batch 3 height width"]:
         """Return the whole mended image in [-1, 1]; what missing pixels of `corrupted` hold is never read."""
-        guess = pyramid_fill(corrupted, missing)
+        guess = self.fill(corrupted, missing)
         mean, spread = known_scale(guess, missing)
         x = self.enter(torch.cat([(guess - mean) / spread, missing], dim=1))
         skips: list[Tensor] = []

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from components import seeding
 from components.data.batch import Batch
+from components.data.statistics import demand_images
 from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models import InpainterNetworkConfig
 from components.models.network import Inpainter
@@ -71,6 +72,17 @@ class InpainterConfig(RestorerRecipe):
     def features_trained_on(self) -> tuple[str, ...]:
         """sha256 of the VGG-16's weights, where the perceptual loss is on."""
         return () if self.perceptual is None else (self.perceptual.sha256,)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether networks are told how the training images' pixels go together."""
+        return self.network.needs_statistics
+
+    def check(self, size: int, images: int | None = None) -> None:
+        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
+        super().check(size, images)
+        if self.needs_statistics and images is not None:
+            demand_images(images, size)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights and the phases: the discriminator's, if there is one, last."""

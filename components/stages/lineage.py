@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from components.artifacts import Artifact, Store
 from components.artifacts.audit import Progress, audit
 from components.data import CorruptionSet, ShardSet
+from components.data.statistics import PixelStatistics
 from components.stages.candidate import Checkpoint, Scores
 
 _KINDS: Mapping[str, type[Artifact]] = {
     "shards": ShardSet,
     "evaluation_shards": ShardSet,
     "corruption_set": CorruptionSet,
+    "statistics": PixelStatistics,
     "checkpoint": Checkpoint,
     "start_checkpoint": Checkpoint,
     "scores": Scores,
