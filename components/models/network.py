@@ -82,6 +82,13 @@ class Inpainter(Module, ABC):
 
     stride: int
     """Height and width must be multiples of this many pixels."""
+    correction: Tensor | None
+    """Deviation, over pixels, of what the last pass in training added to the first guess; None where a network does not
+    tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("correction", None, persistent=False)
 
     @abstractmethod
     def forward(

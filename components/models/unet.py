@@ -74,6 +74,7 @@ class Unet(Inpainter):
         for layer in (self.enter, self.halvings, self.doublings):
             initialise(layer, LINEAR_GAIN)  # no activation follows before what they make is added up
         initialise(self.last, 0.0)
+        self.correction = torch.zeros(())
 
     def forward(
         self, corrupted: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
@@ -90,7 +91,10 @@ class Unet(Inpainter):
         x = self.middle(x)
         for double, blocks in zip(self.doublings, self.ascents, strict=True):
             x = blocks(double(x) + skips.pop())
-        return add_and_clamp(guess, self.last(F.relu(x)).float() * spread, training=self.training)
+        correction = self.last(F.relu(x)).float()
+        if self.training and self.correction is not None:
+            self.correction.copy_(correction.detach().std(dim=(0, 2, 3)).mean())
+        return add_and_clamp(guess, correction * spread, training=self.training)
 
 
 class _Block(Module):

@@ -31,6 +31,7 @@ from components.recipes.recipe import (
     row_blocks,
 )
 from components.section import Section
+from components.training.guard import CORRECTION
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
@@ -170,10 +171,15 @@ class Distance:
         return {**losses, **seen, "loss": losses["loss"] + seen["loss"]}
 
 
+def told(network: Inpainter) -> dict[str, Float[Tensor, ""]]:
+    """Return how a network's last correction varied, if it tells, for the curves and the guard."""
+    return {} if network.correction is None else {CORRECTION: network.correction}
+
+
 class RestorationObjective(Module):
     """Distance to the true image alone."""
 
-    def __init__(self, network: nn.Module, distance: Distance) -> None:
+    def __init__(self, network: Inpainter, distance: Distance) -> None:
         super().__init__()
         self.network = network
         self.distance = distance
@@ -183,7 +189,7 @@ class RestorationObjective(Module):
         corrupted, missing = damaged(batch)
         restored = self.network(corrupted, missing).float()
         delivered = composite(restored, batch.images, replaced(missing, self.distance.restores))
-        return self.distance.losses(restored, delivered, batch, missing)
+        return {**self.distance.losses(restored, delivered, batch, missing), **told(self.network)}
 
 
 class Handover:
@@ -209,7 +215,7 @@ class AdversarialRestorationObjective(Module):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Inpainter,
         discriminator: PatchDiscriminator,
         distance: Distance,
         adversary: AdversaryConfig,
@@ -238,7 +244,7 @@ class AdversarialRestorationObjective(Module):
             matching = feature_distance(features, true_features)
             losses["feature_matching"] = matching.detach()
             loss = loss + self.adversary.loss.feature_matching * matching
-        return {**losses, "loss": loss, "adversarial": adversarial.detach()}
+        return {**losses, **told(self.network), "loss": loss, "adversarial": adversarial.detach()}
 
 
 class PatchObjective(Module):
