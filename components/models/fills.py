@@ -15,7 +15,7 @@ from components.models.stationary import Spectral, conditional_mean, laplacian
 from components.section import Section
 
 
-class FillSection(Section, ABC):
+class GuessSection(Section, ABC):
     """Configures the first guess of missing pixels."""
 
     kind: str
@@ -28,7 +28,7 @@ class FillSection(Section, ABC):
         """Return the fill, for networks that train on images of `size` px."""
 
 
-class PyramidFillConfig(FillSection):
+class PyramidFillConfig(GuessSection):
     """Means of ever smaller copies, interpolated: the fastest by far."""
 
     kind: Literal["pyramid"] = "pyramid"
@@ -38,7 +38,7 @@ class PyramidFillConfig(FillSection):
         return PyramidFill()
 
 
-class HarmonicFillConfig(FillSection):
+class HarmonicFillConfig(GuessSection):
     """Laplace's equation: each missing pixel is the mean of its neighbours."""
 
     kind: Literal["harmonic"] = "harmonic"
@@ -48,7 +48,7 @@ class HarmonicFillConfig(FillSection):
         return LaplacianFill(order=1, sweeps=15)
 
 
-class BiharmonicFillConfig(FillSection):
+class BiharmonicFillConfig(GuessSection):
     """The bi-Laplace equation (Damelin and Hoang 2018, https://doi.org/10.1155/2018/3950312): slopes go on in holes."""
 
     kind: Literal["biharmonic"] = "biharmonic"
@@ -58,7 +58,7 @@ class BiharmonicFillConfig(FillSection):
         return LaplacianFill(order=2, sweeps=60)
 
 
-class GaussianFillConfig(FillSection):
+class GaussianFillConfig(GuessSection):
     """The mean of missing pixels given the known ones, where pixels go together as in the training images.
 
     Their mean and covariance are an artifact of the data version, and part of the model. At least as many training
