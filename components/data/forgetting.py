@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import Field
 
 from components.artifacts import ArtifactError, Store
 from components.data.dataset import DatasetConfig
-from components.data.forgotten import Forgotten, request
+from components.data.forgotten import Forgotten, Request, request
 from components.data.frozen import CorruptionSet
 from components.data.memory import Memory
 from components.data.reader import ShardReader
@@ -28,6 +29,8 @@ class Holding(Section):
     """The images' keys."""
     seen_in: tuple[str, ...] = Field(default=())
     """Digests of the ShardSets of which one of them is a part."""
+    learnt_in: tuple[str, ...] = Field(default=())
+    """Digests of those of them that have one of them among the images to learn from, or to choose weights by."""
     versions: tuple[str, ...] = Field(default=())
     """Digests of the ShardSets in whose tars their bytes are, and of those that point to tars of such."""
     corruption_sets: tuple[str, ...] = Field(default=())
@@ -61,11 +64,12 @@ def holding(keys: Collection[str], store: Store) -> Holding:
     Raises:
         ArtifactError: A shard is missing, so that nobody knows what is in it.
     """
-    seen, holders, options = set(), set(), set()
+    seen, learnt, holders, options = set(), set(), set(), set()
     everything = {shards.digest: shards for shards in _all_shards(store)}
     for shards in everything.values():
-        if any(set(keys).intersection(ShardReader(shards, split).keys) for split in shards.splits):
+        if found := {split for split in shards.splits if set(keys).intersection(ShardReader(shards, split).keys)}:
             seen.add(shards.digest)
+            learnt |= {shards.digest} if found - {"test"} else set()
             options.add(digest_of(store.manifest(ShardSet.folder(), shards.digest)["inputs"]["dataset"]))
         if any(_holds(path, keys) for path in _own_tars(shards)):
             holders.add(shards.digest)
@@ -76,6 +80,7 @@ def holding(keys: Collection[str], store: Store) -> Holding:
     return Holding(
         keys=tuple(sorted(keys)),
         seen_in=tuple(sorted(seen)),
+        learnt_in=tuple(sorted(learnt)),
         versions=tuple(sorted(doomed)),
         corruption_sets=tuple(sorted(sets)),
         options=tuple(sorted(options)),
@@ -84,7 +89,15 @@ def holding(keys: Collection[str], store: Store) -> Holding:
 
 def forbid(held: Holding, store: Store, reason: str) -> None:
     """Record that the images are forgotten: they are refused from now on, and nothing points to what holds them."""
-    request(store, held.keys, held.options, held.versions, reason)
+    asked = Request(
+        keys=held.keys,
+        options=held.options,
+        versions=held.versions,
+        corruption_sets=held.corruption_sets,
+        reason=reason,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    request(store, asked)
 
 
 def delete(held: Holding, store: Store, cache: Path) -> None:

@@ -1,7 +1,6 @@
 """Forgotten: images that people asked to be forgotten, by key: refused from then on, wherever they come from."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, Self
 
 from components.artifacts import Store
@@ -19,6 +18,8 @@ class Request(Section):
     """Digests of the options of the datasets that held one of them: their versions get other names from then on."""
     versions: tuple[str, ...]
     """Digests of the ShardSets to delete, for they hold the bytes, or point to tars of such: none is built upon."""
+    corruption_sets: tuple[str, ...] = ()
+    """Digests of the CorruptionSets to delete."""
     reason: str
     """Why, in words."""
     at: str
@@ -51,6 +52,11 @@ class Forgotten:
         """Digests of the ShardSets that nothing may point to."""
         return frozenset(digest for request in self.requests for digest in request.versions)
 
+    @property
+    def deleted(self) -> frozenset[str]:
+        """Digests of all artifacts that are deleted for what they held."""
+        return self.versions.union(*(request.corruption_sets for request in self.requests))
+
     def problem(self, key: str) -> Problem | None:
         """Return why the image of this key is refused; None where it is not."""
         return self._problems.get(key)
@@ -62,19 +68,12 @@ class Forgotten:
         return {"forgotten": digest_of(sorted(keys))} if keys else {}
 
 
-def request(store: Store, keys: Iterable[str], options: Iterable[str], versions: Iterable[str], reason: str) -> None:
+def request(store: Store, asked: Request) -> None:
     """Record that images are to be forgotten; a request that asks for nothing new is not recorded again."""
-    asked = Request(
-        keys=tuple(sorted(keys)),
-        options=tuple(sorted(options)),
-        versions=tuple(sorted(versions)),
-        reason=reason,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
 
     def covers(known: Any) -> bool:  # noqa: ANN401 - a record of the store
-        parts = ("keys", "options", "versions")
-        return all(set(getattr(asked, part)) <= set(known[part]) for part in parts)
+        parts = ("keys", "options", "versions", "corruption_sets")
+        return all(set(getattr(asked, part)) <= set(known.get(part, ())) for part in parts)
 
     _records(store).append(asked.model_dump(mode="json"), same=covers)
 

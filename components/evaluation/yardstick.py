@@ -112,7 +112,12 @@ def chosen(known: Sequence[Yardstick], dataset: DatasetConfig, choice: Evaluatio
 
 
 def begin(
-    store: Store, run: str, dataset: DatasetConfig, shards: ShardSet, strangers: Collection[str] = ()
+    store: Store,
+    run: str,
+    dataset: DatasetConfig,
+    shards: ShardSet,
+    strangers: Collection[str] = (),
+    reason: str = "the first data with these options",
 ) -> Yardstick:
     """Pin the test images of `shards`; of nights that begin at once, the first pins and the others get its version.
 
@@ -121,9 +126,9 @@ def begin(
         run: Name of the run.
         dataset: Its dataset.
         shards: What is to be pinned.
-        strangers: Digests of pinned ShardSets that cannot serve, for none of their images is in `shards`.
+        strangers: Digests of pinned ShardSets that cannot serve any more.
+        reason: Why it is pinned, in words.
     """
-    reason = "the data holds no image pinned before" if strangers else "the first data with these options"
     record = _record(dataset, shards, "kintsugi", reason)
 
     def serves(known: Record) -> bool:

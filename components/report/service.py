@@ -22,16 +22,16 @@ class ServedModel(Record):
 
 
 def service_page(
-    entries: Sequence[IndexEntry],
-    models: Sequence[ServedModel],
+    entries: Sequence[IndexEntry] | None,
+    models: Sequence[ServedModel] | None,
     skipped: Sequence[SkippedNight],
     notes: Sequence[str],
 ) -> str:
     """Return the page as HTML; its links are relative, so that it may lie under any prefix.
 
     Args:
-        entries: The runs, in the order shown.
-        models: The models, in the order shown.
+        entries: The runs, in the order shown; None where the artifact store has not answered yet.
+        models: The models, in the order shown; None where the registry has not answered yet.
         skipped: Nights that were skipped, in the order shown.
         notes: What a person should know first, such as that a server does not answer.
     """

@@ -30,7 +30,7 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
     @routes.get("/runs", summary="All runs and models, as a page")
     async def index() -> HTMLResponse:
         listed, records = await pages.listed(), await champions.records()
-        entries = _linked(listed)
+        entries = _linked(listed) if pages.refresher.seen else None
         models = [
             ServedModel(
                 name=record.name,
@@ -41,8 +41,9 @@ def page_routes(pages: Pages, champions: Champions, workers: Workers, limits: Li
             )
             for record in records
         ]
+        known = models if champions.refresher.seen else None
         notes = [*_note("The registry", champions.refresher), *_note("The artifact store", pages.refresher)]
-        content = service_page(entries, models, pages.skipped, notes)
+        content = service_page(entries, known, pages.skipped, notes)
         return HTMLResponse(content, headers={"Content-Security-Policy": _OURS})
 
     @routes.get("/pages/{file:path}", summary="The page of a run")

@@ -71,25 +71,30 @@ class Pages:
         """Return the page whose address ends with `file`.
 
         Raises:
-            Refusal: There is none.
+            Refusal: There is none, or the store has not answered yet.
         """
         found = next((one for one in await self.listed() if one.page.file_name == file), None)
         if found is None:
-            raise Refusal(404, "there is no such page")
+            raise self._unknown("there is no such page")
         return found
 
     async def newest(self, run: str) -> Listed:
         """Return the newest page that a person may mean by `run`.
 
         Raises:
-            Refusal: There is none.
+            Refusal: There is none, or the store has not answered yet.
         """
         listed = await self.listed()
         by_name = [one for one in listed if one.page.name == run]
         found = next(iter(by_name or [one for one in listed if one.page.is_called(run)]), None)
         if found is None:
-            raise Refusal(404, f"there is no page of a run {run!r}")
+            raise self._unknown(f"there is no page of a run {run!r}")
         return found
+
+    def _unknown(self, words: str) -> Refusal:
+        if self.refresher.seen:
+            return Refusal(404, words)
+        return Refusal(503, "the artifact store has not answered yet; try again in a moment", retry_after_s=2)
 
     async def of_version(self, name: str, version: int) -> tuple[Listed, PageContent] | None:
         """Return the newest page that shows a version of the model registered as `name`; None if none does."""

@@ -22,7 +22,7 @@ class Trace(Section):
     made_from: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Digests of other artifacts that name one of those data versions among their inputs, by kind."""
     models: tuple[tuple[str, int], ...] = ()
-    """Name and number of the registered versions made from them."""
+    """Name and number of the registered versions that learnt from them, or began with the weights of such."""
 
 
 def trace(named: Collection[str], run: RunConfig, store: Store, workspace: Workspace) -> Trace:
@@ -37,7 +37,7 @@ def trace(named: Collection[str], run: RunConfig, store: Store, workspace: Works
     models: tuple[tuple[str, int], ...] = ()
     if not is_untouched(workspace.home):
         runs.configure(workspace.home)
-        models = tuple(marks.made_from(seen))
+        models = tuple(marks.learnt_from(frozenset(held.learnt_in)))
     return Trace(held=held, made_from=_made_from(seen, store), models=models)
 
 
@@ -52,8 +52,7 @@ def forget(found: Trace, run: RunConfig, store: Store, workspace: Workspace, rea
     """
     forbid(found.held, store, reason)
     for name, version in found.models:
-        words = f"{', '.join(found.held.keys)}: {reason}"
-        marks.mark(name, version, {marks.SAW_FORGOTTEN: words})
+        marks.mark_forgotten(name, version, f"{', '.join(found.held.keys)}: {reason}")
     shards = write_shards(run.dataset, store)
     delete(found.held, store, workspace.cache)
     return shards

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from components.artifacts import Artifact, Store
 from components.artifacts.audit import Progress, audit
 from components.data import CorruptionSet, ShardSet
+from components.data.forgotten import Forgotten
 from components.data.statistics import PixelStatistics
 from components.stages.candidate import Checkpoint, Scores
 
@@ -28,7 +29,10 @@ def verify_lineage(store: Store, lineage: Mapping[str, str], *, deep: bool, prog
         deep: Also read every byte of a shared store's objects.
         progress: Told of bytes read.
     """
+    forgotten = Forgotten.of(store).deleted
     for part, kind in _KINDS.items():
-        if part in lineage:
+        if lineage.get(part) in forgotten:
+            yield f"{part}: deleted, for it held images that are forgotten; kintsugi run CONFIG trains anew"
+        elif part in lineage:
             for problem in audit(store, kind.folder(), lineage[part], deep=deep, progress=progress):
                 yield f"{part}: {problem}"

@@ -2,8 +2,10 @@
 
 from functools import partial
 
+from components.artifacts import Store
 from components.config import RunConfig
 from components.data import ShardSet, holds_same, write_corruption_set, write_shards
+from components.data.forgotten import Forgotten
 from components.evaluation.yardstick import Yardstick, begin, fitting, yardsticks
 from components.quality.copies import near_copies
 from components.stages.candidate import Data, EvaluationSet
@@ -58,12 +60,21 @@ def _evaluation_sets(run: RunConfig, shards: ShardSet, site: Site) -> tuple[Eval
     pinned = in_force(run, shards, site.store)
     if pinned is None:
         _set_of(shards, None, run, site)  # first, for what cannot be used is not to be pinned
-        strangers = {one.shards for one in fitting(yardsticks(site.store, run.name), run.dataset)}
-        pinned = begin(site.store, run.name, run.dataset, shards, strangers)
+        pinned = _pinned_anew(run, shards, site.store)
     held = pinned_shards(pinned, site.store)
     return _set_of(held, pinned, run, site), None if holds_same(held, shards, "test") else _set_of(
         shards, None, run, site
     )
+
+
+def _pinned_anew(run: RunConfig, shards: ShardSet, store: Store) -> Yardstick:
+    """Pin today's test images, for the first time, or since those pinned before cannot serve any more."""
+    before = {one.shards for one in fitting(yardsticks(store, run.name), run.dataset)}
+    if not before:
+        return begin(store, run.name, run.dataset, shards)
+    is_forgotten = not before.isdisjoint(Forgotten.of(store).versions)
+    reason = "an image pinned before was forgotten" if is_forgotten else "the data holds no image pinned before"
+    return begin(store, run.name, run.dataset, shards, before, reason)
 
 
 def _set_of(shards: ShardSet, pinned: Yardstick | None, run: RunConfig, site: Site) -> EvaluationSet:

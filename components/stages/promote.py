@@ -7,7 +7,7 @@ from components.data.statistics import statistics_digest
 from components.evaluation.gate import Decision, decide
 from components.recipes.export import read_card
 from components.section import digest_of
-from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSet, Promotion, after
+from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSet, Promotion, Start, after
 from components.stages.columns import show_training
 from components.stages.effort import with_effort
 from components.stages.evaluate import EVALUATION, Measurement, measure, with_baselines
@@ -18,7 +18,7 @@ from components.tracking.decisions import rejected
 from components.tracking.environment import code_commit
 from components.tracking.ledger import Entry
 from components.tracking.packaging import Delivery
-from components.tracking.versions import KeptDecision
+from components.tracking.versions import SAW_FORGOTTEN, KeptDecision
 
 _ROUNDS = 5
 _TELLING = ("samples.png", "restorations.png", "reconstructions.png")
@@ -116,8 +116,15 @@ def _register(name: str, candidate: Candidate, data: Data, site: Site) -> int:
             scores=registry.VersionScores(
                 shown, table.model_dump_json(), candidate.config.promotion.metric, _picture(candidate)
             ),
-            facts=facts_of(candidate, export.interface.purpose, data, site.night),
+            facts=facts_of(candidate, export.interface.purpose, data, site.night)
+            | _inherited(data.start_of(candidate.name)),
         )
+
+
+def _inherited(start: Start | None) -> dict[str, str]:
+    """Return what holds of the weights that a training began with: that they have seen what was forgotten since."""
+    words = registry.facts(start.model, start.version).get(SAW_FORGOTTEN) if start else None
+    return {SAW_FORGOTTEN: words} if words else {}
 
 
 def _picture(candidate: Candidate) -> str:

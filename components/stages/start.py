@@ -23,8 +23,9 @@ _log = logging.getLogger(__name__)
 def settled(run: RunConfig, data: Data, site: Site) -> Data:
     """Return the data with, for each model, the version whose weights its training begins with.
 
-    That is the version in service when the training is first asked for, or none while there is none; so an interrupted
-    one goes on, and a finished one is found again, though its own model has come into service since.
+    That is the version in service when the training is first asked for, or none while there is none, or while that one
+    learnt from images that are forgotten; so an interrupted one goes on, and a finished one is found again, though its
+    own model has come into service since.
 
     Args:
         run: What was asked for.
@@ -39,7 +40,7 @@ def settled(run: RunConfig, data: Data, site: Site) -> Data:
         return data
     starts = {name: _settled(run, name, data, site) for name in run.models}
     for name, start in starts.items():
-        words = "no version was in service: from scratch" if start is None else f"from the weights of {start.name}"
+        words = "no version that serves: from scratch" if start is None else f"from the weights of {start.name}"
         site.progress(f"start {name}", 1, 1, words)
     return replace(data, starts=starts)
 
@@ -84,6 +85,7 @@ def _settled(run: RunConfig, name: str, data: Data, site: Site) -> Start | None:
 
 def _of_the_champion(run: RunConfig, name: str, data: Data, site: Site) -> Start | None:
     from components.tracking import registry  # imports MLflow, which a plan does without
+    from components.tracking.versions import SAW_FORGOTTEN
 
     model = registered_name(run.name, name)
     state = registry.state(model)
@@ -92,6 +94,9 @@ def _of_the_champion(run: RunConfig, name: str, data: Data, site: Site) -> Start
         _log.info("%s: no version is in service yet; its training begins from scratch", model)
         return None
     version = state.version(champion)
+    if (forgotten := version.facts.get(SAW_FORGOTTEN)) is not None:
+        _log.warning("%s version %s learnt from forgotten images (%s): from scratch", model, champion, forgotten)
+        return None
     called = f"{model} version {champion}"
     kept = _training_of(called, version.lineage.get("checkpoint", "none"), version.export_digest, site.store)
     _demand_alike(called, read_card(kept.path / "export"), run.models[name], data)

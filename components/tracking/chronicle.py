@@ -9,7 +9,7 @@ from components.tracking.cards import HEADLINE
 from components.tracking.decisions import rejected
 from components.tracking.ledger import Action, Entry
 from components.tracking.standing import State
-from components.tracking.versions import KeptDecision, Version
+from components.tracking.versions import FORGOTTEN_AT, SAW_FORGOTTEN, KeptDecision, Version
 
 GATE = "gate"
 _VERBS = {
@@ -19,6 +19,7 @@ _VERBS = {
     "approve": "approved version {version}, which the gate had held; it replaces {before}",
     "reject": "rejected version {version}; {before} stays in service",
     "hold": "held version {version}, judged against {before}",
+    "forget": "had images forgotten that version {version} learnt from; they stay in its weights",
 }
 
 
@@ -27,8 +28,9 @@ class Event(Section):
 
     at: str
     """UTC time, ISO 8601; empty where it is not known."""
-    action: Action | Literal["override", "hold"]
-    """What was done; an override is a rollback against the gate's word, a hold leaves it to a person."""
+    action: Action | Literal["override", "hold", "forget"]
+    """What was done; an override is a rollback against the gate's word, a hold leaves it to a person; forget: images
+    that the version learnt from are forgotten, which changes no champion."""
     version: int
     """The version it was done to."""
     champion_before: int | None
@@ -80,7 +82,7 @@ def history(name: str) -> list[Event]:
     if state is None:
         known = ", ".join(record.name for record in registry.models()) or "none"
         raise ValueError(f"no model {name!r} is registered; there are: {known}")
-    return sorted([*_written(state), *_unanswered(state)], key=lambda event: event.at)
+    return sorted([*_written(state), *_unanswered(state), *_forgotten(state)], key=lambda event: event.at)
 
 
 def _written(state: State) -> Iterator[Event]:
@@ -130,6 +132,24 @@ def _by_gate(number: int, version: Version, decided: KeptDecision) -> Event:
         score=_score(version),
         source="version",
     )
+
+
+def _forgotten(state: State) -> Iterator[Event]:
+    for number, version in sorted(state.versions.items()):
+        if at := version.tags.get(FORGOTTEN_AT):
+            champion = next((entry.version for entry in reversed(state.history.entries) if entry.moves_by(at)), None)
+            yield Event(
+                at=at,
+                action="forget",
+                version=number,
+                champion_before=champion,
+                champion=champion,
+                by="",
+                reason=version.facts.get(SAW_FORGOTTEN, ""),
+                gate="",
+                score="",
+                source="version",
+            )
 
 
 def _score(version: Version | None) -> str:

@@ -66,6 +66,10 @@ class Entry(Section):
     gate: str = ""
     """What the gate had said of `version`, in at most 300 characters; empty where it was not asked."""
 
+    def moves_by(self, at: str) -> bool:
+        """Return whether it changed the champion, and by that time, UTC, ISO 8601."""
+        return self.action != "reject" and self.at <= at
+
     @property
     def text(self) -> str:
         """The entry as it is stored: one line of JSON, under 5000 characters.

@@ -41,6 +41,7 @@ __all__ = [
     "attempt",
     "champion",
     "decision",
+    "describe",
     "download",
     "facts",
     "models",
@@ -280,6 +281,13 @@ def _show_champion(client: MlflowClient, state: State) -> None:
     champion = state.standing.champion
     if (card := shown_with(shown, None if champion is None else state.versions[champion])) != shown:
         client.update_registered_model(state.name, card)
+
+
+def describe(name: str, number: int) -> None:
+    """Make MLflow's descriptions of a version, and of its model if it is in service, say what its tags say."""
+    client = MlflowClient()
+    _describe(client, name, number)
+    _show_champion(client, read_state(client, name))
 
 
 def _describe(client: MlflowClient, name: str, number: int) -> None:

@@ -116,7 +116,9 @@ def link_run(run_id: str, tags: Mapping[str, str]) -> None:
 
 def page_of(run_id: str) -> str:
     """Return the address of a run's page on whatever server, for links from other pages of it."""
-    return f"#/experiments/{MlflowClient().get_run(run_id).info.experiment_id}/runs/{run_id}"
+    experiment = MlflowClient().get_run(run_id).info.experiment_id
+    # Without the workspace a server that has several opens its list of them; without the type, a page about chats.
+    return f"#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning&workspace=default"
 
 
 def describe(run_id: str, markdown: str) -> None:

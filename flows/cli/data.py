@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from components.workspace import Workspace
-from flows.cli.pipeline import AsJson, Config, Overrides
+from flows.cli.pipeline import AsJson, Config, Overrides, trained_anew
 from flows.cli.progress import watched
 from flows.cli.tables import say, table
 
@@ -130,13 +130,18 @@ def forget(
     list_: Annotated[Path | None, Parameter(name="--list", help="A file that names one image per line.")] = None,
     reason: Annotated[str, Parameter(help="With --yes: why. It is recorded and shown beside every refusal.")] = "",
     yes: Annotated[bool, Parameter(help="Do it. Without, only what saw the images is said.", negative=())] = False,
+    retrain: Annotated[
+        bool, Parameter(help="With --yes: then train the run's models without the images, from scratch.", negative=())
+    ] = False,
     set_: Overrides = (),
     as_json: AsJson = False,
 ) -> None:
-    """Say what saw an image and, with --yes, take it out for good: refused, deleted, models marked that saw it.
+    """Say what saw an image and, with --yes, take it out for good: refused, deleted, models marked that learnt from it.
 
     Every data version and every frozen evaluation set of the store that holds its bytes is deleted, after the version
-    of this dataset without it was written. What models have learnt stays in them until they are trained again.
+    of this dataset without it was written. What models have learnt stays in them until they are trained again, which
+    --retrain does; none begins with the weights of a model that is marked. Pages that show the image stay where they
+    were written: they are listed.
     """
     from components.artifacts import Store
     from components.config import load
@@ -146,20 +151,27 @@ def forget(
     named = [name for name in named if name.strip()]
     if not named or (yes and not reason.strip()):
         raise ValueError("expected images to forget" if not named else "--reason is needed with --yes: it is recorded")
+    if retrain and not yes:
+        raise ValueError("--retrain trains without the images, which only --yes takes out")
     run, workspace = load(config, set_), Workspace.from_environment().create()
     store = Store.open(run.store or workspace.default_store, workspace.cache)
     with watched():
         found = stage.trace(named, run, store, workspace)
         made = stage.forget(found, run, store, workspace, reason) if yes else None
+    address = trained_anew(config, set_) if yes and retrain else None
     if as_json:
-        say(json.dumps(found.model_dump(mode="json") | {"now": made and made.digest}, indent=1))
+        say(json.dumps(found.model_dump(mode="json") | {"now": made and made.digest, "page": address}, indent=1))
         return
     _tell(found)
     if made is None:
         say("Nothing was changed: with --yes and --reason WHY they are forgotten.")
         return
     say(f"Forgotten. The data without them: {made.digest}, {made.accepted:,} images.")
-    say(f"What models learnt of them stays until they are trained anew: kintsugi run {config} --regardless")
+    say(
+        f"Trained without them; page: {address}"
+        if address
+        else f"What models learnt of them stays until they are trained anew: kintsugi run {config} --regardless"
+    )
 
 
 def _tell(found: "Trace") -> None:
@@ -170,7 +182,7 @@ def _tell(found: "Trace") -> None:
         "bytes to delete in data versions": held.versions,
         "in frozen evaluation sets": held.corruption_sets,
         **{f"made from these: {kind}": digests for kind, digests in found.made_from.items()},
-        "registered models that saw them": [f"{name} version {version}" for name, version in found.models],
+        "registered models that learnt from them": [f"{name} version {version}" for name, version in found.models],
     }.items():
         say(f"  {what}: {', '.join(names) or 'none'}")
 

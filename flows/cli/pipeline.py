@@ -131,6 +131,11 @@ def compare(
     say(write_comparison(columns, path).absolute().as_uri())
 
 
+def trained_anew(config: Path, overrides: Overrides) -> str:
+    """Do all that is missing of a run, whatever its policy is, and return the address of its page."""
+    return _address(_brought(config, overrides, "publish"))
+
+
 def _brought_on(config: Path, overrides: Overrides, until: "Stage") -> "list[Candidate]":
     """Return the run's models after the stage `until`."""
     return _brought(config, overrides, until).candidates

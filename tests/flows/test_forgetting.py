@@ -10,6 +10,9 @@ import pytest
 from components.artifacts import Store
 from components.config import load
 from components.data import ShapesSource, ShardReader, ShardSet, write_corruption_set, write_shards
+from components.evaluation.yardstick import yardsticks
+from components.stages.candidate import Checkpoint
+from components.tracking import registry, runs
 from components.workspace import Workspace
 from flows import cli
 
@@ -28,6 +31,27 @@ def put(path: Path, numbers: range) -> None:
 def pile(tmp_path: Path) -> Path:
     put(tmp_path / "pile", range(60))
     return tmp_path / "pile"
+
+
+@pytest.fixture
+def people(vae_only, pile, migrated, prefect_api, capsys):
+    """What commands print to a team that trains one model on the pile each night, from the champion's weights on."""
+    workspace = Workspace.from_environment().create()
+    shutil.copy(migrated, workspace.home / "mlflow.db")
+    overrides = (
+        f"dataset.source={{kind: folder, path: {pile}}}",
+        "dataset.split={validation: 0.05, test: 0.5}",
+        "retraining={start: champion}",
+    )
+
+    def run(command: str, *arguments: str) -> str:
+        given = [part for value in overrides for part in ("--set", value)]
+        cli.command_line()([*command.split(), *arguments, *given], exit_on_error=False, result_action="return_value")
+        return capsys.readouterr().out
+
+    run.store, run.config = Store(workspace.store), vae_only
+    runs.configure(workspace.home)
+    return run
 
 
 @pytest.fixture
@@ -107,3 +131,29 @@ def test_bytes_that_are_left_are_found(asked, tmp_path):
     shutil.copytree(tmp_path / "kept", first.path)  # as from a backup
     with pytest.raises(SystemExit, match="1"):
         asked("verify", "--forgotten")
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(300)
+def test_models_that_learnt_from_it_are_marked_and_on_request_trained_anew_from_nobodys_weights(people, pile):
+    config, store = str(people.config), people.store
+    people("run", config)
+    (name,) = [record.name for record in registry.models()]
+    assert registry.champion(name) == 1
+    (first,) = [store.get(ShardSet, digest) for digest in store.digests("shardset")]
+    key = ShardReader(first, "train").keys[0]
+
+    told = people(f"data forget {config} {key}")
+    assert f"registered models that learnt from them: {name} version 1" in told
+    told = people(f"data forget {config} {key}", "--yes", "--retrain", "--reason", "its owner asked")
+    assert "Trained without them; page: file://" in told
+    assert f"{key}: its owner asked" in registry.facts(name, 1)["saw_forgotten"]
+    second = registry.state(name).version(2)
+    assert "start" not in second.lineage
+    assert "saw_forgotten" not in second.facts
+    assert key not in ShardReader(store.get(ShardSet, second.lineage["shards"]), "train").keys
+    assert store.by_digest(Checkpoint, second.lineage["checkpoint"]).images_before == 0
+    pins = yardsticks(store, "alone")
+    assert [one.shards for one in pins] == [first.digest, second.lineage["shards"]]
+    assert pins[-1].reason == "an image pinned before was forgotten"
+    assert "forgotten images: none is left" in people(f"data verify {config}", "--forgotten")

@@ -37,7 +37,7 @@ def test_pages_are_listed_newest_first_and_shown_byte_by_byte(store, publish, to
 
 def test_a_new_page_appears_without_a_restart(store, publish, told, serve):
     client = serve().client
-    assert "No run has a page" in client.get("/runs").text
+    assert "nothing was ever written to it" in client.get("/runs").text
     publish(store, told("nightly"))
     deadline = time.monotonic() + 10
     while "nightly" not in client.get("/runs").text:
@@ -105,6 +105,19 @@ def test_a_store_that_is_away_is_said_to_be_stale(store, publish, told, serve):
     while service.client.get("/health").json()["stale_since"]["pages"] is not None:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_what_was_never_seen_is_not_said_to_be_empty(store, monkeypatch, serve):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    shutil.rmtree(store.root, ignore_errors=True)
+    store.root.write_text("a disk that is not mounted")
+    client = serve().client
+    index = client.get("/runs").text
+    assert "The registry has not answered yet" in index
+    assert "The artifact store does not answer" in index
+    assert "No model" not in index
+    assert "No run has" not in index
+    assert client.get("/pages/nightly-0.html").status_code == 503
 
 
 def test_what_is_no_page_is_left_out(store, publish, told, serve, caplog):

@@ -82,7 +82,7 @@ def write_export(folder: Path, value: int) -> Path:
 
 @pytest.fixture
 def registered(store: Path, loader: Path, tmp_path: Path) -> Callable[..., int]:
-    """Registers export number `value`, of the model "gan" unless named, and returns its version."""
+    """Registers export number `value`, of the model "gan" unless named; more is lineage. Returns its version."""
     return registering(tmp_path / "exports")
 
 
@@ -90,7 +90,7 @@ def registering(exports: Path) -> Callable[..., int]:
     """Return what registers an export, written below `exports`."""
     run_id = runs.open_run("kintsugi", "training", "digest")
 
-    def register(value: int, name: str = "gan") -> int:
+    def register(value: int, name: str = "gan", **lineage: str) -> int:
         folder = exports / str(value)
         return registry.register(
             name,
@@ -101,7 +101,7 @@ def registering(exports: Path) -> Callable[..., int]:
                 generating(),
                 LOADER,
             ),
-            lineage={"shards": "abc", "config": f"c{value}"},
+            lineage={"shards": "abc", "config": f"c{value}", **lineage},
             run_id=run_id,
             scores=registry.VersionScores({"fd": float(value), "broken": float("inf")}, json.dumps({"subject": value})),
         )
