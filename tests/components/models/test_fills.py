@@ -128,13 +128,16 @@ def test_conjugate_gradients_end_where_the_decomposition_does():
     assert (swept - exact).square().mean().sqrt() < 2e-3
 
 
-def test_images_of_another_size_are_filled_by_the_spectrum_of_the_same_frequencies():
+@pytest.mark.parametrize("power", [1.5, 3.0])
+def test_images_of_another_size_are_filled_by_the_power_law_of_the_spectrum_and_know_no_place(power):
     fill = GaussianFill(SIZE)
-    own = torch.arange(SIZE).float()
-    fill.spectrum.copy_(torch.exp(-(own[:, None] + own) / 4))
-    torch.testing.assert_close(fill._variance(SIZE, SIZE), fill.spectrum)
-    place = torch.arange(2 * SIZE).div(2).clamp(max=SIZE - 1)
-    torch.testing.assert_close(fill._variance(2 * SIZE, SIZE), torch.exp(-(place[:, None] + own) / 4))
+    radii = torch.hypot(*torch.meshgrid(2 * [torch.arange(SIZE) / SIZE], indexing="ij"))
+    fill.spectrum.copy_(5 * radii.clamp_min(0.01) ** -power)
+    law = fill._power_law(20, 16)
+    torch.testing.assert_close(law[4, 0], torch.tensor(5 * (4 / 20) ** -power))
+    torch.testing.assert_close(law[0, 8], torch.tensor(5 * 0.5**-power))
+    image, missing = 0.2 * picture(2, 3, 20, 16), holes(2, 20, 16)
+    torch.testing.assert_close(fill(image + 0.3, missing), fill(image, missing) + 0.3, atol=0.02, rtol=0)
 
 
 def test_statistics_of_another_size_are_refused_by_their_numbers():
