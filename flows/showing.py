@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from prefect.artifacts import (
@@ -16,6 +17,7 @@ from prefect.artifacts import (
 from prefect.states import Completed
 
 from components.evaluation.protocol import MODEL_ROW, ScoreTable
+from components.report.sweep import SweepContent, TrialRow, verdict
 from components.stages.candidate import Candidate, after
 from components.stages.outcome import Page, Skipped, page_url
 from components.stages.rescore import Rescored
@@ -79,6 +81,20 @@ def show_shifts(run: str, found: "Iterable[tuple[DataShift, tuple[str, ...]]]") 
         for one, models in found
     ]
     reach(partial(create_table_artifact, rows, _key(run, "drift")), "to show how images compare")
+
+
+def show_sweep(content: SweepContent, page: Path) -> None:
+    """Keep a table of a sweep's trials, and a link to its page."""
+    rows = [{"rank": row.rank, "trial": row.name, **row.words, **_at_rungs(row, content)} for row in content.trials]
+    run = f"{content.run}-{content.model}"
+    reach(partial(create_table_artifact, rows, _key(run, "sweep"), verdict(content)), "to show trials")
+    link = partial(create_link_artifact, page.as_uri(), f"Page of the sweep of {run}", _key(run, "sweep-page"))
+    reach(link, "to link the page")
+
+
+def _at_rungs(row: TrialRow, content: SweepContent) -> dict[str, str]:
+    scores = zip(content.places, row.scores, strict=False)
+    return {f"at {place:,}": "failed" if score is None else f"{score:.4g}" for place, score in scores}
 
 
 def show_page(run: str, page: Page, rival: str | None) -> None:

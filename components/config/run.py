@@ -1,6 +1,6 @@
 """RunConfig: one YAML file becomes one frozen, checked object; `--set a.b=value` changes single values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from components.artifacts.storage import checked_place
 from components.config import text
 from components.config.mistakes import explain, no_numbers
 from components.config.retraining import RetrainingConfig
+from components.config.sweep import SweepConfig
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
 from components.data.frozen import FrozenSetConfig
@@ -99,6 +100,8 @@ class RunConfig(Section):
     without cards."""
     retraining: RetrainingConfig = RetrainingConfig()
     """When a night trains, which of the models, from which weights, and what it may cost."""
+    sweep: SweepConfig | None = None
+    """What `kintsugi sweep` searches over; changes nothing that other commands do."""
     models: dict[str, ModelConfig] = Field(min_length=1)
     """The models to train, by name."""
 
@@ -149,20 +152,50 @@ class RunConfig(Section):
             raise ValueError(f"retraining.models: there is no model '{strangers[0]}'; there are: {there}")
         return self
 
+    @model_validator(mode="after")
+    def _sweep_can_be_carried_out(self) -> Self:
+        if self.sweep is None:
+            return self
+        _check_ranking(self.sweep, self.models)
+        for path, choice in self.sweep.over.items():
+            for value in choice.ends:
+                self.trying({path: value})
+        return self
+
     @model_serializer(mode="wrap")
     def _without_default_policy(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = handler(self)
         if self.retraining == RetrainingConfig():  # configurations from before there was one keep their digests
             dumped.pop("retraining", None)
+        if self.sweep is None:  # likewise
+            dumped.pop("sweep", None)
         return dumped
 
     @property
     def of_the_night(self) -> "RunConfig":
-        """The configuration with those models alone that `retraining.models` names."""
+        """The configuration without `sweep`, and with those models alone that `retraining.models` names."""
         chosen = self.retraining.models
-        if chosen is None:
-            return self
-        return self.model_copy(update={"models": {name: one for name, one in self.models.items() if name in chosen}})
+        models = {name: one for name, one in self.models.items() if chosen is None or name in chosen}
+        return self.unswept.model_copy(update={"models": models})
+
+    @property
+    def unswept(self) -> "RunConfig":
+        """The configuration without the section `sweep`."""
+        return self.model_copy(update={"sweep": None})
+
+    def trying(self, values: Mapping[str, Any]) -> "RunConfig":
+        """Return the configuration without `sweep`, whose model has other values, by path below it, as by `--set`.
+
+        Raises:
+            ConfigError: They make no configuration that works; each line names them and the path that is wrong.
+        """
+        if self.sweep is None:
+            raise ConfigError("sweep: required, but missing; it says what is searched over")
+        content = self.unswept.model_dump(mode="json")
+        said = "sweep.over: " + ", ".join(f"{path}={value}" for path, value in values.items())
+        for path, value in values.items():
+            _put(content, f"models.{self.sweep.model}.{path}", value, said)
+        return _made(content, said)
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -181,12 +214,17 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
     for override in overrides:
         _apply(content, override)
+    return _made(content, str(path))
+
+
+def _made(content: dict[str, Any], said: str) -> RunConfig:
+    """Return what values become, or say of each that is wrong where it stands and in what was `said`."""
     try:
         run = RunConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {line}" for line in explain(error, RunConfig))) from error
+        raise ConfigError("\n".join(f"{said}: {line}" for line in explain(error, RunConfig))) from error
     if mistaken := list(no_numbers(content, run)):
-        raise ConfigError("\n".join(f"{path}: {line}" for line in mistaken))
+        raise ConfigError("\n".join(f"{said}: {line}" for line in mistaken))
     return run
 
 
@@ -194,6 +232,15 @@ def _apply(content: dict[str, Any], override: str) -> None:
     dotted, equals, written = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override}: expected PATH=VALUE, such as models.gan.training.images=1000")
+    try:
+        value = text.parse(written)
+    except text.TextError as error:
+        raise ConfigError(f"--set {override}: {error}") from error
+    _put(content, dotted, value, f"--set {override}")
+
+
+def _put(content: dict[str, Any], dotted: str, value: Any, said: str) -> None:  # noqa: ANN401 - any YAML value
+    """Set the value at a dotted path; a section of the kind that is there keeps what it does not name."""
     *parents, last = dotted.split(".")
     node = content
     for depth, key in enumerate(parents):
@@ -202,11 +249,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
         node = node[key]
         if not isinstance(node, dict):
             kind = "a list; set it as a whole" if isinstance(node, list) else "a value and has no keys"
-            raise ConfigError(f"--set {override}: {'.'.join(parents[: depth + 1])} is {kind}")
-    try:
-        value = text.parse(written)
-    except text.TextError as error:
-        raise ConfigError(f"--set {override}: {error}") from error
+            raise ConfigError(f"{said}: {'.'.join(parents[: depth + 1])} is {kind}")
     previous = node.get(last)
     if (
         isinstance(value, dict)
@@ -215,3 +258,26 @@ def _apply(content: dict[str, Any], override: str) -> None:
     ):
         value = previous | value
     node[last] = value
+
+
+def _check_ranking(sweep: SweepConfig, models: Mapping[str, ModelConfig]) -> None:
+    """Refuse a sweep of no model, or of one that no score ranks at the first rung.
+
+    Raises:
+        ValueError: It is such a one; the message says what to write.
+    """
+    if sweep.model not in models:
+        raise ValueError(f"sweep.model: there is no model '{sweep.model}'; there are: {', '.join(models)}")
+    training, first = models[sweep.model].training, sweep.places(models[sweep.model].training.images)[0]
+    place = f"models.{sweep.model}.training.validation"
+    if training.validation is None:
+        raise ValueError(
+            f"sweep: trials are ranked by the scores of {place}, which is missing; set it to {{every: {max(1, first)}}}"
+        )
+    if training.validation.every > first:
+        raise ValueError(
+            f"sweep: the first rung is at {first:,} images, but {place}.every is {training.validation.every:,}, so no "
+            f"score would be there yet; make it {first} or less, or sweep.rungs or sweep.reduction smaller"
+        )
+    if (nodes := models[sweep.model].execution.nodes) > 1:
+        raise ValueError(f"sweep: execution.nodes of '{sweep.model}' is {nodes}; a sweep trains on one host")

@@ -11,6 +11,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "merge")}
 _SIXTIES = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[\d_]+")
+_ENDLESS = 1_000_000  # columns
 _MOST_DIGITS = 300  # Python's floats end at 1e308
 
 
@@ -22,10 +23,15 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, except that 1e-4 is a number as in YAML 1.2, and that 08 is one, which is then refused."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _LEADING_ZERO, list("-+0"))
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that `_Loader` would read as a number."""
+
+
+for _reads_numbers in (_Loader, _Dumper):
+    _reads_numbers.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+    )
+    _reads_numbers.add_implicit_resolver("tag:yaml.org,2002:int", _LEADING_ZERO, list("-+0"))
 
 
 def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
@@ -42,6 +48,12 @@ def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
         raise TextError(f"not YAML ({' '.join(str(error).split())})") from error
     except RecursionError:
         raise TextError("values within values, deeper than can be read") from None
+
+
+def assignment(path: str, value: Any) -> str:  # noqa: ANN401 - any YAML value
+    """Return "path=value" in one line, which `--set` takes."""
+    written: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=_ENDLESS, sort_keys=False)
+    return f"{path}={written.removesuffix(chr(10)).removesuffix(f'{chr(10)}...')}"
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 - any YAML value

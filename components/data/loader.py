@@ -9,16 +9,18 @@ import numpy as np
 import torch
 
 from components.corruption import CorruptionMix
+from components.corruption.drawing import Drawing, drawing
 from components.data.batch import Batch
 from components.data.order import Order, Samples, Share
 from components.data.reader import Pictures
 from components.pictures.pixels import to_tensor
 
 _AHEAD = 2
+"""Batches that are prepared while one is used, at least."""
 
 
 class Loader:
-    """Loads batches in the order of the run, on a thread of its own."""
+    """Loads batches in the order of the run, beside the training: on a thread, or on one for each drawing process."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class Loader:
         seed: int,
         flip: bool = False,
         corruption: CorruptionMix | None = None,
+        processes: int = 0,
     ) -> None:
         """Prepare one rank's share of every global batch.
 
@@ -37,39 +40,43 @@ class Loader:
             seed: Seed of the run.
             flip: Mirror every other image, drawn anew in each pass.
             corruption: What to show the model instead of the images; None: nothing.
+            processes: How many of them draw the corruption; none: the loader's own thread does.
         """
         self._samples, self._share, self._seed = samples, share, seed
-        self._corruption = corruption
+        self._corruption, self._processes = corruption, processes
         self._order = Order(samples, share, seed=seed, flip=flip)
 
     def batches(self, first_image: int) -> Generator[Batch, None, None]:
         """Yield the batches that begin with image number `first_image`, without end.
 
-        A thread prepares two batches ahead; it ends when the iterator is closed, and what it raises is raised here.
+        Threads prepare two batches ahead, or one more than are drawn at once; they end when the iterator is closed, and
+        what they raise is raised here.
         """
-        batch = self._share.batch
-        with ThreadPoolExecutor(1, thread_name_prefix="loader") as thread:
-            pending = deque(thread.submit(self._load, first_image + ahead * batch) for ahead in range(_AHEAD))
-            following = first_image + _AHEAD * batch
+        batch, ahead = self._share.batch, max(_AHEAD, self._processes + 1)
+        with (
+            drawing(self._corruption, self._seed, self._processes) as damage,
+            ThreadPoolExecutor(max(1, self._processes), thread_name_prefix="loader") as threads,
+        ):
+            pending = deque(threads.submit(self._load, first_image + place * batch, damage) for place in range(ahead))
+            following = first_image + ahead * batch
             try:
                 while True:
                     loaded = pending.popleft().result()
-                    pending.append(thread.submit(self._load, following))
+                    pending.append(threads.submit(self._load, following, damage))
                     following += batch
                     yield loaded
             finally:
                 for future in pending:
                     future.cancel()
 
-    def _load(self, first_image: int) -> Batch:
+    def _load(self, first_image: int, damage: Drawing | None) -> Batch:
         samples, share = self._samples, self._share
         numbers, passes, mirrored = self._order.rows(first_image)
         images = samples.pixels.take(numbers, axis=0)
         images[mirrored] = _mirror(images[mirrored])
         corrupted = missing = None
-        if self._corruption is not None:
-            keys = [samples.keys[number] for number in numbers]
-            shown, holes = self._corruption.corrupt_batch(images, keys, passes.tolist(), self._seed)
+        if damage is not None:
+            shown, holes = damage(images, [samples.keys[number] for number in numbers], passes.tolist())
             corrupted, missing = to_tensor(shown), torch.from_numpy(holes).unsqueeze(1).float()
         return Batch(
             images=to_tensor(images),

@@ -1,4 +1,4 @@
-"""Budget: what the trainings of a night may take together, and what they have taken, however often interrupted."""
+"""Budget: what the trainings of a night or a sweep may take together, and have taken, however often interrupted."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _HOUR_S = 3600.0
 
 
 class BudgetSpent(Stopped):
-    """A training stopped because the budget of its night is spent. Nothing resumes it but a run with a larger one."""
+    """A training stopped because the budget of its night or sweep is spent. Only one with a larger budget goes on."""
 
 
 class Taken(NamedTuple):
@@ -35,7 +35,7 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True)
 class Budget:
-    """What the trainings of one night may take together."""
+    """What the trainings of one night, or of one sweep, may take together."""
 
     hours: float | None
     gpu_hours: float | None
@@ -43,6 +43,10 @@ class Budget:
     """Digests of all of them."""
     at_once: int = 1
     """How many run side by side, each of which may take its share of what is left when it is launched."""
+    section: str = "retraining"
+    """Section of the configuration that says so."""
+    spent_by: str = "spent by this night's trainings"
+    """What is said when nothing is left."""
 
     @classmethod
     def of(cls, run: RunConfig, data: Data) -> "Budget":
@@ -71,12 +75,12 @@ class Budget:
     def words(self) -> str:
         """What it is, in the words of the configuration."""
         named = {"hours": self.hours, "gpu_hours": self.gpu_hours}
-        return " and ".join(f"retraining.{name}, {value:g}" for name, value in named.items() if value is not None)
+        return " and ".join(f"{self.section}.{name}, {value:g}" for name, value in named.items() if value is not None)
 
     def _taken(self, store: Store, workspace: Workspace) -> Iterator[Taken]:
         for digest in self.trainings:
             finished = store.by_digest(Checkpoint, digest)
-            yield _read(workspace.training / digest if finished is None else finished.path)
+            yield taken_in(workspace.training / digest if finished is None else finished.path)
 
 
 def cards_of(execution: ExecutionConfig) -> int:
@@ -91,7 +95,7 @@ def note_taken(folder: Path, seconds: float, held: int) -> None:
     write_atomically(folder / _TAKEN, json.dumps(after._asdict()).encode())
 
 
-def _read(folder: Path) -> Taken:
+def taken_in(folder: Path) -> Taken:
     """Return what a training has taken: what was noted or, where a kill left no time for that, what its curve says."""
     noted, cost = _noted(folder), training_cost(folder, 0)
     curve = Taken() if cost is None else Taken(cost.wall_s, cost.card_s)

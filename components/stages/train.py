@@ -29,11 +29,17 @@ _PUBLISHED_WITHIN_S = 300.0
 _AFTER_A_FAILURE_S = 10.0
 
 
-def train(candidate: Candidate, data: Data, site: Site) -> Candidate:
+def train(candidate: Candidate, data: Data, site: Site, stop_at: int | None = None) -> Candidate:
     """Return the candidate with its checkpoint, resuming an interrupted training from its last one.
 
+    Args:
+        candidate: The model.
+        data: What it is trained on.
+        site: Where it happens.
+        stop_at: Stop once so many images were seen, if there are more to come; None goes on to the end.
+
     Raises:
-        Stopped: It was asked to stop, or its time budget is spent; the same call resumes it.
+        Stopped: It was asked to stop, its time budget is spent, or it came to `stop_at`; the same call resumes it.
         LaunchFailed: A process failed; the message is its own.
     """
     name, model = candidate.name, candidate.config
@@ -43,7 +49,7 @@ def train(candidate: Candidate, data: Data, site: Site) -> Candidate:
         return replace(candidate, checkpoint=finished)
     host = Host.from_environment()
     host.check(model.execution.nodes)
-    job = _job(site.store.path_of(Checkpoint, inputs).name, candidate, data, site)
+    job = _job(site.store.path_of(Checkpoint, inputs).name, candidate, data, site, stop_at)
     if host.rank > 0:
         return replace(candidate, checkpoint=_follow_host_zero(name, job, inputs, site))
     params = flatten({"seed": data.seed, **model.model_dump(mode="json", exclude={"execution"})})
@@ -55,7 +61,7 @@ def train(candidate: Candidate, data: Data, site: Site) -> Candidate:
     return replace(candidate, checkpoint=checkpoint)
 
 
-def _job(digest: str, candidate: Candidate, data: Data, site: Site) -> TrainJob:
+def _job(digest: str, candidate: Candidate, data: Data, site: Site, stop_at: int | None) -> TrainJob:
     start = data.start_of(candidate.name)
     return TrainJob(
         run=digest,
@@ -68,6 +74,7 @@ def _job(digest: str, candidate: Candidate, data: Data, site: Site) -> TrainJob:
         left_out=data.copies.list_path if data.copies is not None and data.copies.left_out else None,
         statistics=pixel_statistics(data.shards, site.store).path if candidate.config.recipe.needs_statistics else None,
         origin=None if start is None else origin_of(start, site.store),
+        stop_at=stop_at,
         tracking_run=None,
     )
 
@@ -139,12 +146,12 @@ def _launch_once(name: str, job: TrainJob, site: Site) -> None:
     if site.budget is not None and left_s is not None and left_s <= 0:
         place = newest_place(job.folder / "checkpoints") or 0
         words = f"stands at {place:,} of {job.model.training.images:,} images; a run with a larger budget goes on"
-        raise BudgetSpent(f"{site.budget.words}, spent by this night's trainings; {words}")
+        raise BudgetSpent(f"{site.budget.words}, {site.budget.spent_by}; {words}")
     try:
         run_job(job.model_copy(update={"budget_s": left_s}), site, f"train {name}", placement, limits)
     except launch.Stopped as error:
         if site.budget is None or left_s is None or time.monotonic() - began < left_s:
             raise
-        raise BudgetSpent(f"{site.budget.words}, spent by this night's trainings; {error}") from error
+        raise BudgetSpent(f"{site.budget.words}, {site.budget.spent_by}; {error}") from error
     finally:
         note_taken(job.folder, time.monotonic() - began, cards_of(execution))

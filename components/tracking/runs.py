@@ -126,6 +126,14 @@ def describe(run_id: str, markdown: str) -> None:
     _set_tags(MlflowClient(), run_id, {"mlflow.note.content": markdown})
 
 
+def run_of(experiment: str, digest: str) -> str | None:
+    """Return the id of the experiment's run of a digest; None where there is none."""
+    client = MlflowClient()
+    found = client.get_experiment_by_name(experiment)
+    known = None if found is None else _first_run(client, found.experiment_id, digest)
+    return None if known is None else str(known.info.run_id)
+
+
 def link_of(run_id: str, name: str) -> str | None:
     """Return the value of the tag `kintsugi.NAME` that `link_run` set, or None."""
     value: str | None = MlflowClient().get_run(run_id).data.tags.get(f"kintsugi.{name}")

@@ -14,6 +14,9 @@ from components.tracking.watching import answering
 STAGE = "stage"
 """Tag of a night's run, after `kintsugi.`: the stage that was begun last."""
 
+TRIALS = "trials"
+"""Tag of a sweep's run, after `kintsugi.`: how many configurations it tries. Its trials are runs of their own."""
+
 _NIGHT = "kintsugi.reason"
 _SHOWN = 200
 
@@ -53,7 +56,7 @@ def look() -> Underway:
             trainings=tuple(
                 Training(model=names[run.info.experiment_id], metrics=run.data.metrics)
                 for run in running
-                if _NIGHT not in run.data.tags
+                if _NIGHT not in run.data.tags and f"kintsugi.{TRIALS}" not in run.data.tags
             ),
             stages={names[run.info.experiment_id]: run.data.tags.get(f"kintsugi.{STAGE}", "") for run in nights},
             last_success=_last(names, ended),

@@ -63,7 +63,7 @@ class PricePerHour(Section):
         return (self.core * core_s + self.gpu * card_s) / _HOUR_S
 
 
-_YOUNGER = {"price_per_hour": None, "step": "auto"}
+_YOUNGER = {"price_per_hour": None, "step": "auto", "drawing_processes": None}
 """Fields that pages of earlier releases do not have: left out where they say nothing, for the sake of digests."""
 
 
@@ -96,6 +96,9 @@ class ExecutionConfig(Section):
     pay back, else the log says so."""
     cache_bytes: int = Field(default=4 * 2**30, ge=0)
     """Decoded images are kept in one shared file when they need no more than this; larger sets are read from shards."""
+    drawing_processes: int | None = Field(default=None, ge=0, le=32)
+    """Processes, beside each of the training's own, that draw masks and degradations for batches to come; with none, a
+    thread does. Which are drawn stays the same. None: two where a GPU is fed and cores are left for them, else none."""
     heartbeat_timeout_s: float = Field(default=600.0, gt=0)
     """A run without a finished step for this long counts as hung and is stopped."""
     relaunches: int = Field(default=5, ge=0)

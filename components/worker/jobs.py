@@ -55,6 +55,8 @@ class TrainJob(Section):
     budget_s: float | None = None
     """Stop in a resumable state so many seconds after the first step, if `execution` does not ask for it earlier; None
     sets no limit."""
+    stop_at: int | None = None
+    """Stop in a resumable state once so many images were seen, if there are more to come; None goes on to the end."""
     tracking_run: str | None
     """Run that the main rank sends metrics to; None sends none. The server's address, which may hold a password, is in
     the environment."""

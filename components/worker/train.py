@@ -19,7 +19,7 @@ from components.quality.copies import read_left_out
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER, Recipe
 from components.training.checkpoint import load_newest
-from components.training.config import TrainingConfig
+from components.training.config import ExecutionConfig, TrainingConfig
 from components.training.guard import DivergedError, Guard
 from components.training.loop import Ending, Interval, TrainContext, train
 from components.training.state import TrainingState
@@ -32,13 +32,15 @@ from components.workspace import exclusive
 
 _log = logging.getLogger(__name__)
 _LET_GO_WITHIN_S = 60.0
+_DRAWING_FOR_A_GPU = 2
 
 
 def run_training(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
     """Train in the job's folder, of which this training is the only user.
 
     Raises:
-        Stopped: It was asked to stop, its time budget is spent, or the disk is full; the same job resumes it.
+        Stopped: It was asked to stop, its time budget is spent, it has come to the images that the job stops at, or the
+            disk is full; the same job resumes it.
         DivergedError: It diverged more often than it may begin again.
     """
     with _folder_of_its_own(job), stopping_when_full(job.folder):
@@ -105,7 +107,11 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
         context = TrainContext(
             device=world.device,
             seed=job.seed,
-            should_stop=lambda: should_stop() or (reporter is not None and reporter.met_full_disk),
+            should_stop=lambda: (
+                should_stop()
+                or (job.stop_at is not None and state.images >= job.stop_at)
+                or (reporter is not None and reporter.met_full_disk)
+            ),
             report=reporter.report if reporter else lambda values: None,  # noqa: ARG005
             report_every=execution.log_every,
             step=execution.step,
@@ -204,7 +210,15 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     share = Share(job.model.training.batch, world.rank, world.processes)
     if mix is None and fits(samples, world.device):
         return HeldLoader(samples, share, world.device, seed=job.seed, flip=job.model.training.flip)
-    return Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix)
+    drawn_by = drawing_processes(job.model.execution, world.device)
+    return Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix, processes=drawn_by)
+
+
+def drawing_processes(execution: ExecutionConfig, device: torch.device) -> int:
+    """Return how many processes draw damage for one rank."""
+    if execution.drawing_processes is not None or device.type == "cpu":
+        return execution.drawing_processes or 0
+    return max(0, min(_DRAWING_FOR_A_GPU, len(os.sched_getaffinity(0)) // execution.processes - 1))
 
 
 def _samples(job: TrainJob, shards: ShardSet) -> Samples:

@@ -1,6 +1,6 @@
 """Validation: one cheap number of how good a network in training is, on images that it does not train on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from components.evaluation.kernel import kernel_distance
 from components.recipes.recipe import Generator, Images, Missing, Producer, Reconstructor, Restorer
 from components.training.selection import ValidationConfig
 
+_GROUP = "validation/"
+_SPREAD = f"{_GROUP}spread"
 # At 64 px, a quarter of the time of 128, for the order of networks is what counts.
 _FEATURES = FidelityConfig(extractor=EfficientNetLite0Config(resolution=64))
 
@@ -32,8 +34,16 @@ class Finding:
 
     def values(self) -> dict[str, float]:
         """Return what to report."""
-        spread = {} if self.spread is None else {"validation/spread": self.spread}
-        return {f"validation/{self.name}": self.score, **spread}
+        spread = {} if self.spread is None else {_SPREAD: self.spread}
+        return {f"{_GROUP}{self.name}": self.score, **spread}
+
+
+def scores_in(points: Iterable[Mapping[str, float]]) -> Iterator[tuple[str, int, float]]:
+    """Yield name, images seen and score of each look that the points of a training's curve tell of."""
+    for point in points:
+        for name, value in point.items():
+            if name.startswith(_GROUP) and name != _SPREAD:
+                yield name.removeprefix(_GROUP), int(point["images"]), value
 
 
 class Validation:

@@ -13,6 +13,9 @@ COMMANDS = {
         "check": "Validate a configuration and say what a run would do, and what it would reuse.",
         "compare": "Write a page that sets runs side by side.",
     },
+    "sweep": {
+        "sweep": "Try values of one model's configuration, and write the page that ranks them.",
+    },
     "yardstick": {
         "yardstick": "List the pinned evaluation sets of a run, or pin a new one.",
     },

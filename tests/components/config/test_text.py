@@ -85,3 +85,14 @@ def test_another_encoding_is_refused_with_the_byte(tmp_path: Path, coding: str, 
     (tmp_path / "a.yaml").write_bytes("name: é".encode(coding))
     with pytest.raises(TextError, match=f"expected text in UTF-8, found {found}"):
         text.read(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    "value", [1e-05, 1e30, 64, True, None, "it's", "no", "1e-3", [1, 2.5], {"kind": "adam", "betas": [0.0, 0.99]}]
+)
+def test_an_assignment_is_read_back_as_the_value_it_was_written_of(value):
+    path, _, written = text.assignment("models.vae.recipe.x", value).partition("=")
+    assert path == "models.vae.recipe.x"
+    assert "\n" not in written
+    assert text.parse(written) == value
+    assert type(text.parse(written)) is type(value)

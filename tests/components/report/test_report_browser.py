@@ -10,6 +10,8 @@ from components.report.comparison import RunColumn, write_comparison
 from components.report.content import PageContent
 from components.report.index import rebuild_index
 from components.report.page import write_page
+from components.report.sweep import write_sweep
+from tests.components.report.test_report_sweep import SWEPT
 
 pytestmark = pytest.mark.browser
 
@@ -22,6 +24,7 @@ def pages(content: PageContent, tmp_path_factory: pytest.TempPathFactory) -> dic
         "page": write_page(content, folder / "run" / "index.html"),
         "comparison": write_comparison([RunColumn(content=content), RunColumn(content=again)], folder / "compare.html"),
         "index": rebuild_index(folder),
+        "sweep": write_sweep(SWEPT, folder / "sweep.html"),
     }
 
 
@@ -45,7 +48,7 @@ def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     opened.close()
 
 
-@pytest.mark.parametrize("name", ["page", "comparison", "index"])
+@pytest.mark.parametrize("name", ["page", "comparison", "index", "sweep"])
 def test_a_page_opens_whole_and_quietly(pages, tab, name):
     tab.goto(pages[name].as_uri())
     tab.evaluate("Promise.all([...document.images].map(image => image.decode()))")

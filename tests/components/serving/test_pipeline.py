@@ -5,7 +5,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.tracking import runs
+from components.tracking import runs, underway
 from components.tracking.metrics import MlflowTracker
 from components.training.curve import DATA_WAIT, PACE, PEAK_CARD_MEMORY
 
@@ -58,6 +58,14 @@ def test_what_has_ended_is_no_longer_shown(under_way, measures):
     found = measures()
     assert not [name for name in found if name[0].startswith(("kintsugi_training", "kintsugi_night_stage"))]
     assert ("kintsugi_night_last_success_timestamp_seconds", "photos") in found
+
+
+def test_a_sweeps_run_is_no_training_but_its_trials_are(workspace):
+    sweep = runs.open_run("photos-vae", "sweep", "four", tags={f"kintsugi.{underway.TRIALS}": "3"})
+    trial = runs.open_run("photos-vae", "sweep, trial 1", "five", parent=sweep)
+    assert [one.model for one in underway.look().trainings] == ["photos-vae"]
+    runs.finish_run(trial)
+    assert underway.look().trainings == ()
 
 
 def test_the_age_of_a_champion_counts_from_its_promotion(register, serve):

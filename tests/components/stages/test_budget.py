@@ -100,5 +100,9 @@ def test_hours_of_cards_limit_nothing_where_there_are_none_and_are_shared_by_pro
     assert place.left_s(budget, ON_TWO) == 3300
 
 
+def test_a_sweeps_budget_names_the_sections_field():
+    assert Budget(2.0, None, (), section="sweep").words == "sweep.hours, 2"
+
+
 def test_a_budget_names_itself_as_the_configuration_does(place):
     assert place.budget(hours=0.5, gpu_hours=2.0).words == "retraining.hours, 0.5 and retraining.gpu_hours, 2"

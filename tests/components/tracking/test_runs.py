@@ -28,6 +28,13 @@ def test_a_run_of_the_same_digest_is_continued(store: Path) -> None:
     assert runs.open_run("elsewhere", "training", "d1") != first
 
 
+def test_a_run_is_found_by_its_digest_in_its_experiment_alone(store: Path) -> None:
+    first = runs.open_run("kintsugi", "training", "d1")
+    assert runs.run_of("kintsugi", "d1") == first
+    assert runs.run_of("kintsugi", "d2") is None
+    assert runs.run_of("elsewhere", "d1") is None
+
+
 def test_a_changed_param_is_warned_of_and_the_first_value_kept(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = runs.open_run("kintsugi", "training", "d1", params={"a": 1})
     runs.open_run("kintsugi", "training", "d1", params={"a": 2})

@@ -146,6 +146,19 @@ def test_scores_and_choice_are_those_of_an_uninterrupted_training(family, job):
     assert left_behind(stopped) == left_behind(whole)
 
 
+def test_a_training_that_stops_at_images_seen_goes_on_to_the_same_bytes(job):
+    validation = {"every": 2 * BATCH, "samples": 8}
+    whole, stopped = (job("inpainter", folder, validation=validation) for folder in ("whole", "stopped"))
+    train(whole)
+    for place, reached in ((2 * BATCH + 1, 3 * BATCH), (7 * BATCH, 7 * BATCH)):  # a stop comes after a whole step
+        for _ in range(2):  # the second time it is there already
+            with pytest.raises(launch.Stopped, match=f"resumable at {reached} of"):
+                train_to_the_end(stopped.model_copy(update={"stop_at": place}), HERE, lambda: False)
+    train(stopped.model_copy(update={"stop_at": STEPS * BATCH}))  # where it ends in any case
+    assert left_behind(stopped) == left_behind(whole)
+    assert scores(stopped) == scores(whole)
+
+
 def test_scoring_changes_nothing_in_the_training(job):
     plain, scored = job("vae", "plain"), job("vae", "scored", validation={"every": BATCH, "select": "last"})
     for one in (plain, scored):
