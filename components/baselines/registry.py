@@ -7,11 +7,12 @@ from pydantic import Field
 from components.baselines.biharmonic import Biharmonic
 from components.baselines.filling import MeanFill, NavierStokes, Telea
 from components.baselines.filters import Bilateral, Median, Untouched
+from components.baselines.gaussian import TrainingGaussian
 from components.baselines.generation import Random, Template
 from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 
-_Fill = MeanFill | Interpolation | Harmonic | Biharmonic | Telea | NavierStokes
+_Fill = MeanFill | Interpolation | Harmonic | Biharmonic | Telea | NavierStokes | TrainingGaussian
 _Filter = Untouched | Median | Bilateral
 
 FillBaseline = Annotated[_Fill, Field(discriminator="kind")]

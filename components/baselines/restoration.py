@@ -1,10 +1,12 @@
 """What every baseline that mends pictures provides, and what those share that fill holes and change nothing else."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, Self
 
 import numpy as np
 from jaxtyping import Bool, Num, Shaped, UInt8
 
+from components.data.statistics import Statistics
 from components.section import Section
 
 UNKNOWN_LEVEL = 127
@@ -22,6 +24,17 @@ class RestorationSection(Section, ABC):
     """A way to mend images that needs no training, which a trained inpainter must beat."""
 
     kind: str
+
+    needs_statistics: ClassVar[bool] = False
+    """Whether it is told how the training images' pixels go together, which classical methods are not."""
+
+    def knowing(self, statistics: Statistics | None) -> Self:  # noqa: ARG002 - most are told nothing
+        """Return the baseline that was told the statistics of the training images.
+
+        Raises:
+            ValueError: It needs them, and there are none.
+        """
+        return self
 
     @abstractmethod
     def restore(self, images: Images, missing: Masks) -> Images:

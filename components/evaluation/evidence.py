@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from components.data import FrozenImages, PixelSource, ShardReader, ShardSet
+from components.data.statistics import Statistics
 from components.deferred.torch import torch
 from components.evaluation.protocol import Score
 from components.evaluation.sharing import drawn, joined
@@ -42,6 +43,8 @@ class Evidence:
     device: torch.device
     cache: Path
     """Where what is known of the test images is kept between evaluations."""
+    statistics: Statistics | None = None
+    """How the training images' pixels go together; None where no baseline asks for it."""
     images: int | None = None
     """Compare with no more than so many test images, the first by key; None takes all. It is asked for to see drift,
     where no copies are looked for."""
@@ -99,6 +102,11 @@ class EvaluationSection(Section, ABC):
         return False
 
     @property
+    def needs_statistics(self) -> bool:
+        """Whether a baseline is told how the training images' pixels go together."""
+        return False
+
+    @property
     def compares_sets(self) -> bool:
         """Whether scores are distances between sets of images, which depend on how many images there are."""
         return False
@@ -111,6 +119,9 @@ class EvaluationSection(Section, ABC):
     def remarks(self, training: int, test: int) -> tuple[str, ...]:  # noqa: ARG002
         """Return what cannot be told from so many training and test images, in words, for people who plan a run."""
         return ()
+
+    def check(self, size: int, images: int) -> None:
+        """Raise ValueError unless so many training images of `size` px are enough for all baselines."""
 
     @classmethod
     @abstractmethod

@@ -12,6 +12,7 @@ from components.baselines.filling import MeanFill, NavierStokes, Telea
 from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 from components.data import FrozenImages
+from components.data.statistics import demand_images
 from components.evaluation.copies import LEAKED, RealDistances, leak_score
 from components.evaluation.evidence import (
     NOTHING,
@@ -47,6 +48,16 @@ class RestorationEvaluation(EvaluationSection):
         """Whether the frozen evaluation set is used."""
         return True
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether a baseline is told how the training images' pixels go together."""
+        return any(baseline.needs_statistics for baseline in self.baselines)
+
+    def check(self, size: int, images: int) -> None:
+        """Raise ValueError unless so many training images of `size` px are enough for all baselines."""
+        if self.needs_statistics:
+            demand_images(images, size)
+
     @classmethod
     def suits(cls, recipe: RecipeSection) -> bool:
         """Return whether models of a recipe can be judged so."""
@@ -81,7 +92,7 @@ class RestorationEvaluation(EvaluationSection):
         rows: dict[str, tuple[Score, ...]] = {}
         views = [("damaged", frozen.corrupted[shown])]
         for baseline in self.baselines:
-            if (restored := _mended(baseline.restore, frozen)) is not None:
+            if (restored := _mended(baseline.knowing(evidence.statistics).restore, frozen)) is not None:
                 rows[baseline.kind] = self._scores(restored, evidence)
                 views.append((baseline.kind.replace("_", " "), restored[shown]))
         return Measured(rows, {"baselines": figures.panels([*views, ("truth", frozen.images[shown])])})

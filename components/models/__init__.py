@@ -13,11 +13,12 @@ from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
+from components.models.unet import UnetConfig
 from components.models.vae import ConvVaeConfig
 
 VaeNetworkConfig = Annotated[ConvVaeConfig | ResidualVaeConfig, Field(discriminator="kind")]
 InpainterNetworkConfig = Annotated[
-    ResnetConfig | GatedUnetConfig | FfcConfig | PconvConfig, Field(discriminator="kind")
+    ResnetConfig | GatedUnetConfig | FfcConfig | PconvConfig | UnetConfig, Field(discriminator="kind")
 ]
 GeneratorConfig = Annotated[
     DcganGeneratorConfig | R3GeneratorConfig | SnganGeneratorConfig, Field(discriminator="kind")

@@ -39,7 +39,7 @@ class FfcConfig(InpainterSection):
         """Height and width must be multiples of this many pixels."""
         return 1 << self.halvings
 
-    def _build(self) -> "FfcInpainter":
+    def _build(self, size: int) -> "FfcInpainter":  # noqa: ARG002 - it is the same for all
         return FfcInpainter(self)
 
 

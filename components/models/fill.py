@@ -1,10 +1,34 @@
-"""Pyramid fill: a first guess for missing pixels that needs no training."""
+"""Fill: a first guess for missing pixels that needs no training, and how networks correct one."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+
 from jaxtyping import Float
 
-from components.deferred.torch import F, Tensor, torch
+from components.deferred.torch import F, Module, Tensor, torch
+
+_LEAST_SPREAD = 1 / 16
+
+
+class Fill(Module, ABC):
+    """Fills in missing pixels from known ones, in float32 whatever autocast says; nothing of it is trained."""
+
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return `image` with missing pixels, which are not read, filled in within [-1, 1]; the others stay."""
+        known = image * (1 - missing)
+        with torch.no_grad(), nullcontext() if image.is_meta else torch.autocast(image.device.type, enabled=False):
+            filled = self._filled(known.float(), missing.float()).clamp(-1, 1)
+        return torch.where(missing > 0, filled.to(image.dtype), image)
+
+    @abstractmethod
+    def _filled(
+        self, image: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return whole images; missing pixels of `image` are 0."""
 
 
 def pyramid_fill(
@@ -41,3 +65,17 @@ def add_and_clamp(
     total = guess + correction
     limited = total.clamp(-1, 1)
     return total + (limited - total).detach() if training else limited
+
+
+def known_scale(
+    image: Float[Tensor, "batch 3 height width"], missing: Float[Tensor, "batch 1 height width"]
+) -> tuple[Float[Tensor, "batch 3 1 1"], Float[Tensor, "batch 1 1 1"]]:
+    """Return the known pixels' mean of each colour, and their deviation from it over all colours, at least 1/16.
+
+    A flat image thus stays small instead of becoming all noise. Nothing known gives 0 and the least deviation.
+    """
+    known = 1 - missing
+    pixels = known.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+    mean = (image * known).sum(dim=(2, 3), keepdim=True) / pixels
+    variance = ((image - mean) * known).square().sum(dim=(1, 2, 3), keepdim=True) / (3 * pixels)
+    return mean, variance.clamp_min(_LEAST_SPREAD**2).sqrt()

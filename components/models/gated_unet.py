@@ -37,7 +37,7 @@ class GatedUnetConfig(InpainterSection):
             raise ValueError(f"found dilations {self.dilations}, expected each to be 1 px or more")
         super().check(size)
 
-    def _build(self) -> "GatedUnet":
+    def _build(self, size: int) -> "GatedUnet":  # noqa: ARG002 - it is the same for all
         return GatedUnet(self)
 
 

@@ -82,6 +82,13 @@ class Inpainter(Module, ABC):
 
     stride: int
     """Height and width must be multiples of this many pixels."""
+    correction: Tensor | None
+    """Deviation, over pixels, of what the last pass in training added to the first guess; None where a network does not
+    tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("correction", None, persistent=False)
 
     @abstractmethod
     def forward(
@@ -98,6 +105,11 @@ class InpainterSection(NetworkSection):
     def stride(self) -> int:
         """Height and width must be multiples of this many pixels."""
 
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether the network is told how the training images' pixels go together."""
+        return False
+
     def check(self, size: int) -> None:
         """Raise ValueError unless `size` is a multiple of the stride."""
         if size < self.stride or size % self.stride:
@@ -112,10 +124,10 @@ class InpainterSection(NetworkSection):
             ValueError: See `check`.
         """
         self.check(size)
-        return self._build()
+        return self._build(size)
 
     @abstractmethod
-    def _build(self) -> Inpainter: ...
+    def _build(self, size: int) -> Inpainter: ...
 
 
 def doublings(size: int) -> int:

@@ -43,7 +43,7 @@ class PconvConfig(InpainterSection):
         """Height and width must be multiples of this many pixels."""
         return 1 << self.halvings
 
-    def _build(self) -> "PconvInpainter":
+    def _build(self, size: int) -> "PconvInpainter":  # noqa: ARG002 - it is the same for all
         return PconvInpainter(self)
 
 

@@ -36,7 +36,7 @@ class ResnetConfig(InpainterSection):
         """Height and width must be multiples of this many pixels."""
         return 1 << self.halvings
 
-    def _build(self) -> "ResnetInpainter":
+    def _build(self, size: int) -> "ResnetInpainter":  # noqa: ARG002 - it is the same for all
         return ResnetInpainter(self)
 
 

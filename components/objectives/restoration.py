@@ -29,9 +29,10 @@ class RestorationConfig(Section):
     """Weight of every pixel's squared error. An absolute error alone is at rest where most pixels are right already,
     so damage to few pixels that no mask marks, such as scratches, is learnt much faster with a weight of about 10."""
     psnr_weight: float = Field(default=0.0, ge=0)
-    """Weight of the mean over images of ln(mean squared error of missing pixels), after the PSNR loss of Chen et al.
-    2022, https://arxiv.org/abs/2204.04676: small holes count as much as large ones, as they do in psnr_hole. Best
-    with `valid_weight` 0: else a gated network may learn to change no pixel at all, which is easier."""
+    """Weight of the mean over images of ln(MSE + 0.0001), the mean squared error of missing pixels in [0, 1], after the
+    PSNR loss of Chen et al. 2022, https://arxiv.org/abs/2204.04676: small holes count as much as large ones, as they do
+    in psnr_hole. Best with `valid_weight` 0: else a gated network may learn to change no pixel at all, which is easier,
+    and with `hole_weight` 0, for a network whose fill is good already."""
     total_variation: float = Field(default=0.0, ge=0)
     """Weight of the difference of neighbouring pixels where one is missing; 0.1 in Liu et al. 2018."""
 

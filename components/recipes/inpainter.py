@@ -10,6 +10,7 @@ from pydantic import Field
 
 from components import seeding
 from components.data.batch import Batch
+from components.data.statistics import demand_images
 from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models import InpainterNetworkConfig
 from components.models.network import Inpainter
@@ -30,6 +31,7 @@ from components.recipes.recipe import (
     row_blocks,
 )
 from components.section import Section
+from components.training.guard import CORRECTION
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
@@ -71,6 +73,17 @@ class InpainterConfig(RestorerRecipe):
     def features_trained_on(self) -> tuple[str, ...]:
         """sha256 of the VGG-16's weights, where the perceptual loss is on."""
         return () if self.perceptual is None else (self.perceptual.sha256,)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether networks are told how the training images' pixels go together."""
+        return self.network.needs_statistics
+
+    def check(self, size: int, images: int | None = None) -> None:
+        """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
+        super().check(size, images)
+        if self.needs_statistics and images is not None:
+            demand_images(images, size)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return networks with their initial weights and the phases: the discriminator's, if there is one, last."""
@@ -158,10 +171,15 @@ class Distance:
         return {**losses, **seen, "loss": losses["loss"] + seen["loss"]}
 
 
+def told(network: Inpainter) -> dict[str, Float[Tensor, ""]]:
+    """Return how a network's last correction varied, if it tells, for the curves and the guard."""
+    return {} if network.correction is None else {CORRECTION: network.correction}
+
+
 class RestorationObjective(Module):
     """Distance to the true image alone."""
 
-    def __init__(self, network: nn.Module, distance: Distance) -> None:
+    def __init__(self, network: Inpainter, distance: Distance) -> None:
         super().__init__()
         self.network = network
         self.distance = distance
@@ -171,7 +189,7 @@ class RestorationObjective(Module):
         corrupted, missing = damaged(batch)
         restored = self.network(corrupted, missing).float()
         delivered = composite(restored, batch.images, replaced(missing, self.distance.restores))
-        return self.distance.losses(restored, delivered, batch, missing)
+        return {**self.distance.losses(restored, delivered, batch, missing), **told(self.network)}
 
 
 class Handover:
@@ -197,7 +215,7 @@ class AdversarialRestorationObjective(Module):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Inpainter,
         discriminator: PatchDiscriminator,
         distance: Distance,
         adversary: AdversaryConfig,
@@ -226,7 +244,7 @@ class AdversarialRestorationObjective(Module):
             matching = feature_distance(features, true_features)
             losses["feature_matching"] = matching.detach()
             loss = loss + self.adversary.loss.feature_matching * matching
-        return {**losses, "loss": loss, "adversarial": adversarial.detach()}
+        return {**losses, **told(self.network), "loss": loss, "adversarial": adversarial.detach()}
 
 
 class PatchObjective(Module):

@@ -66,6 +66,11 @@ class RecipeSection(Section, ABC):
         return False
 
     @property
+    def needs_statistics(self) -> bool:
+        """Whether networks are told how the training images' pixels go together."""
+        return False
+
+    @property
     def channels_last_on_gpu(self) -> bool:
         """Whether a GPU is faster with these networks where channels lie last in memory."""
         return all(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config import ModelConfig
+from components.data.statistics import pixel_statistics
 from components.launch import Placement
 from components.recipes.export import export_digest
 from components.stages.candidate import BASELINES, TABLE, Candidate, Data, Evaluated, EvaluationSet, Scores, after
@@ -83,6 +84,7 @@ def measure(stage: str, what: Measurement, site: Site) -> Scores:
         site.progress(stage, 1, 1, "reused")
         return known
     needed = judged_on.corruptions if model.evaluation.needs_corruption else None
+    tells = subject == BASELINES and model.evaluation.needs_statistics
 
     def write(draft: Path) -> Mapping[str, Any]:
         job = EvaluateJob(
@@ -91,6 +93,7 @@ def measure(stage: str, what: Measurement, site: Site) -> Scores:
             export=what.export,
             shards=judged_on.shards.path,
             corruption_set=needed.path if needed else None,
+            statistics=pixel_statistics(judged_on.shards, site.store).path if tells else None,
             images=what.images,
             seed=what.seed,
             cache=site.workspace.cache,

@@ -7,8 +7,9 @@ from typing import Any
 
 from components.config import CorruptionConfig, ModelConfig, RunConfig
 from components.data import ShardSet
+from components.data.statistics import statistics_digest
 from components.quality.copies import NearCopies
-from components.stages.candidate import Candidate, Data, EvaluationSet, Start, after
+from components.stages.candidate import BASELINES, Candidate, Data, EvaluationSet, Start, after
 
 _TRAINING_CODE = 3
 """Version of what training computes; raise it when equal configurations would give other weights."""
@@ -47,6 +48,8 @@ def checkpoint_inputs(
     }
     if copies is not None and copies.left_out:
         inputs["left_out"] = copies.list_digest
+    if model.recipe.needs_statistics:
+        inputs["statistics"] = statistics_digest(shards)
     return inputs if start is None else {**inputs, "start": [start.checkpoint, start.export, start.frozen_layers]}
 
 
@@ -77,6 +80,8 @@ def scores_inputs(
         "corruption": needed.digest if needed else None,
         "seed": seed,
     }
+    if subject == BASELINES and model.evaluation.needs_statistics:
+        inputs["statistics"] = statistics_digest(judged_on.shards)
     return inputs if images is None else {**inputs, "images": images}
 
 

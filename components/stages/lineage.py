@@ -6,12 +6,14 @@ from components.artifacts import Artifact, Store
 from components.artifacts.audit import Progress, audit
 from components.data import CorruptionSet, ShardSet
 from components.data.forgotten import Forgotten
+from components.data.statistics import PixelStatistics
 from components.stages.candidate import Checkpoint, Scores
 
 _KINDS: Mapping[str, type[Artifact]] = {
     "shards": ShardSet,
     "evaluation_shards": ShardSet,
     "corruption_set": CorruptionSet,
+    "statistics": PixelStatistics,
     "checkpoint": Checkpoint,
     "start_checkpoint": Checkpoint,
     "scores": Scores,

@@ -19,6 +19,7 @@ from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_d
 from components.stages.inputs import page_inputs
 from components.stages.outcome import Page
 from components.stages.pinned import in_force, pinned_shards
+from components.stages.prepare import demand_images
 from components.workspace import Workspace
 
 _OVER_PARTITIONS = ("shard", "corrupt")
@@ -47,11 +48,13 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
         home: The workspace, which has the registry unless a server has it.
 
     Raises:
-        ValueError: The source is not there, or an evaluation set is asked for that is not; or there are too few test
-            images to damage, or will be; or who is to work on partitions cannot be reached.
+        ValueError: The source is not there, or an evaluation set is asked for that is not; or there are too few images
+            to train on, or test images to damage, or will be; or who is to work on partitions cannot be reached.
         ArtifactError: The shards of the pinned evaluation set are gone.
     """
     shards, files = plan_shards(run.dataset, store)
+    if shards is not None:
+        demand_images(run, shards)
     pinned = _yardstick(run, shards, store)
     data = foresee_data(run, shards, pinned, store) if shards else None
     steps = [

@@ -30,14 +30,27 @@ def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
         site: Where the run happens.
 
     Raises:
-        ValueError: A version is asked for that is not there, or has too few images for `corruption.frozen`.
+        ValueError: A version is asked for that is not there, or has too few images for `corruption.frozen`; or there
+            are too few to train on.
         ArtifactError: The shards of the pinned version are gone.
     """
+    demand_images(run, shards)
     yardstick, fresh = _evaluation_sets(run, shards, site)
     copies = near_copies(shards, site.store, site.executor) if run.dataset.near_copies == "left_out" else None
     return Data(
         shards=shards, yardstick=yardstick, fresh=fresh, corruption=run.corruption, seed=run.seed, copies=copies
     )
+
+
+def demand_images(run: RunConfig, shards: ShardSet) -> None:
+    """Raise ValueError where there are too few images to train a model, or to make a baseline beside it."""
+    images, size = shards.splits["train"].samples, shards.size
+    for name, model in run.models.items():
+        try:
+            model.recipe.check(size, images)
+            model.evaluation.check(size, images)
+        except ValueError as error:
+            raise ValueError(f"model '{name}': {error}") from error
 
 
 def _evaluation_sets(run: RunConfig, shards: ShardSet, site: Site) -> tuple[EvaluationSet, EvaluationSet | None]:

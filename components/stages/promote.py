@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from components.data.statistics import statistics_digest
 from components.evaluation.gate import Decision, decide
 from components.recipes.export import read_card
 from components.section import digest_of
@@ -147,6 +148,8 @@ def _lineage(candidate: Candidate, data: Data) -> dict[str, str]:
     }
     if damaged is not None and candidate.config.evaluation.needs_corruption:
         lineage["corruption_set"] = damaged.digest
+    if candidate.config.recipe.needs_statistics:
+        lineage["statistics"] = statistics_digest(data.shards)
     if (start := data.start_of(candidate.name)) is not None:
         lineage |= {"start": start.export, "start_version": str(start.version), "start_checkpoint": start.checkpoint}
     return lineage

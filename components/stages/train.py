@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components import launch
+from components.data.statistics import pixel_statistics
 from components.launch.persist import persist
 from components.recipes.export import export_digest
 from components.servers.patience import PatienceEndedError, at_most
@@ -71,6 +72,7 @@ def _job(digest: str, candidate: Candidate, data: Data, site: Site, stop_at: int
         folder=site.workspace.training / digest,
         cache=site.workspace.cache,
         left_out=data.copies.list_path if data.copies is not None and data.copies.left_out else None,
+        statistics=pixel_statistics(data.shards, site.store).path if candidate.config.recipe.needs_statistics else None,
         origin=None if start is None else origin_of(start, site.store),
         stop_at=stop_at,
         tracking_run=None,

@@ -14,6 +14,9 @@ from components.section import Section
 
 _REMEMBERED = 32  # looks that the running median is taken over
 _ENOUGH = 8  # looks before there is a median to compare with
+_STILL = 1e-6  # of a network that still learns it is a thousand times more, of one that does not it is 0
+CORRECTION = "correction"
+"""Name of a value that says how much what a network adds to its first guess varies from pixel to pixel."""
 _log = logging.getLogger(__name__)
 
 
@@ -111,11 +114,19 @@ class Guard:
         """Compare one step's values, "phase/name", averaged over ranks, with what they were before.
 
         Raises:
-            DivergedError: A loss or gradient exploded, or a discriminator won, `patience` looks in a row.
+            DivergedError: A loss or gradient exploded, a network added nothing to its first guess, or a discriminator
+                won, `patience` looks in a row.
         """
         for name, value in values.items():
             if name.endswith(("/loss", "/gradient_norm")):
                 self._compare(name, abs(value), images)
+            if name.endswith(f"/{CORRECTION}"):
+                phase = name.removesuffix(f"/{CORRECTION}")
+                words = (
+                    f"{name} varies by {value:.1e} from pixel to pixel: the network mends no better than its first "
+                    f"guess and learns no more; lower the learning rate of phase '{phase}'"
+                )
+                self.suspect(name, images, words, found=value < _STILL)
         if self.config.gap is None:
             return
         for name, real in values.items():

@@ -101,7 +101,47 @@ class RmspropConfig(Section):
         return ()
 
 
-OptimizerConfig = Annotated[AdamConfig | RmspropConfig, Field(discriminator="kind")]
+class MuonConfig(Section):
+    """Muon for convolutions of many channels, whose steps it makes orthogonal, and AdamW for all other weights.
+
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/. Above its best rate a network may stop correcting
+    anything, without an error: the guard looks for that.
+    """
+
+    kind: Literal["muon"] = "muon"
+    rate: float = Field(default=2e-3, gt=0)
+    """Full learning rate, of both: Muon's steps are made as large as AdamW's."""
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Decay rate of Muon's mean of gradients."""
+    betas: tuple[_Decay, _Decay] = (0.9, 0.99)
+    """AdamW's decay rates of the first and second moment."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay per step, as a fraction of the rate."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    """How the rate changes over the run."""
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimizer.
+
+        Raises:
+            ValueError: There is no convolution of many channels.
+        """
+        from components.training.muon import MuonAdamW  # imports torch
+
+        return MuonAdamW(
+            parameters, rate=self.rate, momentum=self.momentum, betas=self.betas, weight_decay=self.weight_decay
+        )
+
+    def settings(self, images: int, total_images: int) -> dict[str, Any]:
+        """Return what the schedule asks of the optimizer after `images` of `total_images`."""
+        return {"lr": self.rate * self.schedule.factor(images, total_images)}
+
+    def constants(self, images: int, total_images: int) -> tuple[tuple[str, Any], ...]:  # noqa: ARG002 - as Adam's
+        """Return what of that is no learning rate: nothing."""
+        return ()
+
+
+OptimizerConfig = Annotated[AdamConfig | RmspropConfig | MuonConfig, Field(discriminator="kind")]
 
 
 def set_rate(

@@ -7,6 +7,7 @@ import numpy as np
 from components import distributed
 from components.data import ShardSet, decoded_pixels, read_corruption_set
 from components.data.frozen import CorruptionSet
+from components.data.statistics import PixelStatistics
 from components.evaluation.evidence import Evidence
 from components.evaluation.protocol import ScoreTable
 from components.pictures.encoding import png
@@ -31,6 +32,7 @@ def run_evaluation(job: EvaluateJob, world: distributed.World) -> None:
         seed=job.seed,
         device=world.device,
         cache=job.cache,
+        statistics=PixelStatistics.read(job.statistics).arrays() if job.statistics else None,
         images=job.images,
     )
     if job.export is None:

@@ -48,6 +48,8 @@ class TrainJob(Section):
     """Where decoded images are kept, shared by runs and processes."""
     left_out: Path | None = None
     """List of the keys of images that are not trained on; None trains on all of the split."""
+    statistics: Path | None = None
+    """The PixelStatistics of the shards; None where no network is told them."""
     origin: Origin | None = None
     """Whose weights it begins with; None draws them."""
     budget_s: float | None = None
@@ -71,6 +73,8 @@ class EvaluateJob(Section):
     """Folder with the model to measure; None measures the baselines."""
     shards: Path
     corruption_set: Path | None
+    statistics: Path | None = None
+    """The PixelStatistics of the shards; None where no baseline is told them."""
     images: int | None = None
     """Compare with no more than so many test images; None takes all."""
     seed: int

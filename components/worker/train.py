@@ -12,7 +12,9 @@ import torch
 from components import distributed, launch
 from components.artifacts.files import draft_folder
 from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits, without
+from components.data.statistics import PixelStatistics
 from components.launch.outcome import FULL_DISK, stopping_when_full
+from components.models.gaussian import tell
 from components.quality.copies import read_left_out
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER, Recipe
@@ -83,6 +85,8 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
     recipe = job.model.recipe.build(shards.size, job.seed)
     if job.origin is not None:
         recipe = begun_from(job.origin, recipe)
+    if job.statistics is not None:
+        tell(recipe.networks, PixelStatistics.read(job.statistics).arrays())
     recipe.networks.to(world.device)
     if training.channels_last:
         recipe.networks.to(memory_format=torch.channels_last)

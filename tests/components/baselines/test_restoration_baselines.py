@@ -5,20 +5,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from scipy.fft import idctn
 from skimage import data
 from skimage.transform import resize
 
 from components.baselines import FillBaseline, FilterBaseline, RestorationBaseline
 from components.baselines.filling import MeanFill
 from components.baselines.filters import Bilateral, Median, Untouched
+from components.baselines.gaussian import TrainingGaussian
 from components.baselines.harmonic import Harmonic
 from components.baselines.interpolation import Interpolation
 from components.corruption import CorruptionMix
 from components.corruption.noise import GaussianNoiseConfig, ImpulseNoiseConfig
 from components.corruption.strokes import StrokesConfig
+from components.data.statistics import measured
 from components.section import kinds
 
-EVERY_KIND = [pytest.param(kind, id=kind.model_fields["kind"].default) for kind in kinds(FillBaseline)]
+_FREQUENCY = np.hypot(*np.indices((16, 16)))
+_WAVES = np.random.default_rng(0).standard_normal((900, 16, 16)) / np.maximum(_FREQUENCY, 0.5) ** 1.5
+KNOWN = measured(iter([idctn(_WAVES, axes=(1, 2), norm="ortho").astype(np.float32)]), 16)
+"""What the training images are like, for baselines that know them."""
+EVERY_KIND = [
+    pytest.param(lambda kind=kind: kind().knowing(KNOWN), id=kind.model_fields["kind"].default)
+    for kind in kinds(FillBaseline)
+]
+
+CLASSICAL = [one for one in EVERY_KIND if not one.values[0]().needs_statistics]
+"""Those without a mean of their own, to which what is far from known pixels tends."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +88,7 @@ def test_an_image_without_a_known_pixel_becomes_grey_and_spoils_no_other(kind, p
     assert np.array_equal(restored[[0, 2, 3]], kind().restore(pictures, masks)[[0, 2, 3]])
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize("kind", CLASSICAL)
 def test_one_known_pixel_colours_the_whole_image(kind):
     images = np.full((1, 16, 16, 3), (10, 120, 240), dtype=np.uint8)
     missing = np.ones((1, 16, 16), dtype=bool)
@@ -100,7 +113,7 @@ def test_an_image_is_mended_alike_alone_and_in_a_batch(kind, pictures, masks):
     assert np.array_equal(together, alone)
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize("kind", CLASSICAL)
 def test_a_flat_image_stays_flat(kind, masks):
     flat = np.full((4, 32, 32, 3), (200, 30, 90), dtype=np.uint8)
     assert np.abs(kind().restore(flat, masks).astype(int) - flat).max() <= 5  # by OpenCV's Telea; 0 by the others
@@ -193,3 +206,10 @@ def test_a_filter_undoes_some_of_the_damage_it_is_for(baseline, damage, pictures
     everywhere = ~known
     floor = decibels(Untouched().restore(noisy, known), pictures, everywhere)
     assert decibels(baseline.restore(noisy, known), pictures, everywhere) > floor + 1
+
+
+def test_a_baseline_that_knows_the_training_images_says_so_where_it_was_not_told(pictures, masks):
+    with pytest.raises(ValueError, match="training_gaussian needs the statistics of the training images"):
+        TrainingGaussian().knowing(None)
+    with pytest.raises(ValueError, match="training_gaussian was not told the statistics"):
+        TrainingGaussian().restore(pictures, masks)

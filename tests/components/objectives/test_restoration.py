@@ -92,3 +92,11 @@ def test_features_of_true_images_get_no_gradient_and_missing_layers_are_counted(
     assert real.grad is None
     with pytest.raises(ValueError, match="found features of 1 and 2 layers"):
         feature_distance([fake], [real, real])
+
+
+def test_the_psnr_term_hardly_tells_errors_below_one_per_cent_of_the_range_apart():
+    error, missing = torch.zeros(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
+    exact, good, bad = (log_squared_error(error + 2 * size, missing).item() for size in (0, 0.001, 0.1))
+    assert exact == pytest.approx(math.log(4 * 1e-4), abs=1e-5)  # in [-1, 1] errors are twice those in [0, 1]
+    assert good - exact < 0.011
+    assert bad == pytest.approx(math.log(4 * (0.01 + 1e-4)), abs=1e-5)

@@ -8,6 +8,7 @@ from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
+from components.models.unet import UnetConfig
 from components.models.vae import ConvVaeConfig
 from components.objectives.adversarial import FadeConfig, Hinge, Relativistic
 from components.objectives.restoration import MaskAwareConfig
@@ -15,7 +16,7 @@ from components.objectives.variational import VariationalConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.vae import VaeConfig
-from components.training.optimizer import AdamConfig, RmspropConfig, ScheduleConfig
+from components.training.optimizer import AdamConfig, MuonConfig, RmspropConfig, ScheduleConfig
 from tests import examples
 
 FADING = ScheduleConfig(warmup_images=16, final_fraction=0.1)
@@ -58,5 +59,6 @@ RECIPES = {
     ),
     "ffc": InpainterConfig(network=FfcConfig(width=4, blocks=1), restores="everything"),
     "pconv": InpainterConfig(network=PconvConfig(width=4, halvings=2)),
+    "unet": InpainterConfig(network=UnetConfig(widths=(16, 16), blocks=(1, 1)), optimizer=MuonConfig(schedule=FADING)),
 }
 RECIPES |= {name: examples.RECIPES[name] for name in examples.beyond(RECIPES.values())}

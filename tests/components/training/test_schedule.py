@@ -58,13 +58,14 @@ def test_the_rate_of_a_step_reaches_the_optimizer():
 def test_every_optimizer_can_be_named_in_a_file_and_descends(member):
     config = TypeAdapter(OptimizerConfig).validate_python({"kind": member().kind, "rate": 0.05})
     assert type(config) is member
-    place = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
-    optimizer = config.build([place])
+    place, weights = torch.nn.Parameter(torch.tensor([3.0, -2.0])), torch.nn.Parameter(torch.full((13, 8, 1, 1), 0.4))
+    optimizer = config.build([place, weights])
     for _ in range(200):
         optimizer.zero_grad()
-        place.square().sum().backward()
+        (place.square().sum() + weights.square().sum()).backward()
         optimizer.step()
     assert place.abs().max() < 0.2
+    assert weights.abs().max() < 0.2
 
 
 @pytest.mark.parametrize("betas", [(1.0, 0.9), (0.5, -0.1)])
