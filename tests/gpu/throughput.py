@@ -19,9 +19,11 @@ from components.worker.jobs import TrainJob
 _MODES: dict[str, dict[str, Any]] = {
     "eager": {"step": "eager"},
     "graph": {"step": "graph"},
+    "graph, damage drawn by a thread": {"step": "graph", "drawing_processes": 0},
     "compiled graph": {"step": "graph", "compile": True},
 }
 _COMPILED = ("sngan", "dcgan")  # compiling the others would take the time of the rest
+_MENDING = ("ffc",)
 
 
 def measure(scale: trainings.Scale, folder: Path) -> list[dict[str, Any]]:
@@ -31,6 +33,8 @@ def measure(scale: trainings.Scale, folder: Path) -> list[dict[str, Any]]:
     rows = _peers(scale)
     for name, mode in itertools.product(names, _MODES):
         if "compile" in _MODES[mode] and (scale.small or name not in _COMPILED):
+            continue
+        if "drawing_processes" in _MODES[mode] and name not in _MENDING:
             continue
         budget = 1.0 if scale.small else 8.0
         job = trainings.job_of(
