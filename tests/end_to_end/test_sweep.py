@@ -132,11 +132,10 @@ def test_losers_leave_nothing_but_the_configuration_as_it_is(troubled):
     assert len(list(home.glob("training/[0-9a-f]*"))) == 1
 
 
-def test_mlflow_shows_the_trials_under_one_run_with_rank_and_values_and_each_point_once(troubled, monkeypatch):
+def test_mlflow_shows_the_trials_under_one_run_with_rank_and_values_and_each_point_once(troubled):
     from components.tracking import runs
 
     home, told, _, _ = troubled
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     runs.configure(home)
     client = MlflowClient()
     found = client.search_runs([client.get_experiment_by_name("swept-vae").experiment_id])
