@@ -97,7 +97,7 @@ def main() -> None:
         "Drawn shapes of 128 px as PNG, to 64 px. n = 1 for each row. A file is opened once for the fingerprint and "
         "once to be decoded. Nights without anything new say what the version that they found took.",
         "",
-        ", ".join(f"{name} {facts[name]}" for name in ("processor", "cores", "commit", "load_average", "at")),
+        machine.in_a_line(facts, ("processor", "cores", "commit", "load_average", "at")),
         "",
     ]
     write_atomically(RESULTS / f"{asked.name}.md", "\n".join(lines).encode())

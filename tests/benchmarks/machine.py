@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,11 @@ def facts() -> dict[str, Any]:
         "load_average": round(os.getloadavg()[0], 2),
         "at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     }
+
+
+def in_a_line(known: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return some of the facts as the last line of a page of results."""
+    return ", ".join(f"{name} {known[name]}" for name in names)
 
 
 def roofline() -> dict[str, float]:

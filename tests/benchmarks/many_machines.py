@@ -147,7 +147,7 @@ def main() -> None:
         f"Bytes that reach workers which only add them up, in partitions of 4 MiB: {statistics.median(rates):.0f} MB/s "
         f"({min(rates):.0f} to {max(rates):.0f}, n = {asked.rounds}).",
         "",
-        ", ".join(f"{name} {facts[name]}" for name in ("processor", "cores", "commit", "load_average", "at")),
+        machine.in_a_line(facts, ("processor", "cores", "commit", "load_average", "at")),
         "",
     ]
     write_atomically(RESULTS / f"{asked.name}.md", "\n".join(lines).encode())
