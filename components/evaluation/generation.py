@@ -139,7 +139,7 @@ def _likelihood(model: LatentModel, evidence: Evidence) -> tuple[Score, ...]:
     count = min(_CALIBRATION_IMAGES, len(evidence.training))
     rows = seeding.numpy_generator(evidence.seed, "calibration").permutation(len(evidence.training))[:count]
     bound = model.bound(evidence.test, evidence.training.take(rows, axis=0), evidence.seed)
-    return likelihood_scores(bound, evidence.test[0].size, count, evidence.test_digest, evidence.seed)
+    return likelihood_scores(bound, evidence.test[0].size, evidence.test_digest, evidence.seed)
 
 
 def _ways(model: LatentModel, evidence: Evidence) -> dict[str, Picture]:

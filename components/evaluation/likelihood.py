@@ -18,17 +18,10 @@ _WORDS = {
     "kl_nats": "mean over pictures of the divergence of the code from its prior (nats per picture)",
     "active_units": "latent numbers whose posterior mean varies by more than 0.01 over pictures (Burda et al. 2016)",
 }
-_OBSERVATION: dict[str, float | int | str] = {
-    "observation": "normal around the decoded value, cut into 256 levels with open ends; no dequantisation",
-    "sigma": "one for all values, the likeliest on training images",
-    "prior": "standard normal",
-    "draws_per_code": 1,
-}
+_CODES: dict[str, float | int | str] = {"prior": "standard normal", "draws_per_code": 1}
 
 
-def likelihood_scores(
-    bound: Bound, dimensions: int, calibration_images: int, reference_digest: str, seed: int = 0
-) -> tuple[Score, ...]:
+def likelihood_scores(bound: Bound, dimensions: int, reference_digest: str, seed: int = 0) -> tuple[Score, ...]:
     """Return `negative_elbo_nats`, `bits_per_dim`, `kl_nats` and `active_units` of held-out pictures.
 
     The bound is on the probability of 8-bit pictures, so bits per dimension compare with published ones. Of its two
@@ -38,7 +31,6 @@ def likelihood_scores(
     Args:
         bound: Of each picture.
         dimensions: Colour values in one picture: height x width x 3.
-        calibration_images: Training images that sigma was fitted to.
         reference_digest: What determined the pictures.
         seed: Of the resampling behind the intervals.
 
@@ -52,7 +44,7 @@ def likelihood_scores(
     table = np.stack(list(columns.values()), axis=1)
     value, (low, high) = table.mean(axis=0), bootstrap_means(table, seed)
     shared = Protocol(metric="", implementation=_VERSION, reference=reference_digest, samples=len(nats), seed=seed)
-    settings = _OBSERVATION | {"dimensions": dimensions, "sigma_images": calibration_images}
+    settings = _CODES | bound.observation | {"dimensions": dimensions}
     means = [
         Score(
             name=name,

@@ -13,7 +13,7 @@ from components.models.dcgan import pyramid
 from components.models.initial import LINEAR_GAIN, initialise
 from components.models.network import doublings
 from components.models.residual import normal_activation, residual_blocks
-from components.models.vae import Vae, VaeSection
+from components.models.vae import SingleLevelVae, Vae, VaeSection
 
 _COARSEST_PX = 4
 
@@ -47,6 +47,11 @@ class ResidualVaeConfig(VaeSection):
         return self
 
     @property
+    def code_size(self) -> int:
+        """Numbers that describe one image."""
+        return self.latent
+
+    @property
     def latent_shape(self) -> tuple[int, ...]:
         """How the network arranges a code: (numbers,), or (channels, height, width) of its map."""
         if self.map_px is None:
@@ -72,10 +77,10 @@ class ResidualVaeConfig(VaeSection):
         """Raise ValueError unless the network can be built for images of `size` px."""
         self.halvings(size)
 
-    def _build(self, size: int) -> Vae:
+    def _build(self, size: int, numbers: int) -> Vae:
         widths = pyramid(self.width, self.halvings(size))
         finest, coarsest = widths[0], widths[-1]
-        first, last = nn.Conv2d(3, finest, 3, padding=1), nn.Conv2d(finest, 3, 3, padding=1)
+        first, last = nn.Conv2d(3, finest, 3, padding=1), nn.Conv2d(finest, numbers, 3, padding=1)
         encoder: list[nn.Module] = [first]
         for fine, coarse in pairwise([finest, *widths]):
             encoder += [*residual_blocks(fine, coarse, self.blocks), nn.AvgPool2d(2)]
@@ -86,7 +91,7 @@ class ResidualVaeConfig(VaeSection):
             decoder += [nn.Upsample(scale_factor=2.0), *residual_blocks(coarse, fine, self.blocks)]
         for part in (first, posterior, expand, last):
             initialise(part, LINEAR_GAIN)
-        return Vae(
+        return SingleLevelVae(
             self.latent,
             encoder=nn.Sequential(*encoder),
             posterior=posterior,

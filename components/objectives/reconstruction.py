@@ -3,20 +3,68 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from abc import abstractmethod
+from collections.abc import Iterable
+from functools import partial
+from typing import Literal
 
 from jaxtyping import Float
 from pydantic import Field
 
 from components.deferred.torch import F, Tensor, torch
 from components.distributed import all_reduce_sum, processes
-from components.section import Section
+from components.objectives.likelihood import LevelNats, Likelihood, Pictures, Said
 
 LEVEL_WIDTH = 2 / 255
 """Distance of neighbouring 8-bit values once [0, 255] is [-1, 1]."""
 
 
-class FixedSigma(Section):
+class GaussianLikelihood(Likelihood):
+    """One width for all pixels, so that a decoder says three numbers of each, from which tanh makes the mean colour."""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a decoder says of each pixel."""
+        return 3
+
+    @abstractmethod
+    def log_sigma(self, squared_error: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return log σ of the width that a batch is measured with, given its mean squared error."""
+
+    def picture(self, said: Said) -> Pictures:
+        """Return the mean picture."""
+        return torch.tanh(said).float()
+
+    def nats(self, said: Said, target: Pictures) -> Float[Tensor, ""]:
+        """Return the negative logarithm of the density in [-1, 1], in nats per image."""
+        return gaussian_nats(self.picture(said), target, self)
+
+    def bits(self, nats: Float[Tensor, ""], dimensions: int) -> Float[Tensor, ""]:
+        """Return `nats` of a density as bits per colour value."""
+        return bits_per_dimension(nats, dimensions)
+
+    def of_levels(self, examples: Iterable[tuple[Said, Pictures]]) -> LevelNats:
+        """Return `level_nats` of mean pictures by the likeliest width on `examples`, no less than rounding's own.
+
+        Whatever width was trained with, so models are compared by what they decode.
+        """
+        errors = [(self.picture(said) - image).square().flatten(1).mean(1) for said, image in examples]
+        sigma = math.sqrt(max(torch.cat(errors).mean().item(), LEVEL_WIDTH**2 / 12))
+        return partial(self._level_nats, sigma=sigma)
+
+    def _level_nats(self, said: Said, target: Pictures, sigma: float) -> Float[Tensor, " batch"]:
+        return level_nats(self.picture(said), target, sigma)
+
+    def protocol(self, examples: int) -> dict[str, str | int]:
+        """Return how pictures are observed, and how many examples sigma was fitted to."""
+        return {
+            "observation": "normal around the decoded value, cut into 256 levels with open ends; no dequantisation",
+            "sigma": "one for all values, the likeliest on training images",
+            "sigma_images": examples,
+        }
+
+
+class FixedSigma(GaussianLikelihood):
     """A Gaussian of chosen width around each decoded pixel."""
 
     kind: Literal["fixed"] = "fixed"
@@ -28,7 +76,7 @@ class FixedSigma(Section):
         return torch.full_like(squared_error, math.log(self.sigma))
 
 
-class CalibratedSigma(Section):
+class CalibratedSigma(GaussianLikelihood):
     """The width that makes the batch most likely, which balances the two halves of the loss without a weight.
 
     σ² is the mean squared error: Rybkin et al. 2021, https://arxiv.org/abs/2006.13202.
@@ -48,13 +96,10 @@ class CalibratedSigma(Section):
         return self.least_log_sigma + F.softplus(best - self.least_log_sigma)
 
 
-LikelihoodConfig = Annotated[FixedSigma | CalibratedSigma, Field(discriminator="kind")]
-
-
 def gaussian_nats(
     reconstruction: Float[Tensor, "batch 3 height width"],
     target: Float[Tensor, "batch 3 height width"],
-    likelihood: FixedSigma | CalibratedSigma,
+    likelihood: GaussianLikelihood,
 ) -> Float[Tensor, ""]:
     """Return -log N(target; reconstruction, σ²), summed over pixels and averaged over the batch, in nats per image."""
     squared_error = (reconstruction - target).square().mean()

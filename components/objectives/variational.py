@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 from jaxtyping import Float
 from pydantic import Field
 
 from components.deferred.torch import Tensor, torch
 from components.distributed import all_reduce_sum, processes
-from components.objectives.reconstruction import CalibratedSigma, LikelihoodConfig, bits_per_dimension, gaussian_nats
+from components.objectives.likelihood import Pictures, Said
+from components.objectives.logistic import LogisticMixture
+from components.objectives.reconstruction import CalibratedSigma, FixedSigma
 from components.section import Section
+
+LikelihoodConfig = Annotated[FixedSigma | CalibratedSigma | LogisticMixture, Field(discriminator="kind")]
 
 
 class VariationalConfig(Section):
@@ -34,8 +39,8 @@ class VariationalConfig(Section):
 
     def losses(
         self,
-        reconstruction: Float[Tensor, "batch 3 height width"],
-        target: Float[Tensor, "batch 3 height width"],
+        said: Said,
+        target: Pictures,
         mean: Float[Tensor, "batch latent"],
         log_variance: Float[Tensor, "batch latent"],
         images: int,
@@ -43,17 +48,17 @@ class VariationalConfig(Section):
         """Return named scalars: "loss" to minimise, in nats per image, and detached ones to report.
 
         "distortion" is the reconstruction's nats per image, "rate_bits" the code's bits per image, "bound_bits" the
-        whole bound in bits per colour value (`bits_per_dimension`), without weights and free bits, "rmse" the root of
+        whole bound in bits per colour value (`Likelihood.bits`), without weights and free bits, "rmse" the root of
         the mean squared error in units of [-1, 1].
 
         Args:
-            reconstruction: Decoded images in [-1, 1].
+            said: What is decoded, as the likelihood reads it.
             target: True images in [-1, 1].
             mean: Of the code.
             log_variance: Natural logarithm of the code's variance.
             images: Images seen so far, for the warm-up.
         """
-        distortion = gaussian_nats(reconstruction, target, self.likelihood)
+        distortion = self.likelihood.nats(said, target)
         per_number = divergence(mean, log_variance)  # batch latent
         charged = self._charged(per_number.mean(0)).sum()
         rate = per_number.sum(1).mean().detach()
@@ -61,8 +66,8 @@ class VariationalConfig(Section):
             "loss": distortion + self.weight(images) * charged,
             "distortion": distortion.detach(),
             "rate_bits": rate / math.log(2),
-            "bound_bits": bits_per_dimension(distortion.detach() + rate, target[0].numel()),
-            "rmse": (reconstruction.detach() - target).square().mean().sqrt(),
+            "bound_bits": self.likelihood.bits(distortion.detach() + rate, target[0].numel()),
+            "rmse": (self.likelihood.picture(said.detach()) - target).square().mean().sqrt(),
         }
 
     def _charged(self, batch_mean: Float[Tensor, " latent"]) -> Float[Tensor, " latent"]:

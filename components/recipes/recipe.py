@@ -205,6 +205,8 @@ class Bound:
     """Divergence of each picture's code from the prior, in nats."""
     means: Float[np.ndarray, "images latent"]
     """Mean of each picture's code."""
+    observation: dict[str, str | int]
+    """How what is decoded becomes the probability of an 8-bit picture, for the protocol."""
 
 
 @runtime_checkable
@@ -212,7 +214,7 @@ class LatentModel(Protocol):
     """Has a code for every picture and a picture for every code."""
 
     def bound(self, images: Images, calibration: Images, seed: int) -> Bound:
-        """Return the bound on the likelihood of `images`, pixels straying as far as on the images `calibration`."""
+        """Return the bound on the likelihood of `images`; what it leaves open is fitted to `calibration`."""
         ...
 
     def between(self, first: Images, second: Images, steps: int) -> Sequence[Images]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +15,7 @@ from components.data.cache import PixelSource
 from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models import VaeNetworkConfig
 from components.models.vae import ConvVaeConfig, Vae, reparameterise
-from components.objectives.reconstruction import LEVEL_WIDTH, level_nats
+from components.objectives.likelihood import Likelihood
 from components.objectives.variational import VariationalConfig, divergence
 from components.pictures.pixels import to_pixels, to_tensor
 from components.recipes.interpolation import spherical, straight
@@ -53,12 +52,12 @@ class VaeConfig(GeneratorRecipe):
         """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
         super().check(size, images)
         if self.mixture is not None:
-            self.mixture.check(self.network.latent, images)
+            self.mixture.check(self.network.code_size, images)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return the network with its initial weights, and the one phase."""
         with seeding.initialising(seed, "vae"):
-            network = self.network.build(size)
+            network = self.network.build(size, self.loss.likelihood.numbers)
         phase = Phase(
             name="vae",
             trains=network,
@@ -70,44 +69,56 @@ class VaeConfig(GeneratorRecipe):
 
     def serving_network(self, size: int) -> "CodedVae":
         """Return encoder, decoder and code, for weights to be loaded into."""
-        mixture = Mixture(self.mixture.components, self.network.latent) if self.mixture else None
-        return CodedVae(self.network.build(size), mixture)
+        mixture = Mixture(self.mixture.components, self.network.code_size) if self.mixture else None
+        return self._coded(self.network.build(size, self.loss.likelihood.numbers), mixture)
 
     def finished(self, network: nn.Module, training: PixelSource, seed: int) -> "CodedVae":
         """Return the trained network with what is fitted to it afterwards."""
-        vae = expect(network, Vae)
+        vae = _vae(network)
         mixture = fit_mixture(_codes(vae, training, seed), self.mixture, seed) if self.mixture else None
-        return CodedVae(vae, mixture)
+        return self._coded(vae, mixture)
 
     def example(self, size: int) -> tuple[Tensor, ...]:
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
-        return (torch.zeros(1, 3, size, size), torch.zeros(1, self.network.latent))
+        return (torch.zeros(1, 3, size, size), torch.zeros(1, self.network.code_size))
 
     def producer(self, network: nn.Module) -> "VaeProducer":
         """Return the network, in training or finished, behind the interface that evaluation and serving use."""
-        return VaeProducer(network if isinstance(network, CodedVae) else CodedVae(expect(network, Vae), None))
+        return VaeProducer(network if isinstance(network, CodedVae) else self._coded(_vae(network)))
+
+    def _coded(self, vae: Vae, mixture: Mixture | None = None) -> "CodedVae":
+        return CodedVae(vae, self.loss.likelihood, mixture)
 
 
 class CodedVae(Module):
-    """A VAE and what its new codes are drawn from: a mixture, or without one the prior."""
+    """A VAE, how its pixels are read, and what its new codes are drawn from: a mixture, or without one the prior."""
 
-    def __init__(self, vae: Vae, mixture: Mixture | None) -> None:
+    def __init__(self, vae: Vae, likelihood: Likelihood, mixture: Mixture | None = None) -> None:
         super().__init__()
         self.vae = vae
+        self.likelihood = likelihood
         self.mixture = mixture
 
     def forward(
         self, image: Float[Tensor, "batch 3 size size"], noise: Float[Tensor, "batch latent"]
     ) -> tuple[Float[Tensor, "batch 3 size size"], Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         """Return reconstruction, mean and log-variance."""
-        decoded, mean, log_variance = self.vae(image, noise)
-        return decoded, mean, log_variance
+        said, mean, log_variance = self.vae(image, noise)
+        return self.likelihood.picture(said), mean, log_variance
+
+    def picture(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 3 size size"]:
+        """Return the mean picture of each code, in [-1, 1]."""
+        return self.likelihood.picture(self.vae.decode(codes))
 
     def draw(self, samples: int, seed: int, first: int = 0) -> Float[Tensor, "samples latent"]:
         """Return the new codes numbered `first` and on, on the CPU."""
         if self.mixture:
             return self.mixture.draw(samples, seed, first)
         return latents_of(samples, self.vae.latent, seed, first)
+
+
+def _vae(network: nn.Module) -> Vae:
+    return expect(network, Vae)  # type: ignore[type-abstract] # asked for, not made
 
 
 @dataclass(frozen=True)
@@ -126,9 +137,10 @@ def _coded(vae: Vae, pictures: PixelSource, seed: int, purpose: str) -> Iterator
     device = device_of(vae.eval())
     for rows in row_blocks(len(pictures)):
         images = to_tensor(pictures.take(np.arange(rows.start, rows.stop), axis=0), device)
-        mean, log_variance = (part.float() for part in vae.encode(images))
-        noise = torch.randn(mean.shape, generator=seeding.torch_generator(seed, purpose, rows.start))
-        yield _Coded(images, mean, log_variance, reparameterise(mean, log_variance, noise.to(device)))
+        generator = seeding.torch_generator(seed, purpose, rows.start)
+        noise = torch.randn(len(images), vae.latent, generator=generator).to(device)
+        mean, log_variance = (part.float() for part in vae.encode(images, noise))
+        yield _Coded(images, mean, log_variance, reparameterise(mean, log_variance, noise))
 
 
 @inference_mode
@@ -147,8 +159,8 @@ class VaeObjective(Module):
 
     def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
         """Return the loss and its two parts."""
-        decoded, mean, log_variance = self.network(batch.images, batch.noise("code", self.network.latent))
-        return self.loss.losses(decoded.float(), batch.images, mean.float(), log_variance.float(), images)
+        said, mean, log_variance = self.network(batch.images, batch.noise("code", self.network.latent))
+        return self.loss.losses(said, batch.images, mean.float(), log_variance.float(), images)
 
 
 class VaeProducer:
@@ -161,40 +173,32 @@ class VaeProducer:
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return pictures decoded from the new codes numbered `first` and on of the draw `seed`."""
         codes = self.network.draw(samples, seed, first).to(device_of(self.network))
-        return np.concatenate([to_pixels(self.network.vae.decode(codes[rows])) for rows in row_blocks(samples)])
+        return np.concatenate([to_pixels(self.network.picture(codes[rows])) for rows in row_blocks(samples)])
 
     @inference_mode
     def reconstruct(self, images: Images) -> Images:
         """Return `images` decoded from the mean of their code."""
         device = device_of(self.network)
         blocks = [to_tensor(images[rows], device) for rows in row_blocks(len(images))]
-        vae = self.network.vae
-        return np.concatenate([to_pixels(vae.decode(vae.encode(block)[0])) for block in blocks])
+        encode, picture = self.network.vae.encode, self.network.picture
+        return np.concatenate([to_pixels(picture(encode(block)[0])) for block in blocks])
 
     @inference_mode
     def bound(self, images: Images, calibration: Images, seed: int) -> Bound:
         """Return the bound on the likelihood of `images` under the standard normal prior, with one draw per code.
 
-        Whatever sigma was trained with, the one that makes the images `calibration` likeliest is taken, so that models
-        are compared by what they decode.
+        What the likelihood leaves open is fitted to the images `calibration`.
         """
-        vae = self.network.vae
-        sigma = self._sigma(calibration, seed)
+        vae, likelihood = self.network.vae, self.network.likelihood
+        examples = _coded(vae, calibration, seed, "calibration")
+        nats_of = likelihood.of_levels((vae.decode(block.code), block.images) for block in examples)
         distortion, rate, means = [], [], []
         for block in _coded(vae, images, seed, "bound"):
-            distortion.append(level_nats(vae.decode(block.code), block.images, sigma))
+            distortion.append(nats_of(vae.decode(block.code), block.images))
             rate.append(divergence(block.mean.double(), block.log_variance.double()).sum(1))
             means.append(block.mean)
-        return Bound(*(torch.cat(blocks).cpu().numpy() for blocks in (distortion, rate, means)))
-
-    def _sigma(self, images: Images, seed: int) -> float:
-        """Return the root mean squared error of decoded draws, the likeliest width; no less than rounding's own."""
-        vae = self.network.vae
-        errors = [
-            (vae.decode(block.code).float() - block.images).square().flatten(1).mean(1)
-            for block in _coded(vae, images, seed, "calibration")
-        ]
-        return math.sqrt(max(torch.cat(errors).mean().item(), LEVEL_WIDTH**2 / 12))
+        columns = [torch.cat(blocks).cpu().numpy() for blocks in (distortion, rate, means)]
+        return Bound(columns[0], columns[1], columns[2], likelihood.protocol(len(calibration)))
 
     @inference_mode
     def between(self, first: Images, second: Images, steps: int) -> Sequence[Images]:
@@ -210,4 +214,4 @@ class VaeProducer:
         return self._seen(spherical(codes[::2], codes[1::2], steps))
 
     def _seen(self, ways: Float[Tensor, "steps pairs latent"]) -> Sequence[Images]:
-        return [to_pixels(self.network.vae.decode(codes)) for codes in ways]
+        return [to_pixels(self.network.picture(codes)) for codes in ways]

@@ -14,6 +14,7 @@ from components.evaluation.protocol import ScoreTable
 from components.launch import Reporting
 from components.models.dcgan import DcganGeneratorConfig
 from components.models.vae import ConvVaeConfig
+from components.objectives.reconstruction import FixedSigma
 from components.recipes.gan import GanProducer
 from components.recipes.vae import CodedVae, VaeProducer
 from components.seeding import initialising, numpy_generator
@@ -46,7 +47,7 @@ def tables(cache):
     evidence = Known(shards, Known.test, None, "", (), seed=3, device=torch.device("cpu"), cache=cache)
     with initialising(0, "networks"):
         gan = GanProducer(DcganGeneratorConfig(latent=8, width=4).build(SIZE), 8, 1.0)
-        vae = VaeProducer(CodedVae(ConvVaeConfig(latent=8, width=4).build(SIZE), None))
+        vae = VaeProducer(CodedVae(ConvVaeConfig(latent=8, width=4).build(SIZE), FixedSigma()))
     return {
         "gan": EVALUATION.measure(gan, evidence),
         "vae": EVALUATION.measure(vae, evidence),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from components.models.vae import Vae
+from components.models.vae import SingleLevelVae
 from components.objectives.reconstruction import (
     CalibratedSigma,
     FixedSigma,
@@ -144,7 +144,7 @@ class Spread(nn.Module):
 def test_with_the_exact_posterior_the_bound_is_the_marginal_likelihood():
     # Probabilistic principal component analysis, of which everything is known: x ~ N(0, s² 11ᵀ + σ² I).
     slope, sigma, count = 0.2, 0.1, 4000
-    vae = Vae(
+    vae = SingleLevelVae(
         1,
         encoder=nn.Identity(),
         posterior=Half(slope, sigma, 12),
@@ -154,7 +154,7 @@ def test_with_the_exact_posterior_the_bound_is_the_marginal_likelihood():
     )
     pictures = (slope * normal(count, 1) + sigma * normal(count, 12, seed=1)).clamp(-1, 1)
     pixels = ((pictures + 1) * 127.5).round().to(torch.uint8).view(count, 3, 2, 2).permute(0, 2, 3, 1).numpy()
-    bound = VaeProducer(CodedVae(vae, None)).bound(pixels, pixels, seed=0)
+    bound = VaeProducer(CodedVae(vae, FixedSigma())).bound(pixels, pixels, seed=0)
     covariance = slope**2 * torch.ones(12, 12) + sigma**2 * torch.eye(12)
     density = MultivariateNormal(torch.zeros(12), covariance).log_prob(pictures).double().numpy()
     exact = -density - 12 * math.log(2 / 255)

@@ -1,18 +1,23 @@
 """Nats, bits, divergence and active units of models with codes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from components.evaluation.likelihood import active_units, likelihood_scores
+from components.objectives.logistic import LogisticMixture
+from components.objectives.reconstruction import FixedSigma
 from components.recipes.recipe import Bound
 
 
 def bound_of(distortion, rate, means=None):
-    return Bound(np.asarray(distortion), np.asarray(rate), np.zeros((len(rate), 2)) if means is None else means)
+    means = np.zeros((len(rate), 2)) if means is None else means
+    return Bound(np.asarray(distortion), np.asarray(rate), means, FixedSigma().protocol(100))
 
 
 def scored(bound, dimensions=48, **more):
-    return {score.name: score for score in likelihood_scores(bound, dimensions, 100, "r", **more)}
+    return {score.name: score for score in likelihood_scores(bound, dimensions, "r", **more)}
 
 
 def test_256_equal_levels_need_eight_bits_per_number():
@@ -41,6 +46,13 @@ def test_the_protocol_says_how_pixels_are_observed_and_what_sigma_was_fitted_to(
     assert protocol.digest != other.digest
 
 
+def test_bits_by_other_probabilities_of_pixels_have_another_protocol():
+    bound = bound_of([1.0, 2.0], [0.0, 0.0])
+    other = replace(bound, observation=LogisticMixture().protocol(100))
+    assert len({scored(one)["bits_per_dim"].protocol.digest for one in (bound, other)}) == 2
+    assert "sigma" not in scored(other)["bits_per_dim"].protocol.settings
+
+
 def test_units_that_vary_are_active_and_those_near_the_line_are_inside_the_interval():
     rng = np.random.default_rng(0)
     deviations = np.array([1.0, 1.0, 0.5, 0.1, 0.01, 0.0])  # the line is at a deviation of 0.1
@@ -58,4 +70,4 @@ def test_the_count_of_active_units_comes_with_its_interval():
 
 def test_no_pictures_are_refused():
     with pytest.raises(ValueError, match="no pictures"):
-        likelihood_scores(bound_of(np.zeros(0), np.zeros(0)), 48, 100, "r")
+        likelihood_scores(bound_of(np.zeros(0), np.zeros(0)), 48, "r")
