@@ -7,6 +7,7 @@ from pydantic import Field
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.ffc import FfcConfig
 from components.models.gated_unet import GatedUnetConfig
+from components.models.hierarchical_vae import HierarchicalVaeConfig
 from components.models.patch import PatchDiscriminatorConfig
 from components.models.pconv import PconvConfig
 from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
@@ -16,7 +17,7 @@ from components.models.sngan_res import SnganDiscriminatorConfig, SnganGenerator
 from components.models.unet import UnetConfig
 from components.models.vae import ConvVaeConfig
 
-VaeNetworkConfig = Annotated[ConvVaeConfig | ResidualVaeConfig, Field(discriminator="kind")]
+VaeNetworkConfig = Annotated[ConvVaeConfig | ResidualVaeConfig | HierarchicalVaeConfig, Field(discriminator="kind")]
 InpainterNetworkConfig = Annotated[
     ResnetConfig | GatedUnetConfig | FfcConfig | PconvConfig | UnetConfig, Field(discriminator="kind")
 ]

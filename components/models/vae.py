@@ -99,10 +99,10 @@ class SingleLevelVae(Vae):
 
 
 def reparameterise(
-    mean: Float[Tensor, "batch latent"],
-    log_variance: Float[Tensor, "batch latent"],
-    noise: Float[Tensor, "batch latent"],
-) -> Float[Tensor, "batch latent"]:
+    mean: Float[Tensor, "batch *code"],
+    log_variance: Float[Tensor, "batch *code"],
+    noise: Float[Tensor, "batch *code"],
+) -> Float[Tensor, "batch *code"]:
     """Return a draw from the posterior through which gradients pass, equation 10 of Kingma and Welling 2014.
 
     Args:

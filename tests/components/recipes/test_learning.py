@@ -6,6 +6,7 @@ import pytest
 from components.corruption import CorruptionMix
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.gated_unet import GatedUnetConfig
+from components.models.hierarchical_vae import HierarchicalVaeConfig
 from components.models.patch import PatchDiscriminatorConfig
 from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
@@ -13,6 +14,8 @@ from components.models.resnet import ResnetConfig
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.vae import ConvVaeConfig
 from components.objectives.adversarial import Hinge, Relativistic
+from components.objectives.logistic import LogisticMixture
+from components.objectives.variational import VariationalConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.recipe import PRODUCER
@@ -45,6 +48,20 @@ def test_a_residual_vae_knows_sixteen_pictures_by_heart(latent, learn, shapes):
     assert distance(producer.reconstruct(shapes), shapes) < 0.25 * of_mean_picture(shapes)
     known, strange = (producer.bound(images, shapes, seed=0) for images in (shapes, 255 - shapes))
     assert (known.distortion + known.rate).mean() < 0.7 * shapes[0].size * np.log(256)
+    assert (known.distortion + known.rate).max() < (strange.distortion + strange.rate).min()
+
+
+def test_a_hierarchical_vae_with_a_mixture_for_each_pixel_knows_sixteen_pictures_by_heart(learn, shapes):
+    quick = QUICK.model_copy(update={"rate": 5e-3})
+    config = VaeConfig(
+        network=HierarchicalVaeConfig(width=16, levels=(8, 4, 2)),
+        loss=VariationalConfig(likelihood=LogisticMixture(components=2)),
+        optimizer=quick,
+    )
+    producer = learn(config, 200)
+    assert distance(producer.reconstruct(shapes), shapes) < 0.25 * of_mean_picture(shapes)
+    known, strange = (producer.bound(images, shapes, seed=0) for images in (shapes, 255 - shapes))
+    assert (known.distortion + known.rate).mean() < 0.5 * shapes[0].size * np.log(256)
     assert (known.distortion + known.rate).max() < (strange.distortion + strange.rate).min()
 
 
