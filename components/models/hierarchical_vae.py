@@ -20,6 +20,7 @@ from components.models.network import doublings
 from components.models.vae import LOG_VARIANCE_RANGE, Vae, VaeSection, reparameterise
 
 _COARSEST_PX = 4
+_LAST_GAIN = 0.1  # little is said at first, but not the same of every component of a mixture
 
 
 class PlainBlock(Module):
@@ -225,8 +226,8 @@ class HierarchicalVaeConfig(VaeSection):
             drawing += [(channels, drawn)] * self.blocks
             widen += [step, *(nn.Identity() for _ in range(self.blocks - 1))]
         last = nn.Conv2d(widths[0], numbers, 3, padding=1)
-        for part in (first, last):
-            initialise(part, LINEAR_GAIN)
+        initialise(first, LINEAR_GAIN)
+        initialise(last, _LAST_GAIN)
         return HierarchicalVae(
             bottom_up=bottom_up,
             top=torch.zeros(1, widths[-1], _COARSEST_PX, _COARSEST_PX),

@@ -17,6 +17,7 @@ from components.objectives.likelihood import LevelNats, Likelihood, Pictures, Sa
 from components.objectives.reconstruction import LEVEL_WIDTH
 
 _LEAST_LOG_SCALE = -7.0  # the authors'; a level is eight such scales wide
+_USUAL_LOG_SCALE = -2.0  # where nothing is said: near what it is before a decoder has learnt where things are
 _PER_COMPONENT = 10  # one weight, and three means, scales and coefficients
 
 
@@ -103,7 +104,7 @@ class _Pixels(NamedTuple):
 
 def _read(said: Said, components: int) -> _Pixels:
     weights, means, log_scales, coefficients = said.unflatten(1, (_PER_COMPONENT, components)).split([1, 3, 3, 3], 1)
-    log_scales = log_scales.clamp_min(_LEAST_LOG_SCALE)
+    log_scales = (log_scales + _USUAL_LOG_SCALE).clamp_min(_LEAST_LOG_SCALE)
     return _Pixels(torch.log_softmax(weights.squeeze(1), 1), means, log_scales, torch.tanh(coefficients))
 
 
