@@ -70,13 +70,13 @@ class VaeConfig(GeneratorRecipe):
     def serving_network(self, size: int) -> "CodedVae":
         """Return encoder, decoder and code, for weights to be loaded into."""
         mixture = Mixture(self.mixture.components, self.network.code_size) if self.mixture else None
-        return self._coded(self.network.build(size, self.loss.likelihood.numbers), mixture)
+        return self._with_codes(self.network.build(size, self.loss.likelihood.numbers), mixture)
 
     def finished(self, network: nn.Module, training: PixelSource, seed: int) -> "CodedVae":
         """Return the trained network with what is fitted to it afterwards."""
         vae = _vae(network)
         mixture = fit_mixture(_codes(vae, training, seed), self.mixture, seed) if self.mixture else None
-        return self._coded(vae, mixture)
+        return self._with_codes(vae, mixture)
 
     def example(self, size: int) -> tuple[Tensor, ...]:
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
@@ -84,9 +84,9 @@ class VaeConfig(GeneratorRecipe):
 
     def producer(self, network: nn.Module) -> "VaeProducer":
         """Return the network, in training or finished, behind the interface that evaluation and serving use."""
-        return VaeProducer(network if isinstance(network, CodedVae) else self._coded(_vae(network)))
+        return VaeProducer(network if isinstance(network, CodedVae) else self._with_codes(_vae(network)))
 
-    def _coded(self, vae: Vae, mixture: Mixture | None = None) -> "CodedVae":
+    def _with_codes(self, vae: Vae, mixture: Mixture | None = None) -> "CodedVae":
         return CodedVae(vae, self.loss.likelihood, mixture)
 
 
