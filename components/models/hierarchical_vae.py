@@ -131,7 +131,7 @@ class HierarchicalVae(Vae):
 
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch numbers size size"]:
         """Return what is said of each pixel of the image of each code."""
-        known = self.top.expand(len(latent), -1, -1, -1)
+        known = self.top.repeat(len(latent), 1, 1, 1)
         for widen, block, numbers in zip(self.widen, self.blocks, self._levels(latent), strict=True):
             known = block(widen(known), numbers)
         said: Tensor = self.last(known)
@@ -150,7 +150,7 @@ class HierarchicalVae(Vae):
     ) -> tuple[Float[Tensor, "batch channels side side"], Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         """Return the last block's map, and the moments of all numbers."""
         seen = self._features(image)
-        known = self.top.expand(len(image), -1, -1, -1)
+        known = self.top.repeat(len(image), 1, 1, 1)
         noises = self._levels(image.new_zeros(len(image), self.latent) if noise is None else noise)
         means, log_variances = [], []
         for widen, posterior, block, drawn in zip(self.widen, self.posteriors, self.blocks, noises, strict=True):
