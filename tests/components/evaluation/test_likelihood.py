@@ -46,6 +46,10 @@ def test_the_protocol_says_how_pixels_are_observed_and_what_sigma_was_fitted_to(
     assert protocol.digest != other.digest
 
 
+def test_the_protocol_of_a_normal_is_that_of_earlier_releases_so_that_their_champions_can_be_compared():
+    assert scored(bound_of(np.ones(3), np.ones(3)))["bits_per_dim"].protocol.digest == "e277cf5380c2a0510638"
+
+
 def test_bits_by_other_probabilities_of_pixels_have_another_protocol():
     bound = bound_of([1.0, 2.0], [0.0, 0.0])
     other = replace(bound, observation=LogisticMixture().protocol(100))
