@@ -32,7 +32,7 @@ from components.workspace import exclusive
 
 _log = logging.getLogger(__name__)
 _LET_GO_WITHIN_S = 60.0
-_DRAWING_FOR_A_GPU = 2
+_DRAWING_FOR_A_GPU = 6
 
 
 def run_training(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
