@@ -98,7 +98,7 @@ class ExecutionConfig(Section):
     """Decoded images are kept in one shared file when they need no more than this; larger sets are read from shards."""
     drawing_processes: int | None = Field(default=None, ge=0, le=32)
     """Processes, beside each of the training's own, that draw masks and degradations for batches to come; with none, a
-    thread does. Which are drawn stays the same. None: two where a GPU is fed and cores are left for them, else none."""
+    thread does. Which are drawn stays the same. None: up to six where a GPU is fed and cores are left, else none."""
     heartbeat_timeout_s: float = Field(default=600.0, gt=0)
     """A run without a finished step for this long counts as hung and is stopped."""
     relaunches: int = Field(default=5, ge=0)

@@ -66,6 +66,7 @@ def train_to_the_end(job: TrainJob, world: distributed.World, stop_requested: Ca
     """
     budgets = [one for one in (job.model.execution.time_budget_s, job.budget_s) if one is not None]
     should_stop = _ticker(stop_requested, min(budgets, default=None))
+    torch.backends.cudnn.deterministic = True  # else equal runs differ in the last bits: there is no exact resume
     rollbacks = 0
     while True:
         try:
