@@ -16,7 +16,7 @@ from components.data import ShardSet, decoded_pixels
 from components.pictures.pixels import to_tensor
 from components.recipes.recipe import PRODUCER
 
-_SECONDS = 25.0
+_SECONDS = 12.0
 
 
 def pieces(scale: trainings.Scale, folder: Path) -> Iterator[Piece]:

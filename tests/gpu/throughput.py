@@ -36,8 +36,16 @@ def pieces(scale: trainings.Scale, folder: Path) -> Iterator[Piece]:
         if "drawing_processes" in _MODES[mode] and name not in _MENDING:
             continue
         if not ("compile" in _MODES[mode] and scale.small):
-            job = trainings.job_of(name, scale, shards, folder / f"{name} {mode}", 10**9, **_MODES[mode])
+            job = trainings.job_of(name, scale, shards, folder / f"{name} {mode}", 10**9, **_options(name, mode, scale))
             yield Piece({"model": name, "way": mode}, lambda j=job: _of(j, scale))
+
+
+def _options(name: str, mode: str, scale: trainings.Scale) -> dict[str, Any]:
+    """Return how steps are taken; eager ones are reported more often, as they are slower."""
+    if scale.small or mode != "eager":
+        return _MODES[mode]
+    steps = max(1, trainings.REPORT_STEPS[name] // 8)
+    return {**_MODES[mode], "log_every": steps * trainings.MODELS[name]["batch"]}
 
 
 def _of(job: TrainJob, scale: trainings.Scale) -> dict[str, Any]:
