@@ -52,6 +52,18 @@ def measure(run, name, subject, store, judged_on):
 
 
 @pytest.mark.parametrize("is_sharded", [False, True])
+def test_too_few_test_images_to_judge_a_generator_by_are_found_before_anything_runs(run, store, steps, is_sharded):
+    split = run.dataset.split.model_copy(update={"test": 0.01})
+    dataset = run.dataset.model_copy(update={"split": split})
+    few = run.model_copy(update={"dataset": dataset, "corruption": None, "models": {"vae": run.models["vae"]}})
+    if is_sharded:
+        write_shards(few.dataset, store)
+    words = r"model 'vae'.* test images, but its scores need at least 16 test images; add images"
+    with pytest.raises(ValueError, match=words):
+        steps(few, store)
+
+
+@pytest.mark.parametrize("is_sharded", [False, True])
 def test_more_frozen_images_than_there_are_test_images_are_found_before_anything_runs(run, store, steps, is_sharded):
     frozen = run.corruption.frozen.model_copy(update={"images": 1_000})
     greedy = run.model_copy(update={"corruption": run.corruption.model_copy(update={"frozen": frozen})})
