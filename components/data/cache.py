@@ -8,6 +8,7 @@ from filelock import FileLock
 from jaxtyping import Int64
 
 from components.artifacts.files import draft_file
+from components.data.opened import LocalTars, StreamedTars
 from components.data.reader import Pictures, ShardReader
 from components.data.shardset import ShardSet
 
@@ -45,6 +46,11 @@ class StreamedPixels:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self._reader)
+
+    @property
+    def tars(self) -> LocalTars | StreamedTars:
+        """The tars that they are read from."""
+        return self._reader.tars
 
     def take(self, indices: Int64[np.ndarray, " images"] | list[int], axis: int = 0) -> Pictures:
         """Return images by number as a fresh array.

@@ -29,6 +29,9 @@ class TrainingConfig(Section):
     """Memory layout NHWC, which convolutions prefer on CPUs and tensor cores."""
     flip: bool = True
     """Mirror each image left to right with probability one half, drawn per image and pass."""
+    window: int | None = Field(default=None, ge=1)
+    """Shuffle the tars of the training images, and then the images of so many tars together; None shuffles all images
+    of a pass together. Sets that are streamed (`streaming_cache`) need it."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Largest norm of each phase's gradient; None does not clip."""
     ema: EmaConfig = EmaConfig()
@@ -43,6 +46,13 @@ class TrainingConfig(Section):
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} is not divisible by accumulate {self.accumulate}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        dumped = handler(self)
+        if self.window is None:  # configurations from before there was a choice keep their digests
+            dumped.pop("window", None)
+        return dumped
 
 
 StepMode = Literal["auto", "eager", "graph"]
