@@ -121,7 +121,8 @@ def _opened(path: Path, size: int) -> HeldFile | None:
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     held, facts = HeldFile(path, descriptor), os.fstat(descriptor)
     if facts.st_nlink and facts.st_size == size:
-        os.utime(descriptor)
+        with suppress(PermissionError):  # of a file that another account of this machine has made
+            os.utime(descriptor)
         return held
     if facts.st_nlink:  # cut short by something that is none of ours
         path.unlink(missing_ok=True)

@@ -105,7 +105,8 @@ class ExecutionConfig(Section):
     """Compile networks with torch.compile, penalties included; on a GPU only where a training is long enough for it to
     pay back, else the log says so."""
     cache_bytes: int = Field(default=4 * 2**30, ge=0)
-    """Decoded images are kept in one shared file when they need no more than this; larger sets are read from shards."""
+    """Most bytes of decoded images that a machine keeps in files that processes share; those not used for longest make
+    room. A set for which there is none is read from the shards."""
     drawing_processes: int | None = Field(default=None, ge=0, le=32)
     """Processes, beside each of the training's own, that draw masks and degradations for batches to come; with none, a
     thread does. Which are drawn stays the same. None: two where a GPU is fed and cores are left for them, else none."""
