@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -118,7 +120,7 @@ def test_a_process_that_is_killed_holds_nothing_any_more(files: HeldFiles) -> No
     assert held[3] is None
     assert "other" in names(files)
     process.kill()
-    process.wait()
+    process.communicate()
     assert files.hold("d", SIZE, making()) is not None
     assert names(files) == set("abcd")
 
@@ -130,7 +132,7 @@ def test_what_a_killed_process_had_half_made_goes(files: HeldFiles, wanted: str)
     assert files.hold("another", SIZE, making()) is None  # room is reserved for what is being made
     assert None not in held
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert list(files.folder.glob(".other.tar.*.part"))
     with files.hold(wanted, SIZE, making()) as found:
         assert found.read(0, 4) == bytes(4)
@@ -175,3 +177,67 @@ def test_there_is_never_more_than_the_limit(files: HeldFiles) -> None:
         ended.set()
         watcher.join()
     assert SIZE < most[0] <= FITTING * SIZE
+
+
+USER = """
+import random, sys
+from pathlib import Path
+from components.artifacts.files import draft_file
+from components.artifacts.held import HeldFiles
+
+files, dice = HeldFiles(Path(sys.argv[1]), ".tar", 4000), random.Random(int(sys.argv[2]))
+while True:
+    name = dice.randrange(12)
+    def make(path):
+        with draft_file(path) as draft:
+            for part in range(4):
+                with draft.open("ab") as file:
+                    file.write(bytes([name]) * 250)
+    held = files.hold(str(name), 1000, make)
+    if held is not None:
+        assert held.read(0, 1000) == bytes([name]) * 1000
+        held.release()
+        print("held", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_at_any_moment_leave_it_within_the_limit(files: HeldFiles) -> None:
+    dice, kills = random.Random(7), 15
+
+    def start(seed: int) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", USER, str(files.folder), str(seed)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
+
+    users = [start(seed) for seed in range(3)]
+    seen = 0
+    for number in range(kills):
+        user = users[number % 3]
+        assert user.stdout is not None
+        assert user.stdout.readline() == "held\n"  # it is at work
+        for _ in range(dice.randrange(20)):
+            seen = max(seen, bytes_in(files))
+        user.kill()
+        user.communicate()
+        users[number % 3] = start(10 + number)
+    for user in users:
+        user.kill()
+        user.communicate()
+    assert 0 < seen <= files.limit
+    for name in "wxyz":
+        with files.hold(name, SIZE, making()):
+            assert bytes_in(files) <= files.limit
+    assert names(files) == set("wxyz")
+    assert [path.name for path in files.folder.glob(".*")] == [".tar.lock"]
+
+
+def bytes_in(files: HeldFiles) -> int:
+    """Return the bytes of files whole and half made, with nobody making room meanwhile."""
+    found = {}
+    with (files.folder / ".tar.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in files.folder.glob("*.*"):
+            with suppress(FileNotFoundError):
+                facts = path.stat()
+                found[facts.st_ino] = facts.st_size if facts.st_blocks else 0  # what reserves room takes none
+    return sum(found.values())
