@@ -1,6 +1,8 @@
 """Images of a version in a shared store are the same with few of its tars here, in any order they are read in."""
 
+import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -46,6 +48,13 @@ def whole(remote: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 
 def store_of(remote: Path, folder: Path, limit: int = LIMIT) -> StreamingStore:
     return StreamingStore(FolderStorage(remote), folder, limit)
+
+
+def loader_of(shards: ShardSet) -> Loader | PrefetchingLoader:
+    reader = ShardReader(shards, "train")
+    pixels = decoded_pixels(shards, "train", shards.path / "none", 0)
+    samples = Samples(pixels, reader.keys, shards.digest, None, Windows(reader.places, WINDOW))
+    return prefetching(Loader(samples, Share(4), seed=3), samples, Share(4), 3)
 
 
 def held_bytes(folder: Path) -> int:
@@ -99,22 +108,40 @@ def test_batches_are_those_of_a_whole_copy_and_tars_are_fetched_once_a_pass(
 
     streamed = store_of(remote, tmp_path).get(ShardSet, whole.digest)
     monkeypatch.setattr(FolderStorage, "download_file", counted)
-    loaders = []
-    for shards in (whole, streamed):
-        reader = ShardReader(shards, "train")
-        pixels = decoded_pixels(shards, "train", tmp_path / "none", 0)
-        samples = Samples(pixels, reader.keys, shards.digest, None, Windows(reader.places, WINDOW))
-        loaders.append(prefetching(Loader(samples, Share(4), seed=3), samples, Share(4), 3))
+    loaders = [loader_of(shards) for shards in (whole, streamed)]
     assert [type(one) for one in loaders] == [Loader, PrefetchingLoader]
-    steps, tars = len(reader) // 4, len(whole.splits["train"].shards)
+    steps, tars = whole.splits["train"].samples // 4, len(whole.splits["train"].shards)
     here, there = (one.batches(0) for one in loaders)
     for ours, theirs in islice(zip(here, there, strict=True), steps):
         assert torch.equal(ours.images, theirs.images)
         assert held_bytes(tmp_path) <= LIMIT
     here.close()
     there.close()
+    assert not [thread for thread in threading.enumerate() if thread.name in {"loader", "prefetch"}]
     assert max(fetched.values()) <= 2  # the first windows of the next pass are fetched ahead
     assert tars <= sum(fetched.values()) <= tars + 2 * WINDOW
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.write_bytes(bytes(path.stat().st_size)), "its sha256 is"),
+        (lambda path: path.unlink(), "No such file"),
+    ],
+)
+def test_a_tar_that_the_store_lacks_or_has_otherwise_ends_the_batches_in_words(
+    spoil: Callable[[Path], object], words: str, tmp_path: Path
+) -> None:
+    dataset = DATASET.model_copy(update={"source": ShapesSource(images=60, raster_px=16)})
+    made = write_shards(dataset, store_of(tmp_path / "remote", tmp_path / "maker"))
+    streamed = store_of(tmp_path / "remote", tmp_path / "there").get(ShardSet, made.digest)
+    for path in (tmp_path / "remote" / "shardset").rglob("train-000002.tar"):
+        spoil(path)
+    batches = loader_of(streamed).batches(0)
+    with pytest.raises(OSError, match=words):
+        list(islice(batches, made.splits["train"].samples))
+    batches.close()
+    assert not list((tmp_path / "there" / HELD).glob(".*.part"))
 
 
 def test_a_version_that_grew_streams_from_all_that_hold_it(tmp_path: Path) -> None:
