@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from components.artifacts import Store
+from components.artifacts.streaming import AbsentFiles
 from components.config import ModelConfig, RunConfig
 from components.data import ShardSet, plan_shards
 from components.data.frozen import demand_test_images
@@ -186,9 +187,10 @@ def _shard_step(run: RunConfig, shards: ShardSet | None, files: int | None) -> S
         return Step(stage="shard", state="run", facts=f"{count}, to {size}")
     splits = ", ".join(f"{name} {split.samples:,}" for name, split in shards.splits.items())
     stored = sum(shard.bytes for split in shards.splits.values() for shard in split.shards)
-    return Step(
-        stage="shard", state="reuse", facts=f"{shards.accepted:,} images ({splits}), {stored / 1e6:.1f} MB, {size}"
-    )
+    facts = f"{shards.accepted:,} images ({splits}), {stored / 1e6:.1f} MB, {size}"
+    if run.streaming_cache is not None and AbsentFiles.of(shards) is not None:
+        facts += f"; fetched as needed, at most {run.streaming_cache / 1e6:,.1f} MB held here"
+    return Step(stage="shard", state="reuse", facts=facts)
 
 
 def _yardstick(run: RunConfig, shards: ShardSet | None, store: Store) -> Yardstick | None:
