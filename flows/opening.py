@@ -177,7 +177,7 @@ def opened(run: RunConfig, reason: str) -> Iterator[Opened]:
         guard_server()
         stack.enter_context(patient_run())
         workspace = Workspace.from_environment().create()
-        store = Store.open(run.store or workspace.default_store, workspace.cache)
+        store = Store.open(run.store or workspace.default_store, workspace.cache, run.streaming_cache)
         store.remove_drafts()
         uri = runs.configure(workspace.home)
         naming.show_logs()

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ class ArtifactError(RuntimeError):
 
 class Artifact(Section):
     """A finished directory. Subclasses add what the next stage must know without opening its files."""
+
+    ON_DEMAND: ClassVar[str] = ""
+    """What the names of files end in that may stay in a shared store until they are needed; nothing: all come along."""
 
     path: Path = Field(exclude=True)
     digest: str

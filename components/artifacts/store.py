@@ -22,14 +22,16 @@ from components.artifacts.artifact import (
     read_manifest,
     write_manifest,
 )
-from components.artifacts.files import checked_key, draft_of, remove_folder, unsent_of, write_atomically
+from components.artifacts.copying import copied
+from components.artifacts.files import checked_key, draft_of, remove_folder, unsent_of
 from components.artifacts.records import Records, lists_in
 from components.artifacts.storage import FolderStorage, Storage, open_storage
 from components.artifacts.trash import Trash
 from components.launch.outcome import stopping_when_full
 from components.section import digest_of
-from components.workspace import require_free
 
+STREAMED = "streamed"
+"""Folder, of a local copy, of artifacts that lack files which are fetched when they are needed."""
 _DEPTH = 3
 """KIND/DIGEST/manifest.json"""
 
@@ -43,18 +45,28 @@ class Store:
         self.root = root
 
     @classmethod
-    def open(cls, place: str | Path, cache: Path) -> "Store":
+    def open(cls, place: str | Path, cache: Path, limit: int | None = None) -> "Store":
         """Return the store at a folder or an s3:// prefix.
 
         Args:
             place: Folder, or s3://bucket/prefix, which is shared by all who name it.
             cache: Local folder that holds what is used of an s3:// store; not used for a folder.
+            limit: Most bytes held there of files that need not all be here at once; None brings artifacts whole.
 
         Raises:
             ValueError: The address is neither.
         """
+        from components.artifacts.streaming import StreamingStore  # here, for it is a store itself
+
         storage = open_storage(place)
-        return Store(storage.root) if isinstance(storage, FolderStorage) else SharedStore(storage, cache)
+        if isinstance(storage, FolderStorage):
+            return Store(storage.root)
+        return SharedStore(storage, cache) if limit is None else StreamingStore(storage, cache, limit)
+
+    @property
+    def whole(self) -> "Store":
+        """The same store, from which artifacts come with all their files."""
+        return self
 
     @property
     def storage(self) -> Storage:
@@ -242,6 +254,7 @@ class SharedStore(Store):
         """Delete KIND/DIGEST, its manifest first, from the shared store and from this machine."""
         for key in [f"{artifact}/{MANIFEST}", *self.remote.list(f"{artifact}/")]:
             self.remote.delete(key)
+        super().discard(f"{STREAMED}/{artifact.rpartition('/')[2]}")
         super().discard(artifact)
 
     def _is_shared(self, path: Path) -> bool:
@@ -275,26 +288,11 @@ class SharedStore(Store):
         unsent_of(path).unlink(missing_ok=True)
 
     def _fetch(self, path: Path, *, replace: bool = False) -> None:
-        draft, old = draft_of(path), draft_of(path)
+        old = draft_of(path)
         try:
-            with stopping_when_full(self.root):
-                self._copy(path, draft)
-            if replace:
-                path.rename(old)
-            publish(draft, path)
+            with stopping_when_full(self.root), copied(self.remote, self._key(path), path) as draft:
+                if replace:
+                    path.rename(old)
+                publish(draft, path)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
-
-    def _copy(self, path: Path, draft: Path) -> None:
-        draft.mkdir(parents=True)
-        write_atomically(draft / MANIFEST, self.remote.read_bytes(self._key(path, MANIFEST)))
-        manifest = read_manifest(draft)
-        if manifest["digest"] != path.name:
-            raise ArtifactError(f"{self.remote.url}: {path.name} holds the manifest of {manifest['digest']}")
-        files: dict[str, dict[str, Any]] = manifest["files"]
-        require_free(draft, sum(facts["bytes"] for facts in files.values()), f"to fetch {path.name}")
-        for name, facts in files.items():
-            target = draft / checked_key(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.remote.download_file(self._key(path, f"{facts['sha256']}/{name}"), target, facts["sha256"])

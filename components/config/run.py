@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import (
+    ByteSize,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -17,6 +18,7 @@ from components.artifacts.storage import checked_place
 from components.config import text
 from components.config.mistakes import explain, no_numbers
 from components.config.retraining import RetrainingConfig
+from components.config.streaming import check_streaming
 from components.config.sweep import SweepConfig
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig
@@ -33,8 +35,7 @@ from components.training.config import ExecutionConfig, TrainingConfig, check_di
 
 _NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 
-
-_YOUNGER: dict[str, Section | None] = {"retraining": RetrainingConfig(), "executor": LOCAL, "sweep": None}
+_YOUNGER = {"retraining": RetrainingConfig(), "executor": LOCAL, **dict.fromkeys(("sweep", "streaming_cache"))}
 """Sections that configurations of earlier releases do not have: left out as they are by default, so digests stay."""
 
 
@@ -106,6 +107,9 @@ class RunConfig(Section):
     executor: ExecutorConfig = LOCAL
     """Who decodes and encodes images, damages the frozen ones and takes facts of all: this machine, or the workers of a
     Dask cluster; changes no byte of what they become."""
+    streaming_cache: ByteSize | None = Field(default=None, ge=2**14)
+    """Most bytes, such as 20GiB, held here of a data version in an s3:// store, whose tars are fetched when they are
+    needed; changes nothing that models become, which need `training.window`. None brings a version whole."""
     retraining: RetrainingConfig = RetrainingConfig()
     """When a night trains, which of the models, from which weights, and what it may cost."""
     sweep: SweepConfig | None = None
@@ -150,6 +154,12 @@ class RunConfig(Section):
         needing = [name for name, model in self.models.items() if model.recipe.needs_corruption]
         if needing and self.corruption is None:
             raise ValueError(f"model '{needing[0]}' mends images, so the section 'corruption' is needed")
+        return self
+
+    @model_validator(mode="after")
+    def _what_streams_fits(self) -> Self:
+        trainings = {name: model.training for name, model in self.models.items()}
+        check_streaming(self.streaming_cache, self.dataset.shard_bytes, trainings, self.models_at_once or 1)
         return self
 
     @model_validator(mode="after")

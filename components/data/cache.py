@@ -1,13 +1,15 @@
-"""Pixels decoded once into a file that all processes of a machine share, or read from the shards as they are needed."""
+"""Pixels decoded once into files that all processes of a machine share, or read from the shards as they are needed."""
 
+import weakref
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from filelock import FileLock
 from jaxtyping import Int64
 
 from components.artifacts.files import draft_file
+from components.artifacts.held import HeldFiles
+from components.data.opened import LocalTars, StreamedTars
 from components.data.reader import Pictures, ShardReader
 from components.data.shardset import ShardSet
 
@@ -46,6 +48,11 @@ class StreamedPixels:
         """Return the number of images."""
         return len(self._reader)
 
+    @property
+    def tars(self) -> LocalTars | StreamedTars:
+        """The tars that they are read from."""
+        return self._reader.tars
+
     def take(self, indices: Int64[np.ndarray, " images"] | list[int], axis: int = 0) -> Pictures:
         """Return images by number as a fresh array.
 
@@ -61,30 +68,27 @@ def decoded_pixels(shards: ShardSet, split: str, cache: Path, budget_bytes: int)
     """Return a split's pixels, decoded at most once per machine.
 
     The first caller decodes into `cache` and renames the finished file into place; others wait for it and map the
-    same pages. Over the budget nothing is written and images are decoded from the shards when taken.
+    same pages. Files not used for longest make room for it. Where those in use leave none, nothing is written and
+    images are decoded from the shards when taken.
 
     Args:
         shards: The dataset.
         split: "train", "validation" or "test".
         cache: Folder for the decoded pixels; it can be deleted at any time between runs.
-        budget_bytes: Largest size of the decoded split.
+        budget_bytes: Most bytes of all that is decoded there.
     """
     reader = ShardReader(shards, split)
     shape = (len(reader), reader.size, reader.size, 3)
     size = int(np.prod(shape, dtype=np.int64))
     if size > budget_bytes or not size:
         return StreamedPixels(reader)
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / f"{shards.digest}-{split}.pixels"
-    if not _is_whole(path, size):
-        with FileLock(f"{path}.lock"):
-            if not _is_whole(path, size):
-                _decode_all(reader, path, shape)
-    return DecodedPixels(path, np.uint8, "r", shape=shape)
-
-
-def _is_whole(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+    files = HeldFiles(cache, ".pixels", budget_bytes)
+    held = files.hold(f"{shards.digest}-{split}", size, lambda path: _decode_all(reader, path, shape))
+    if held is None:
+        return StreamedPixels(reader)
+    pixels = DecodedPixels(held.path, np.uint8, "r", shape=shape)
+    weakref.finalize(pixels, held.release)
+    return pixels
 
 
 def _decode_all(reader: ShardReader, path: Path, shape: tuple[int, ...]) -> None:

@@ -45,4 +45,5 @@ def without(samples: Samples, left_out: Collection[str]) -> Samples:
         [samples.keys[number] for number in numbers.tolist()],
         samples.digest,
         None if samples.labels is None else samples.labels[numbers],
+        None if samples.windows is None else samples.windows.only(numbers),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from components.artifacts import ArtifactError, Store
+from components.artifacts.streaming import HELD
 from components.data.dataset import DatasetConfig
 from components.data.forgotten import Forgotten, Request, request
 from components.data.frozen import CorruptionSet
@@ -113,6 +114,8 @@ def delete(held: Holding, store: Store, cache: Path) -> None:
     for digest in held.versions:
         for pixels in cache.glob(f"{digest}-*.pixels"):
             pixels.unlink()
+    for tar in (cache / HELD).glob("*.tar"):  # of whatever version; they are fetched again
+        tar.unlink(missing_ok=True)
     for spool in (store.root / SPOOLS).glob("*.spool"):  # of attempts that were not finished
         spool.unlink(missing_ok=True)
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt64
 
 from components.data.cache import PixelSource
+from components.data.windows import WindowedPass, Windows
 from components.seeding import numpy_generator, stream_key
 
 _Numbers = Int64[np.ndarray, " batch"]
+_Pass = Int64[np.ndarray, " images"] | WindowedPass
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Samples:
     """Digest of the ShardSet that they come from."""
     labels: Int64[np.ndarray, " images"] | None = None
     """The numbers of the images' classes, by number of the image; None where there are no classes."""
+    windows: Windows | None = None
+    """Within which of them a pass shuffles; None: all images together."""
 
     def __post_init__(self) -> None:
         if not len(self.pixels):
@@ -92,7 +97,7 @@ class Order:
         """
         self._samples, self._share, self._seed = samples, share, seed
         self._words = np.array([int(key[:16], 16) for key in samples.keys], np.uint64) if flip else None
-        self._orders: dict[int, Int64[np.ndarray, " images"]] = {}
+        self._passes: dict[int, _Pass] = {}
 
     def rows(self, first_image: int) -> Rows:
         """Return the rows of the batch that begins with image `first_image`."""
@@ -101,20 +106,42 @@ class Order:
         numbers = self._numbers(passes, places)
         return Rows(numbers, passes, self._flips(passes, numbers))
 
+    def tars(self, first_image: int) -> tuple[list[int], list[int]]:
+        """Return the numbers of the tars of the window that image `first_image` lies in, and of the window after it.
+
+        Raises:
+            ValueError: Images are not shuffled within windows.
+        """
+        pass_number, place = divmod(first_image, len(self._samples.pixels))
+        ahead = chain.from_iterable(
+            one.tars_from(start)
+            for one, start in ((self._pass(pass_number), place), (self._pass(pass_number + 1), 0))
+            if isinstance(one, WindowedPass)
+        )
+        found = list(islice(ahead, 2))
+        if not found:
+            raise ValueError("images are shuffled all together, not within windows of tars")
+        return found[0], found[-1]
+
     def _numbers(self, passes: _Numbers, places: _Numbers) -> _Numbers:
         numbers = np.empty_like(places)
         for one in np.unique(passes):
-            numbers[passes == one] = self._order(int(one))[places[passes == one]]
+            there = places[passes == one]
+            order = self._pass(int(one))
+            numbers[passes == one] = order.images(there) if isinstance(order, WindowedPass) else order[there]
         return numbers
 
-    def _order(self, pass_number: int) -> Int64[np.ndarray, " images"]:
-        if pass_number not in self._orders:
-            for old in sorted(self._orders)[:-1]:
-                self._orders.pop(old, None)
-            self._orders[pass_number] = sample_order(
-                self._seed, pass_number, self._samples.digest, len(self._samples.pixels)
-            )
-        return self._orders[pass_number]
+    def _pass(self, number: int) -> _Pass:
+        if (found := self._passes.get(number)) is None:
+            for old in sorted(self._passes)[:-1]:
+                self._passes.pop(old, None)
+            samples = self._samples
+            if samples.windows is not None:
+                found = samples.windows.of_pass(self._seed, number, samples.digest)
+            else:
+                found = sample_order(self._seed, number, samples.digest, len(samples.pixels))
+            self._passes[number] = found
+        return found
 
     def _flips(self, passes: _Numbers, numbers: _Numbers) -> Bool[np.ndarray, " batch"]:
         """Return whether each image is mirrored: one bit of a hash of (seed, "flip", pass) and the image's key."""

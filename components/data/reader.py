@@ -1,7 +1,6 @@
 """Read any image of a ShardSet at once, by its place in the index."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -13,6 +12,7 @@ import simplejpeg
 from jaxtyping import Int64, Shaped, UInt8
 
 from components.artifacts import ArtifactError
+from components.data.opened import tars_of
 from components.data.shardset import ShardSet
 from components.data.tars import members
 from components.workspace import threads_per_process
@@ -71,12 +71,7 @@ class ShardReader:
             raise ValueError(f"split {split!r}: expected one of {', '.join(shards.splits)}")
         self.size = shards.size
         self._labels = shards.path / f"{split}.labels.npy" if shards.splits[split].classes else None
-        facts = shards.splits[split].shards
-        self._paths = [shards.tar(shard) for shard in facts]
-        for path, shard in zip(self._paths, facts, strict=True):
-            found = path.stat().st_size if path.is_file() else None
-            if found != shard.bytes:
-                raise ArtifactError(f"{path}: {found or 'no'} bytes, the manifest says {shard.bytes}")
+        self.tars = tars_of(shards, split)
         self._index: _Rows = np.load(shards.path / f"{split}.index.npy", allow_pickle=False)
         if len(self._index) != shards.splits[split].samples:
             raise ArtifactError(
@@ -103,6 +98,11 @@ class ShardReader:
         """The images' keys, and how many bytes each takes."""
         return np.asarray(self._index[["key", "bytes"]])
 
+    @property
+    def places(self) -> Int64[np.ndarray, " images"]:
+        """The numbers of the tars that the images lie in, in the order of the images."""
+        return np.asarray(self._index["shard"], np.int64)
+
     @cached_property
     def labels(self) -> Int64[np.ndarray, " images"] | None:
         """The numbers of the images' classes, in the order of the images; None where there are no classes."""
@@ -110,11 +110,11 @@ class ShardReader:
 
     def said(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each image's number and what the shards say of its file: name, format, size, class; in their order."""
-        for shard, path in enumerate(self._paths):
+        for shard in np.unique(self._index["shard"]).tolist():
             numbers = np.flatnonzero(self._index["shard"] == shard).tolist()
             known = dict(zip(self._index["key"][numbers].tolist(), numbers, strict=True))
-            with path.open("rb") as file:
-                for member in members(path):
+            with self.tars.opened(shard) as tar, tar.file() as file:
+                for member in members(file):
                     key, _, suffix = member.name.partition(".")
                     if suffix == "json" and (number := known.get(key.encode())) is not None:  # else it is gone
                         file.seek(member.offset)
@@ -154,13 +154,9 @@ class ShardReader:
     def _read(self, rows: _Rows) -> Iterator[tuple[int, bytes, str]]:
         """Yield place, content and name of each of some images, tar by tar."""
         for shard in np.unique(rows["shard"]):
-            path = self._paths[int(shard)]
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             places = np.flatnonzero(rows["shard"] == shard)
             # Taken out of NumPy at once: value by value costs as much as decoding a small image.
             columns = (rows[places][name].tolist() for name in ("key", "offset", "bytes"))
-            try:
+            with self.tars.opened(int(shard)) as tar:
                 for place, key, offset, size in zip(places.tolist(), *columns, strict=True):
-                    yield place, os.pread(descriptor, size, offset), f"{path}, image {key.decode()}"
-            finally:
-                os.close(descriptor)
+                    yield place, tar.read(offset, size), f"{tar.name}, image {key.decode()}"

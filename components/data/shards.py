@@ -53,7 +53,7 @@ def write_shards(
     shards = store.find(ShardSet, _inputs(dataset, base_of(dataset, store), Forgotten.of(store)))
     if shards is None:
         with Spool.open(store.root / SPOOLS / f"{line_of(dataset)}.spool") as spool:
-            base = base_of(dataset, store)  # another process may have made one while this one waited
+            base = base_of(dataset, store.whole)  # another process may have made one while this one waited
             try:
                 shards = _written(dataset, store, base, spool, progress, executor)
             except DamagedBaseError as error:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from components.artifacts import Artifact, ArtifactError, sha256_of
-from components.section import Section
+from components.section import Section, digest_of
 
 
 class ShardFacts(Section):
@@ -69,6 +69,8 @@ class ShardSet(Artifact):
     of the ShardSets that its `splits` name, beside its own.
     """
 
+    ON_DEMAND: ClassVar[str] = ".tar"
+
     size: int
     """Side of every image, in pixels."""
     source: str
@@ -114,6 +116,10 @@ class ShardSet(Artifact):
         """Digests of the other ShardSets in which tars of this one lie, in order."""
         tars = (shard for facts in self.splits.values() for shard in facts.shards)
         return tuple(sorted({shard.holder for shard in tars if shard.holder is not None}))
+
+    def layout(self, split: str) -> str:
+        """Return a digest of which tars hold a split, in order; versions of one digest may have it in other tars."""
+        return digest_of([shard.sha256 for shard in self.splits[split].shards])
 
     def tar(self, shard: ShardFacts) -> Path:
         """Return where a tar of this version lies."""

@@ -1,5 +1,6 @@
 """Write WebDataset tars whose bytes depend on nothing but the samples, and find members again without walking them."""
 
+import io
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -91,9 +92,9 @@ def write_tar(samples: Iterable[Sample], path: Path) -> None:
             writer.write({"__key__": sample.key, **sample.members})
 
 
-def members(path: Path) -> Iterator[Member]:
-    """Yield the members of a tar in order; nothing is unpacked."""
-    with tarfile.open(path, "r:") as tar:
+def members(file: Path | io.BufferedIOBase) -> Iterator[Member]:
+    """Yield the members of a tar in order, which may be moved about in the file meanwhile; nothing is unpacked."""
+    with tarfile.open(file, "r:") if isinstance(file, Path) else tarfile.open(fileobj=file, mode="r:") as tar:
         for entry in tar:
             yield Member(entry.name, entry.offset_data, entry.size)
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from components.evaluation.evidence import Evidence
+from components.evaluation.extractors import MINIMUM_IMAGES
 from components.evaluation.features import Features, FeatureSet
-from components.evaluation.fidelity import MINIMUM_IMAGES, Fidelity
+from components.evaluation.fidelity import Fidelity
 from components.evaluation.intervals import jackknife_halfwidth, random_groups
 from components.evaluation.kernel import kernel_distance
 from components.evaluation.protocol import Protocol, Score

@@ -123,6 +123,9 @@ class EvaluationSection(Section, ABC):
     def check(self, size: int, images: int) -> None:
         """Raise ValueError unless so many training images of `size` px are enough for all baselines."""
 
+    def check_held_out(self, images: int) -> None:
+        """Raise ValueError unless so many held-out images are enough to judge by."""
+
     @classmethod
     @abstractmethod
     def suits(cls, recipe: RecipeSection) -> bool:

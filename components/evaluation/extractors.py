@@ -19,6 +19,8 @@ from components.deferred.torch import torch
 from components.evaluation.network import FeatureNetwork, WeightsError, read_weights, verified
 from components.section import Section
 
+MINIMUM_IMAGES = 16
+"""Fewest images of a set whose features are compared."""
 INCEPTION_WEIGHTS_VARIABLE = "KINTSUGI_INCEPTION_WEIGHTS"
 _INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 _INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_INCEPTION_FILE}"

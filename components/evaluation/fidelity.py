@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from components.evaluation.extractors import FidelityConfig, pair_advice
+from components.evaluation.extractors import MINIMUM_IMAGES, FidelityConfig, pair_advice
 from components.evaluation.features import Extractor, FeatureSet, Pictures
 from components.evaluation.gaussian import Normal, frechet_distance
 from components.evaluation.intervals import jackknife_halfwidth, random_groups
@@ -34,7 +34,6 @@ except RuntimeError as error:
         raise
     raise ImportError(pair_advice(torch.__version__, importlib.metadata.version("torchvision"))) from error
 
-MINIMUM_IMAGES = 16
 _IMAGES_PER_SPLIT = 50
 
 Features = Float[Tensor, "images features"]

@@ -19,7 +19,7 @@ from components.evaluation.evidence import (
     Picture,
     made_together,
 )
-from components.evaluation.extractors import FidelityConfig
+from components.evaluation.extractors import MINIMUM_IMAGES, FidelityConfig
 from components.evaluation.likelihood import likelihood_scores
 from components.evaluation.protocol import MODEL_ROW, Score
 from components.evaluation.restoration import reconstruction_scores
@@ -72,6 +72,13 @@ class GenerationEvaluation(EvaluationSection):
             return ()
         enough = "there are too few real images" if needed is None else f"{needed:,} are needed"
         return (f"one copy in 100 pictures may go unseen: {made:,} are drawn, {enough}",)
+
+    def check_held_out(self, images: int) -> None:
+        """Raise ValueError unless so many held-out images are enough to judge by."""
+        if images < MINIMUM_IMAGES:
+            raise ValueError(
+                f"its scores need at least {MINIMUM_IMAGES} test images; add images, or raise dataset.split.test"
+            )
 
     @classmethod
     def suits(cls, recipe: RecipeSection) -> bool:

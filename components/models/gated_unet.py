@@ -8,6 +8,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from components.deferred.torch import F, Module, Tensor, nn, torch
+from components.models.doubling import nearest
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import GATED_GAIN, initialise
 from components.models.network import Inpainter, InpainterSection
@@ -67,8 +68,8 @@ class GatedUnet(Inpainter):
         full = self.enter(torch.cat([guess, missing], dim=1))  # batch width height width
         half = self.to_half(full)  # batch 2*width height/2 width/2
         x = self.middle(self.to_quarter(half))  # batch 4*width height/4 width/4
-        x = self.at_half(torch.cat([_double(x), half], dim=1))
-        x = self.at_full(torch.cat([_double(x), full], dim=1))
+        x = self.at_half(torch.cat([nearest(x), half], dim=1))
+        x = self.at_full(torch.cat([nearest(x), full], dim=1))
         return add_and_clamp(guess, self.last(x), training=self.training)
 
 
@@ -85,7 +86,3 @@ class GatedConv2d(Module):
         """Return the gated features."""
         features, gate = self.both(x).chunk(2, dim=1)
         return F.elu(features) * torch.sigmoid(gate)
-
-
-def _double(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 2*height 2*width"]:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")

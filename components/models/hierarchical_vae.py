@@ -15,6 +15,7 @@ from pydantic import Field
 
 from components.deferred.torch import Module, Tensor, nn, torch
 from components.models.dcgan import pyramid
+from components.models.doubling import Nearest
 from components.models.initial import LINEAR_GAIN, SILU_GAIN, initialise
 from components.models.network import doublings
 from components.models.vae import LOG_VARIANCE_RANGE, Vae, VaeSection, reparameterise
@@ -244,4 +245,4 @@ def _plain(given: int, made: int, count: int) -> list[PlainBlock]:
 
 
 def _doubled(given: int, made: int) -> nn.Module:
-    return nn.Sequential(nn.Upsample(scale_factor=2.0), PlainBlock(given, made))
+    return nn.Sequential(Nearest(), PlainBlock(given, made))

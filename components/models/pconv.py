@@ -9,6 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from components.deferred.torch import F, Module, Tensor, nn, torch
+from components.models.doubling import nearest
 from components.models.fill import add_and_clamp, pyramid_fill
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, initialise
 from components.models.network import Inpainter, InpainterSection
@@ -77,8 +78,8 @@ class PconvInpainter(Inpainter):
             skips.append((x, known))
             x, known = down((x, known))
         for up in self.ups:
-            x, known = up((_double(x), _double(known)), skips.pop())
-        correction, _ = self.last((_double(x), _double(known)), skips.pop())
+            x, known = up((nearest(x), nearest(known)), skips.pop())
+        correction, _ = self.last((nearest(x), nearest(known)), skips.pop())
         return add_and_clamp(pyramid_fill(corrupted, missing), correction, training=self.training)
 
 
@@ -125,7 +126,3 @@ class _Stage(Module):
     def forward(self, *inputs: _Known) -> _OutKnown:
         x, known = self.partial(*inputs)
         return F.leaky_relu(self.norm(x), self.slope), known
-
-
-def _double(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 2*height 2*width"]:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")

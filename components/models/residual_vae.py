@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from components.deferred.torch import nn
 from components.models.dcgan import pyramid
+from components.models.doubling import Nearest
 from components.models.initial import LINEAR_GAIN, initialise
 from components.models.network import doublings
 from components.models.residual import normal_activation, residual_blocks
@@ -88,7 +89,7 @@ class ResidualVaeConfig(VaeSection):
         posterior, expand = self._bottleneck(coarsest)
         decoder: list[nn.Module] = [*residual_blocks(coarsest, coarsest, self.blocks)]
         for coarse, fine in pairwise([*widths[::-1], finest]):
-            decoder += [nn.Upsample(scale_factor=2.0), *residual_blocks(coarse, fine, self.blocks)]
+            decoder += [Nearest(), *residual_blocks(coarse, fine, self.blocks)]
         for part in (first, posterior, expand, last):
             initialise(part, LINEAR_GAIN)
         return SingleLevelVae(

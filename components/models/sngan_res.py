@@ -14,6 +14,7 @@ from pydantic import Field
 from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import ClassNorm2d, Labels, Projection
 from components.models.dcgan import normalise_spectrally
+from components.models.doubling import nearest
 from components.models.initial import LINEAR_GAIN, RELU_GAIN, initialise
 from components.models.network import DiscriminatorSection, GeneratorSection, Judge, doublings
 
@@ -132,11 +133,11 @@ class _UpBlock(Module):
     def forward(
         self, x: Float[Tensor, "batch coarse height width"], labels: Labels | None
     ) -> Float[Tensor, "batch fine 2*height 2*width"]:
-        branch = _doubled(F.relu(self.norms[0](x, labels), inplace=True))  # batch coarse 2*height 2*width
+        branch = nearest(F.relu(self.norms[0](x, labels), inplace=True))  # batch coarse 2*height 2*width
         branch = self.convolutions[0](branch)
         branch = self.convolutions[1](F.relu(self.norms[1](branch, labels), inplace=True))
         # A 1 x 1 convolution and the repetition of pixels may change places, and this order costs a quarter.
-        total: Tensor = branch + _doubled(self.shortcut(x))
+        total: Tensor = branch + nearest(self.shortcut(x))
         return total
 
 
@@ -179,7 +180,3 @@ class _FirstBlock(_DownBlock):
 
 def _convolution(given: int, wanted: int) -> nn.Conv2d:
     return nn.Conv2d(given, wanted, 3, padding=1)
-
-
-def _doubled(x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels 2*height 2*width"]:
-    return F.interpolate(x, scale_factor=2, mode="nearest")

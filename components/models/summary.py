@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds."""
+"""What a network costs: parameters, multiply-adds and numbers that it leaves in memory."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -28,6 +30,41 @@ def multiply_adds(module: nn.Module, *example: Tensor) -> int:
     finally:
         module.train(was_training)
     return counter.total
+
+
+def numbers_made(module: nn.Module, *example: Tensor) -> int:
+    """Return how many numbers one forward pass on `example` writes, views not counted; `module` is left as it was."""
+    was_training = module.training
+    writer = _Writer()
+    module.eval()
+    try:
+        with torch.no_grad(), writer:
+            module(*example)
+    finally:
+        module.train(was_training)
+    return writer.total
+
+
+class _Writer(TorchDispatchMode):
+    """Adds up the numbers of all tensors that are made meanwhile and do not lie in another's memory."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # torch's types
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever was asked for
+        made = function(*args, **(kwargs or {}))
+        given = {one.untyped_storage()._cdata for one in tree_iter(args) if isinstance(one, Tensor)}
+        for one in tree_iter(made):
+            if isinstance(one, Tensor) and one.untyped_storage()._cdata not in given:
+                self.total += one.numel()
+        return made
 
 
 class _Counter(TorchFunctionMode):

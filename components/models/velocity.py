@@ -16,6 +16,7 @@ from pydantic import Field
 from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import Labels, require_labels
 from components.models.dcgan import pyramid
+from components.models.doubling import nearest
 from components.models.initial import LINEAR_GAIN, SILU_GAIN, initialise
 from components.models.network import NetworkSection, doublings
 from components.models.residual import normal_activation, residual_blocks
@@ -99,7 +100,7 @@ class VelocityUnet(Module):
             skips.append(x)
         skips.pop()
         for up in self.ups:
-            x = up(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], dim=1), condition)
+            x = up(torch.cat([nearest(x), skips.pop()], dim=1), condition)
         velocity: Tensor = self.last(self.leave(x))
         return velocity
 

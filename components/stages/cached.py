@@ -11,6 +11,7 @@ from components.artifacts import Store
 from components.artifacts.artifact import digests_in
 from components.artifacts.collecting import Fate, Retention, collect
 from components.artifacts.files import remove_folder
+from components.artifacts.streaming import HELD
 from components.workspace import Workspace, WorkspaceError
 
 _UNSENT = ".*.unsent"
@@ -39,6 +40,8 @@ def cached(
     for path in sorted(workspace.cache.glob(f"*{_SUFFIX}")):
         why = next((used[digest] for digest in digests_in(path.name) if digest in used), None)
         yield _decided("decoded pixels", path, why, since, delete=delete)
+    for path in sorted((workspace.cache / HELD).glob("[!.]*")):
+        yield _decided("tar of a data version", path, None, since, delete=delete)
     for path in sorted((workspace.cache / "models").glob("[!.]*")):
         yield _decided("copy of a model", path, used.get(path.name), since, delete=delete)
     yield from _trainings(workspace, used, since, delete=delete)

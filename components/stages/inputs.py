@@ -48,6 +48,8 @@ def checkpoint_inputs(
     }
     if copies is not None and copies.left_out:
         inputs["left_out"] = copies.list_digest
+    if model.training.window is not None:  # the order then follows from the tars, too
+        inputs["tars"] = shards.layout("train")
     if model.recipe.needs_statistics:
         inputs["statistics"] = statistics_digest(shards)
     return inputs if start is None else {**inputs, "start": [start.checkpoint, start.export, start.frozen_layers]}
@@ -106,8 +108,8 @@ def page_inputs(run: RunConfig, command: str, data: Data, candidates: Sequence[C
 
 
 def content_of(run: RunConfig) -> dict[str, Any]:
-    """Return what is asked for, but for how many models are worked on side by side, and who works on partitions."""
-    return run.model_dump(mode="json", exclude={"models_at_once", "executor"})
+    """Return what is asked for, but for how many models are worked on side by side, by whom, and what is held here."""
+    return run.model_dump(mode="json", exclude={"models_at_once", "executor", "streaming_cache"})
 
 
 def command_of(config: Path, overrides: Sequence[str]) -> str:

@@ -123,5 +123,6 @@ def run_digest(run: RunConfig) -> str:
 def _determining(run: RunConfig) -> dict[str, Any]:
     models = {name: model.model_dump(mode="json", exclude={"execution"}) for name, model in run.models.items()}
     policy = {"retraining": kept} if (kept := run.retraining.determining) else {}
-    rest = run.model_dump(mode="json", exclude={"store", "models", "models_at_once", "executor", "retraining"})
+    how = {"store", "models", "models_at_once", "executor", "streaming_cache", "retraining"}
+    rest = run.model_dump(mode="json", exclude=how)
     return {**rest, **policy, "models": models}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from components.artifacts import Store
+from components.artifacts.streaming import AbsentFiles
 from components.config import ModelConfig, RunConfig
 from components.data import ShardSet, plan_shards
 from components.data.frozen import demand_test_images
@@ -19,7 +20,7 @@ from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_d
 from components.stages.inputs import page_inputs
 from components.stages.outcome import Page
 from components.stages.pinned import in_force, pinned_shards
-from components.stages.prepare import demand_images
+from components.stages.prepare import demand_held_out, demand_images
 from components.workspace import Workspace
 
 _OVER_PARTITIONS = ("shard", "corrupt")
@@ -57,6 +58,8 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
         demand_images(run, shards)
     pinned = _yardstick(run, shards, store)
     data = foresee_data(run, shards, pinned, store) if shards else None
+    if data is not None:
+        demand_held_out(run, data.yardstick)
     steps = [
         _shard_step(run, shards, files),
         *_night_step(run, shards, store),
@@ -66,7 +69,7 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
     if any(step.state == "run" and step.stage in _OVER_PARTITIONS for step in steps):
         steps = [*_executor_step(run), *steps]
     if shards is None and files is not None:
-        _expect_test_images(run, files)
+        _expect_test_images(run, files, judged=pinned is None)
     models = list(_models(run, data, store, home))
     for model in models:
         facts = _facts(run, model.candidate.config, shards, files, Workspace(home).cache)
@@ -110,15 +113,28 @@ def _corrupt_step(run: RunConfig, shards: ShardSet | None, pinned: Yardstick | N
         yield Step(stage="corrupt", state="reuse" if found else "run", facts=facts)
 
 
-def _expect_test_images(run: RunConfig, files: int) -> None:
-    """Raise ValueError where more test images are to be damaged than so many files will give, but by a miracle."""
+def _expect_test_images(run: RunConfig, files: int, *, judged: bool) -> None:
+    """Raise ValueError where so many files will give too few test images, but by a miracle.
+
+    Args:
+        run: What is asked for.
+        files: How many there are.
+        judged: Whether models are judged by these test images, not by some that are pinned.
+    """
     wanted = run.corruption.frozen.images if run.corruption else 0
     expected = files * run.dataset.split.test
-    if wanted > expected + _DEVIATIONS * expected**0.5:
+    most = int(expected + _DEVIATIONS * expected**0.5)
+    of_files = f"of {files:,} files about {expected:,.0f} become test images"
+    if wanted > most:
         raise ValueError(
-            f"corruption.frozen.images: {wanted:,} images are to be frozen, but of {files:,} files about "
-            f"{expected:,.0f} become test images; ask for fewer, raise dataset.split.test or add data"
+            f"corruption.frozen.images: {wanted:,} images are to be frozen, but {of_files}; "
+            "ask for fewer, raise dataset.split.test or add data"
         )
+    for name, model in run.models.items() if judged else ():
+        try:
+            model.evaluation.check_held_out(most)
+        except ValueError as error:
+            raise ValueError(f"model '{name}': {of_files}, but {error}") from error
 
 
 def _train_step(model: Foreseen, facts: str) -> Step:
@@ -171,9 +187,10 @@ def _shard_step(run: RunConfig, shards: ShardSet | None, files: int | None) -> S
         return Step(stage="shard", state="run", facts=f"{count}, to {size}")
     splits = ", ".join(f"{name} {split.samples:,}" for name, split in shards.splits.items())
     stored = sum(shard.bytes for split in shards.splits.values() for shard in split.shards)
-    return Step(
-        stage="shard", state="reuse", facts=f"{shards.accepted:,} images ({splits}), {stored / 1e6:.1f} MB, {size}"
-    )
+    facts = f"{shards.accepted:,} images ({splits}), {stored / 1e6:.1f} MB, {size}"
+    if run.streaming_cache is not None and AbsentFiles.of(shards) is not None:
+        facts += f"; fetched as needed, at most {run.streaming_cache / 1e6:,.1f} MB held here"
+    return Step(stage="shard", state="reuse", facts=facts)
 
 
 def _yardstick(run: RunConfig, shards: ShardSet | None, store: Store) -> Yardstick | None:

@@ -36,6 +36,7 @@ def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
     """
     demand_images(run, shards)
     yardstick, fresh = _evaluation_sets(run, shards, site)
+    demand_held_out(run, yardstick)
     copies = near_copies(shards, site.store, site.executor) if run.dataset.near_copies == "left_out" else None
     return Data(
         shards=shards, yardstick=yardstick, fresh=fresh, corruption=run.corruption, seed=run.seed, copies=copies
@@ -51,6 +52,16 @@ def demand_images(run: RunConfig, shards: ShardSet) -> None:
             model.evaluation.check(size, images)
         except ValueError as error:
             raise ValueError(f"model '{name}': {error}") from error
+
+
+def demand_held_out(run: RunConfig, held_out: EvaluationSet) -> None:
+    """Raise ValueError where a model would train for nothing, as there are too few images to judge it by."""
+    images = held_out.shards.splits["test"].samples
+    for name, model in run.models.items():
+        try:
+            model.evaluation.check_held_out(images)
+        except ValueError as error:
+            raise ValueError(f"model '{name}', {held_out.name}: {images} test images, but {error}") from error
 
 
 def _evaluation_sets(run: RunConfig, shards: ShardSet, site: Site) -> tuple[EvaluationSet, EvaluationSet | None]:

@@ -29,6 +29,9 @@ class TrainingConfig(Section):
     """Memory layout NHWC, which convolutions prefer on CPUs and tensor cores."""
     flip: bool = True
     """Mirror each image left to right with probability one half, drawn per image and pass."""
+    window: int | None = Field(default=None, ge=1)
+    """Shuffle the tars of the training images, and then the images of so many tars together; None shuffles all images
+    of a pass together. Sets that are streamed (`streaming_cache`) need it."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Largest norm of each phase's gradient; None does not clip."""
     ema: EmaConfig = EmaConfig()
@@ -43,6 +46,13 @@ class TrainingConfig(Section):
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} is not divisible by accumulate {self.accumulate}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        dumped = handler(self)
+        if self.window is None:  # configurations from before there was a choice keep their digests
+            dumped.pop("window", None)
+        return dumped
 
 
 StepMode = Literal["auto", "eager", "graph"]
@@ -95,10 +105,11 @@ class ExecutionConfig(Section):
     """Compile networks with torch.compile, penalties included; on a GPU only where a training is long enough for it to
     pay back, else the log says so."""
     cache_bytes: int = Field(default=4 * 2**30, ge=0)
-    """Decoded images are kept in one shared file when they need no more than this; larger sets are read from shards."""
+    """Most bytes of decoded images that a machine keeps in files that processes share; those not used for longest make
+    room. A set for which there is none is read from the shards."""
     drawing_processes: int | None = Field(default=None, ge=0, le=32)
     """Processes, beside each of the training's own, that draw masks and degradations for batches to come; with none, a
-    thread does. Which are drawn stays the same. None: two where a GPU is fed and cores are left for them, else none."""
+    thread does. Which are drawn stays the same. None: up to six where a GPU is fed and cores are left, else none."""
     heartbeat_timeout_s: float = Field(default=600.0, gt=0)
     """A run without a finished step for this long counts as hung and is stopped."""
     relaunches: int = Field(default=5, ge=0)

@@ -44,12 +44,17 @@ class Ema:
         # Kept as lists: walking the modules for them takes a small network's step milliseconds.
         self._averages: list[Tensor] = list(self.network.parameters())
         self._weights: list[Tensor] = list(network.parameters())
-        self._buffers = list(zip(self.network.buffers(), network.buffers(), strict=True))
+        # Of one type at a time, as these are copied by one operation.
+        self._buffers: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for average, current in zip(self.network.buffers(), network.buffers(), strict=True):
+            averages, currents = self._buffers.setdefault(current.dtype, ([], []))
+            averages.append(average)
+            currents.append(current)
 
     def update(self, images: int, batch: int) -> None:
         """Move the average one step of `batch` images; parameters are averaged, buffers copied."""
         towards = 1 - 0.5 ** (batch / self.config.half_life(images))
         with torch.no_grad():
             torch._foreach_lerp_(self._averages, self._weights, towards)
-            for average, current in self._buffers:
-                average.copy_(current)
+            for averages, currents in self._buffers.values():
+                torch._foreach_copy_(averages, currents)

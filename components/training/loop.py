@@ -73,8 +73,7 @@ def train(
         outcomes = step(loaded, state.images)
         meter.set_aside(step.prepared_s - prepared_s)
         omissions.note(outcomes)
-        for one in outcomes:
-            meter.add({f"{one.phase}/{name}": value for name, value in one.values.items()}, one.taken)
+        meter.add(outcomes)
         due = _Due(context, training, state.images)
         if due.look or due.observation or context.device.type == "cpu":  # elsewhere, to ask is to wait
             for phase, (steps, causes) in omissions.take().items():
@@ -105,7 +104,7 @@ class _Due:
 
 def _averages_of(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Return the values of the steps that were taken, "phase/name", averaged over ranks."""
-    values = {f"{one.phase}/{name}": value for one in outcomes for name, value in one.values.items()}
+    values = {name: value for one in outcomes for name, value in one.by_name().items()}
     taken = {one.phase: one.taken for one in outcomes}
     found = distributed.average_scalars({**values, **taken})
     return {name: value for name, value in found.items() if name not in taken and found[name.split("/")[0]]}

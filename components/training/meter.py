@@ -3,18 +3,16 @@
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from components import distributed
 from components.training.curve import BUSY_CORES, CARDS, DATA_WAIT, PACE, PEAK_CARD_MEMORY, PEAK_MEMORY, SECONDS
-
-Scalars = dict[str, Float[Tensor, ""]]
-"""By name, on the device."""
+from components.training.step import Outcome
 
 _RSS_BYTES = 1 if sys.platform == "darwin" else 1024
 """Of one unit of ru_maxrss."""
@@ -25,20 +23,21 @@ class Meter:
 
     def __init__(self, images: int, device: torch.device) -> None:
         """Begin at `images` seen."""
-        self._sums: Scalars = {}
-        self._counts: Scalars = {}
+        self._sums: dict[tuple[str, tuple[str, ...]], Float[Tensor, " values+1"]] = {}
         self._images = images
         self._device = device
         self._since = time.monotonic()
         self._busy_since = time.process_time()
         self._waited_s = 0.0
 
-    def add(self, values: Mapping[str, Float[Tensor, ""]], taken: Bool[Tensor, ""]) -> None:
-        """Take one step's values, if the step was taken."""
-        for key, value in values.items():
-            counted = torch.where(taken, value, 0.0)
-            self._sums[key] = self._sums[key] + counted if key in self._sums else counted
-            self._counts[key] = self._counts[key] + taken if key in self._counts else taken.float()
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Take one step's values, of the phases that were taken."""
+        for one in outcomes:
+            key = (one.phase, one.names)
+            if key in self._sums:
+                self._sums[key] += one.counted
+            else:
+                self._sums[key] = one.counted.clone()  # it is the next step's, too
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -55,7 +54,11 @@ class Meter:
         """Return the means over steps and ranks since the last call, with what they took; every rank must call it."""
         now, busy = time.monotonic(), time.process_time()
         passed_s = max(now - self._since, 1e-9)
-        means = {key: total / self._counts[key] for key, total in self._sums.items()}
+        means = {
+            f"{phase}/{name}": mean
+            for (phase, names), sums in self._sums.items()
+            for name, mean in zip(names, (sums[:-1] / sums[-1]).unbind(), strict=True)
+        }
         waited = {DATA_WAIT: self._waited_s / passed_s}
         held = {BUSY_CORES: (busy - self._busy_since) / passed_s, **self._held()}
         load = {name: torch.tensor(value, device=self._device) for name, value in (waited | held).items()}
@@ -65,7 +68,6 @@ class Meter:
         values[SECONDS] = passed_s
         values[PACE] = (images - self._images) / passed_s
         self._sums.clear()
-        self._counts.clear()
         self._images, self._since, self._busy_since, self._waited_s = images, now, busy, 0.0
         return values
 

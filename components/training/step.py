@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from components import distributed
 from components.data.batch import Batch
 from components.training.config import TrainingConfig
-from components.training.meter import Scalars
 from components.training.optimizer import set_rate, step_where
 from components.training.phase import Phase, freeze_others
 from components.training.state import TrainingState
@@ -21,10 +21,29 @@ class Outcome:
     """What became of one phase. All of it stays where the networks are."""
 
     phase: str
-    values: Scalars
-    """To report, by name; of a step that was left out, what it would have reported."""
+    names: tuple[str, ...]
+    """Of what it reports."""
+    values: Float[Tensor, " values"]
+    """What it reports; of a step that was left out, what it would have reported."""
     taken: Bool[Tensor, ""]
     """Whether the step was taken: whether its gradient was finite. If not, it left no trace."""
+    counted: Float[Tensor, " values+1"]
+    """To be added up: values and a 1 of a step that was taken, zeros of one that was left out."""
+
+    @classmethod
+    def of(cls, phase: str, reported: Mapping[str, Float[Tensor, ""]], taken: Bool[Tensor, ""]) -> Self:
+        """Return what became of a phase that reports these values.
+
+        All of it is computed here, where a GPU captures it with the step: each launch beside a captured step costs a
+        small network a hundredth of its pace.
+        """
+        values = torch.stack([value.float() for value in reported.values()])
+        counted = torch.where(taken, torch.cat([values, values.new_ones(1)]), 0.0)
+        return cls(phase, tuple(reported), values, taken, counted)
+
+    def by_name(self) -> dict[str, Float[Tensor, ""]]:
+        """Return the values as `phase/name`."""
+        return {f"{self.phase}/{name}": value for name, value in zip(self.names, self.values.unbind(), strict=True)}
 
 
 class Step:
@@ -81,7 +100,7 @@ class Step:
         phase, replica = running.phase, running.replica
         optimizer = self._state.optimizers[phase.name]
         optimizer.zero_grad(set_to_none=True)
-        totals: Scalars = {}
+        totals: dict[str, Float[Tensor, ""]] = {}
         parts = micro_batches(batch, self._training.accumulate)
         for index, part in enumerate(parts):
             with distributed.gradient_sync(replica, on=index == len(parts) - 1):
@@ -97,7 +116,7 @@ class Step:
         taken = torch.isfinite(norm)
         running.undo_unless(taken)
         step_where(taken, optimizer)
-        return Outcome(phase.name, {**totals, "gradient_norm": norm}, taken)
+        return Outcome.of(phase.name, {**totals, "gradient_norm": norm}, taken)
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         """Return the arithmetic. Casts of weights are not kept: kept ones would be those of the step of a capture."""
@@ -130,32 +149,35 @@ class Omissions:
     """Steps that were left out, counted where the networks are, as reading makes a GPU wait."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, Float[Tensor, ""]] = {}
+        self._steps: dict[str, int] = {}
+        self._taken: dict[str, Float[Tensor, ""]] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         self._causes: dict[str, Float[Tensor, " values"]] = {}
 
     def note(self, outcomes: Sequence[Outcome]) -> None:
         """Count those of `outcomes` that were not taken, and keep the values of the last of each phase."""
         for one in outcomes:
-            values = torch.stack([value.float() for value in one.values.values()])
-            if one.phase not in self._counts:
-                self._names[one.phase] = tuple(one.values)
-                self._counts[one.phase] = torch.zeros((), device=values.device)
-                self._causes[one.phase] = torch.zeros_like(values)
-            self._counts[one.phase] += ~one.taken
-            torch.where(one.taken, self._causes[one.phase], values, out=self._causes[one.phase])
+            if one.phase not in self._steps:
+                self._names[one.phase] = one.names
+                self._steps[one.phase] = 0
+                self._taken[one.phase] = torch.zeros((), device=one.values.device)
+                self._causes[one.phase] = torch.zeros_like(one.values)
+            self._steps[one.phase] += 1
+            self._taken[one.phase] += one.counted[-1]
+            torch.where(one.taken, self._causes[one.phase], one.values, out=self._causes[one.phase])
 
     def take(self) -> dict[str, tuple[int, Mapping[str, float]]]:
         """Return the number since the last call, and the last values, of each phase that left any out."""
-        if not self._counts:
+        if not self._steps:
             return {}
-        counts = dict(zip(self._counts, torch.stack(list(self._counts.values())).tolist(), strict=True))
+        taken = dict(zip(self._taken, torch.stack(list(self._taken.values())).tolist(), strict=True))
         found: dict[str, tuple[int, Mapping[str, float]]] = {}
-        for phase, count in counts.items():
-            if count:
+        for phase, steps in self._steps.items():
+            if steps > taken[phase]:
                 causes = dict(zip(self._names[phase], self._causes[phase].tolist(), strict=True))
-                found[phase] = (int(count), causes)
-                self._counts[phase].zero_()
+                found[phase] = (steps - int(taken[phase]), causes)
+            self._steps[phase] = 0
+            self._taken[phase].zero_()
         return found
 
 

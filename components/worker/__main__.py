@@ -11,6 +11,7 @@ from components import distributed
 from components.launch import Reporting
 from components.launch.parent import die_with_parent
 from components.logs import lines
+from components.servers.patience import patient_run
 from components.worker.evaluate import run_evaluation
 from components.worker.jobs import EvaluateJob, Job, TrainJob
 from components.worker.train import run_training
@@ -20,7 +21,7 @@ def main() -> None:
     """Run the job in the file named on the command line."""
     lines.begin(logging.INFO)
     die_with_parent()
-    with Reporting():
+    with Reporting(), patient_run():  # images may come from a store that is away for a while
         job: Job = TypeAdapter(Job).validate_json(Path(sys.argv[1]).read_bytes())
         match job:
             case TrainJob():

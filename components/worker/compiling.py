@@ -2,15 +2,15 @@
 
 import torch
 
-from components.models.summary import multiply_adds
+from components.models.summary import numbers_made
 from components.recipes.recipe import RecipeSection
 
-_SECONDS_A_NETWORK = 23.0
-"""What compiling takes: 46 s for SNGAN's two networks (NVIDIA H200, 16 cores, torch 2.11)."""
-_SECONDS_SAVED = 38e-6
-"""What compiling saves of an image in replayed steps: 26,380 images/s for 13,077 of that SNGAN on the same card ..."""
-_OF_MULTIPLY_ADDS = 1.62e9
-"""... whose generator takes so many multiply-adds an image. Others are taken to save in proportion to theirs."""
+_SECONDS_A_NETWORK = 30.0
+"""What compiling takes: 44 to 79 s for trainings of one or two networks, five of them side by side on 16 cores
+(`tests/benchmarks/results/gpu_h200_202611.md`)."""
+_SECONDS_SAVED = 16e-12
+"""What compiling saves of an image in replayed steps, for each number that the producer writes when making one: fusing
+spares memory. 12e-12 to 21e-12 in the four trainings of that page, which no ratio to multiply-adds fits as well."""
 
 
 def reason_not_to(recipe: RecipeSection, size: int, images: int, networks: int, device: torch.device) -> str | None:
@@ -29,8 +29,8 @@ def reason_not_to(recipe: RecipeSection, size: int, images: int, networks: int, 
     """
     if device.type == "cpu":
         return None
-    adds = multiply_adds(recipe.serving_network(size), *recipe.example(size))
-    saved_s = images * _SECONDS_SAVED * adds / _OF_MULTIPLY_ADDS
+    numbers = numbers_made(recipe.serving_network(size), *recipe.example(size))
+    saved_s = images * _SECONDS_SAVED * numbers
     spent_s = networks * _SECONDS_A_NETWORK
     if saved_s > spent_s:
         return None

@@ -12,7 +12,9 @@ import torch
 from components import distributed, launch
 from components.artifacts.files import draft_folder
 from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits, without
+from components.data.prefetch import PrefetchingLoader, prefetching
 from components.data.statistics import PixelStatistics
+from components.data.windows import Windows
 from components.launch.outcome import FULL_DISK, stopping_when_full
 from components.models.gaussian import tell
 from components.quality.copies import read_left_out
@@ -32,7 +34,7 @@ from components.workspace import exclusive
 
 _log = logging.getLogger(__name__)
 _LET_GO_WITHIN_S = 60.0
-_DRAWING_FOR_A_GPU = 2
+_DRAWING_FOR_A_GPU = 6
 
 
 def run_training(job: TrainJob, world: distributed.World, stop_requested: Callable[[], bool]) -> None:
@@ -66,6 +68,7 @@ def train_to_the_end(job: TrainJob, world: distributed.World, stop_requested: Ca
     """
     budgets = [one for one in (job.model.execution.time_budget_s, job.budget_s) if one is not None]
     should_stop = _ticker(stop_requested, min(budgets, default=None))
+    torch.backends.cudnn.deterministic = True  # else equal runs differ in the last bits: there is no exact resume
     rollbacks = 0
     while True:
         try:
@@ -199,7 +202,7 @@ def _check_agreement(images: int, folder: Path) -> None:
         )
 
 
-def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader | HeldLoader:
+def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader | HeldLoader | PrefetchingLoader:
     """Return the loader; the main rank decodes first, the others then find the decoded file. A GPU holds what fits."""
     budget = job.model.execution.cache_bytes
     if distributed.is_main():
@@ -211,7 +214,8 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     if mix is None and fits(samples, world.device):
         return HeldLoader(samples, share, world.device, seed=job.seed, flip=job.model.training.flip)
     drawn_by = drawing_processes(job.model.execution, world.device)
-    return Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix, processes=drawn_by)
+    loader = Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix, processes=drawn_by)
+    return prefetching(loader, samples, share, job.seed)
 
 
 def drawing_processes(execution: ExecutionConfig, device: torch.device) -> int:
@@ -225,7 +229,9 @@ def _samples(job: TrainJob, shards: ShardSet) -> Samples:
     """Return the images that are trained on, decoded unless they are too many."""
     reader = ShardReader(shards, "train")
     pixels = decoded_pixels(shards, "train", job.cache, job.model.execution.cache_bytes)
-    samples = Samples(pixels, reader.keys, shards.digest, reader.labels)
+    window = job.model.training.window
+    windows = None if window is None else Windows(reader.places, window)
+    samples = Samples(pixels, reader.keys, shards.digest, reader.labels, windows)
     return samples if job.left_out is None else without(samples, read_left_out(job.left_out))
 
 

@@ -102,7 +102,7 @@ def check(config: Config, *, set_: Overrides = (), as_json: AsJson = False) -> N
 
     content = load(config, set_).of_the_night
     workspace = Workspace.from_environment()
-    store = Store.open(content.store or workspace.default_store, workspace.cache)
+    store = Store.open(content.store or workspace.default_store, workspace.cache, content.streaming_cache)
     steps = plan(content, command_of(config, set_), store, workspace.home)
     if as_json:
         say(json.dumps([step.model_dump(mode="json") for step in steps], indent=1))
@@ -182,7 +182,7 @@ def _finished(run: "RunConfig", config: Path, overrides: Overrides, until: "Stag
 
     workspace = Workspace.from_environment()
     try:
-        store = Store.open(run.store or workspace.default_store, workspace.cache)
+        store = Store.open(run.store or workspace.default_store, workspace.cache, run.streaming_cache)
         outcome = finished(run, until, command_of(config, overrides), store, workspace)
     except StorageError:
         return None

@@ -24,7 +24,7 @@ def quality(config: Config, *, set_: Overrides = (), as_json: AsJson = False) ->
 
     run = load(config, set_)
     workspace = Workspace.from_environment().create()
-    store = Store.open(run.store or workspace.default_store, workspace.cache)
+    store = Store.open(run.store or workspace.default_store, workspace.cache, run.streaming_cache)
     with watched():
         shards = write_shards(run.dataset, store, progress=partial(watcher.get(), "shard"), executor=run.executor)
         image_facts(shards, store, progress=partial(watcher.get(), "quality"), executor=run.executor)

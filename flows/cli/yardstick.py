@@ -30,7 +30,7 @@ def yardstick(
 
     run = load(config, set_)
     workspace = Workspace.from_environment()
-    store = Store.open(run.store or workspace.default_store, workspace.cache)
+    store = Store.open(run.store or workspace.default_store, workspace.cache, run.streaming_cache)
     if renew:
         pins.demand_words(by, reason)
         with watched():

@@ -1,41 +1,40 @@
-"""Learning: a GAN for equal time by our steps and by torch-mimicry's; and how fast its pictures are scored."""
+"""Learning: a GAN for equal time by our steps and by torch-mimicry's."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import trainings
 from safetensors.torch import load_file
+from scoring import METRIC, scored
 from training_peers import mimicry_loop
+from trainings import Piece
 
 from components.data import ShardSet, decoded_pixels
-from components.evaluation.evidence import Evidence
-from components.evaluation.generation import GenerationEvaluation
 from components.pictures.pixels import to_tensor
 from components.recipes.recipe import PRODUCER
 
-_METRIC = "fd_efficientnet_lite0"
+_SECONDS = 12.0
 
 
-def measure(scale: trainings.Scale, folder: Path) -> list[dict[str, Any]]:
-    """Return images seen, score and the seconds that scoring took, of ours and of the peer."""
+def pieces(scale: trainings.Scale, folder: Path) -> Iterator[Piece]:
+    """Yield images seen, score and the seconds spent, of ours and of the peer; ours are compiled when they begin."""
     shards = trainings.drawn(scale, folder)
-    seconds = 0.5 if scale.small else 40.0
-    ours = trainings.job_of(
-        "sngan", scale, shards, folder / "ours", 10**9, step="graph", time_budget_s=seconds, compile=not scale.small
-    )
+    spent: dict[str, float] = {}
+    yield Piece({"way": "ours"}, lambda: _ours(scale, shards, folder, spent))
+    yield Piece({"way": "torch-mimicry's step"}, lambda: _by_the_peer(scale, shards, folder, spent["ours"]))
+
+
+def _ours(scale: trainings.Scale, shards: ShardSet, folder: Path, spent: dict[str, float]) -> dict[str, Any]:
+    """Train from start to export; what preparing takes counts, and the peer gets as long."""
+    job = trainings.job_of("sngan", scale, shards, folder / "ours", 10**9, step="graph", compile=not scale.small)
     begun = time.monotonic()
-    curve = trainings.train(ours, scale.device)
-    spent = time.monotonic() - begun  # compiling counts: the peer gets as long
-    seen = int(curve[-1]["images"]) if curve else 0
-    producer = _resumed(ours, scale)
-    theirs, images = _by_the_peer(scale, shards, folder, spent)
-    ways = {"ours": (producer, seen), "torch-mimicry's step": (theirs, images)}
-    return [
-        {"way": way, "images": trained, "seconds": spent, **_scored(made_by, shards, scale, folder)}
-        for way, (made_by, trained) in ways.items()
-    ]
+    curve = trainings.train(job, scale.device, 0.5 if scale.small else _SECONDS)
+    spent["ours"] = time.monotonic() - begun
+    score = scored(_resumed(job, scale), shards, scale, folder, METRIC)
+    return {"images": int(curve[-1]["images"]) if curve else 0, "trained for, s": spent["ours"], **score}
 
 
 def _resumed(job: Any, scale: trainings.Scale) -> Any:
@@ -48,7 +47,7 @@ def _resumed(job: Any, scale: trainings.Scale) -> Any:
     return job.model.recipe.producer(network.to(scale.device))
 
 
-def _by_the_peer(scale: trainings.Scale, shards: ShardSet, folder: Path, seconds: float) -> tuple[Any, int]:
+def _by_the_peer(scale: trainings.Scale, shards: ShardSet, folder: Path, seconds: float) -> dict[str, Any]:
     model = scale.model("sngan", 1000, {})
     networks = model.recipe.build(scale.size, trainings.SEED).networks.to(scale.device)
     pixels = decoded_pixels(shards, "train", folder / "cache", 2**32)
@@ -65,24 +64,6 @@ def _by_the_peer(scale: trainings.Scale, shards: ShardSet, folder: Path, seconds
     steps, latent = model.recipe.discriminator_steps, model.recipe.generator.latent
     mimicry_loop(networks[PRODUCER], networks["discriminator"], batches(), latent, steps)
     torch.set_default_device("cpu")
-    return model.recipe.producer(networks[PRODUCER]), seen
-
-
-def _scored(producer: Any, shards: ShardSet, scale: trainings.Scale, folder: Path) -> dict[str, float]:
-    """Return the distance of made pictures from held-out ones, and how long making and scoring them took."""
-    samples = 16 if scale.small else 10_000
-    evidence = Evidence(
-        shards=shards,
-        training=decoded_pixels(shards, "train", folder / "cache", 2**32),
-        frozen=None,
-        frozen_digest="",
-        bins=(),
-        seed=1,
-        device=scale.device,
-        cache=folder / "cache",
-        images=None,
-    )
-    begun = time.monotonic()
-    measured = GenerationEvaluation(samples=samples).measure(producer, evidence)
-    score = next(one for one in next(iter(measured.rows.values())) if one.name == _METRIC)
-    return {_METRIC: score.value, "images scored": samples, "seconds to score": time.monotonic() - begun}
+    spent = time.monotonic() - begun
+    score = scored(model.recipe.producer(networks[PRODUCER]), shards, scale, folder, METRIC)
+    return {"images": seen, "trained for, s": spent, **score}

@@ -17,9 +17,8 @@ def render(run: dict[str, Any]) -> str:
 
 
 def _body(part: dict[str, Any]) -> str:
-    if part["failure"]:
-        return f"**Nothing measured**: {part['failure']}"
-    return _table(part["rows"])
+    failure = f"**Not all was measured**: {part['failure']}" if part["failure"] else ""
+    return "\n\n".join(filter(None, (failure, _table(part["rows"]) if part["rows"] else "")))
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

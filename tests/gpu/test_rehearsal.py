@@ -30,7 +30,8 @@ def test_every_part_measures_something_without_the_servers_libraries(root: Path,
     found = json.loads((tmp_path / "out" / "gpu.json").read_text())["parts"]
     assert {name: part["failure"] for name, part in found.items()} == dict.fromkeys(found, ""), done.stderr
     assert done.returncode == 0, done.stderr
-    assert list(found) == ["agreement", "resume", "throughput", "launches", "learning"]
+    parts = ["agreement", "compiling", "throughput", "resume", "launches", "scoring", "learning"]
+    assert list(found) == parts
     assert all(row["greatest difference"] == 0 for row in found["agreement"]["rows"])  # no graph: the same operations
     assert all(row["equal to the byte"] for row in found["resume"]["rows"])
     table = (tmp_path / "out" / "gpu.md").read_text()

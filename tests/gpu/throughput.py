@@ -3,7 +3,7 @@
 import copy
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -12,6 +12,7 @@ import captured
 import torch
 import trainings
 from training_peers import mimicry_loop
+from trainings import Piece
 
 from components.recipes.recipe import PRODUCER
 from components.worker.jobs import TrainJob
@@ -22,40 +23,56 @@ _MODES: dict[str, dict[str, Any]] = {
     "graph, damage drawn by a thread": {"step": "graph", "drawing_processes": 0},
     "compiled graph": {"step": "graph", "compile": True},
 }
-_COMPILED = ("sngan", "dcgan")  # compiling the others would take the time of the rest
 _MENDING = ("ffc",)
+_WARM = 20  # steps before the clock starts, at most: of every kind that is captured
+_SECONDS = 2.5
 
 
-def measure(scale: trainings.Scale, folder: Path) -> list[dict[str, Any]]:
-    """Return a row for each network and way of taking steps, and for each peer."""
+def pieces(scale: trainings.Scale, folder: Path) -> Iterator[Piece]:
+    """Yield a row for each network and way of taking steps, and for each peer."""
     shards = trainings.drawn(scale, folder)
-    names = ("dcgan",) if scale.small else tuple(trainings.MODELS)
-    rows = _peers(scale)
-    for name, mode in itertools.product(names, _MODES):
-        if "compile" in _MODES[mode] and (scale.small or name not in _COMPILED):
-            continue
+    yield from _peers(scale)
+    for name, mode in itertools.product(("dcgan",) if scale.small else trainings.MODELS, _MODES):
         if "drawing_processes" in _MODES[mode] and name not in _MENDING:
             continue
-        budget = 1.0 if scale.small else 8.0
-        job = trainings.job_of(
-            name, scale, shards, folder / f"{name} {mode}", 10**9, time_budget_s=budget, **_MODES[mode]
-        )
-        begun = time.monotonic()
-        curve = trainings.train(job, scale.device)
-        seconds = time.monotonic() - begun
-        rows.append({"model": name, "way": mode, **_rates(curve), "seconds in all": seconds, **_averaged(job, scale)})
-        if scale.device.type == "cuda":
-            rows[-1]["peak memory, GB"] = torch.cuda.max_memory_allocated() / 1e9
-            torch.cuda.reset_peak_memory_stats()
-            torch.cuda.empty_cache()
-    return rows
+        if not ("compile" in _MODES[mode] and scale.small):
+            job = trainings.job_of(name, scale, shards, folder / f"{name} {mode}", 10**9, **_options(name, mode, scale))
+            yield Piece({"model": name, "way": mode}, lambda j=job: _of(j, scale))
+
+
+def _options(name: str, mode: str, scale: trainings.Scale) -> dict[str, Any]:
+    """Return how steps are taken; eager ones are reported more often, as they are slower."""
+    if scale.small or mode != "eager":
+        return _MODES[mode]
+    steps = max(1, trainings.REPORT_STEPS[name] // 8)
+    return {**_MODES[mode], "log_every": steps * trainings.MODELS[name]["batch"]}
+
+
+def _of(job: TrainJob, scale: trainings.Scale) -> dict[str, Any]:
+    if scale.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    begun = time.monotonic()
+    warm_up = min(_WARM, 2 * trainings.REPORT_STEPS[job.run])
+    curve = trainings.train(job, scale.device, 1.0 if scale.small else _SECONDS, after=warm_up)
+    seconds = time.monotonic() - begun
+    warm = [point for point in curve if point["images"] > (warm_up + 1) * job.model.training.batch][1:]
+    row = {**_rates(warm or curve), "seconds in all": seconds, **_averaged(job, scale)}
+    if scale.device.type == "cuda":
+        row["peak memory, GB"] = torch.cuda.max_memory_allocated() / 1e9
+    return row
 
 
 def _rates(curve: list[dict[str, float]]) -> dict[str, float]:
-    """Return the rates between reports, the first left out: it holds warm-up and compiling."""
-    rates = [point["images_per_s"] for point in curve[1:]] or [point["images_per_s"] for point in curve]
-    waits = [point["system/data_wait"] for point in curve[1:] or curve]
-    return {"images/s": median(rates), "least": min(rates), "greatest": max(rates), "data wait": median(waits)}
+    rates = [point["images_per_s"] for point in curve]
+    waits = [point["system/data_wait"] for point in curve]
+    return {
+        "images/s": median(rates),
+        "least": min(rates),
+        "greatest": max(rates),
+        "reports": len(rates),
+        "data wait": median(waits),
+    }
 
 
 def _averaged(job: TrainJob, scale: trainings.Scale) -> dict[str, float]:
@@ -66,32 +83,36 @@ def _averaged(job: TrainJob, scale: trainings.Scale) -> dict[str, float]:
     return {"batch": job.model.training.batch, "averaged a step, MB": size / 1e6}
 
 
-def _peers(scale: trainings.Scale) -> list[dict[str, Any]]:
-    """Return what SNGAN's networks reach by torch-mimicry's documented step, and by the bare loop."""
+def _peers(scale: trainings.Scale) -> Iterator[Piece]:
+    """Yield what SNGAN's networks reach by torch-mimicry's documented step, and by the bare loop."""
     model = scale.model("sngan", 1000, {})
     device, batch, steps = scale.device, model.training.batch, model.recipe.discriminator_steps
     networks = model.recipe.build(scale.size, trainings.SEED).networks.to(device)
     latent = model.recipe.generator.latent
     real = [torch.rand(batch, 3, scale.size, scale.size, device=device) * 2 - 1 for _ in range(steps)]
     noise = [torch.randn(batch, latent, device=device) for _ in range(steps + 1)]
-    found: dict[str, float] = {}
-
-    def take(way: str, step: Callable[[], None]) -> None:
-        found[way] = captured.rate(step, steps * batch, 0.2 if scale.small else 6.0, device)
-
     theirs = copy.deepcopy(networks)
-    torch.set_default_device(device)  # the peer draws its noise where its networks are
-    take(
-        "torch-mimicry's step, fp32",
-        lambda: mimicry_loop(theirs[PRODUCER], theirs["discriminator"], real, latent, steps),
-    )
-    torch.set_default_device("cpu")
-    bare = captured.bare_step(networks[PRODUCER], networks["discriminator"], real, noise)
-    take("bare loop", bare)
+
+    def rate(step: Callable[[], None]) -> dict[str, Any]:
+        return {"images/s": captured.rate(step, steps * batch, 0.2 if scale.small else _SECONDS, device)}
+
+    def mimicry() -> dict[str, Any]:
+        torch.set_default_device(device)  # the peer draws its noise where its networks are
+        try:
+            return rate(lambda: mimicry_loop(theirs[PRODUCER], theirs["discriminator"], real, latent, steps))
+        finally:
+            torch.set_default_device("cpu")
+
+    def bare(*, compiled: bool) -> Callable[[], None]:
+        if compiled:
+            for network in networks.values():
+                network.compile()
+        return captured.bare_step(networks[PRODUCER], networks["discriminator"], real, noise)
+
+    yield Piece({"model": "sngan", "way": "torch-mimicry's step, fp32"}, mimicry)
+    yield Piece({"model": "sngan", "way": "bare loop"}, lambda: rate(bare(compiled=False)))
     if device.type == "cuda":
-        take("bare loop, captured", captured.captured(bare))
-        for network in networks.values():
-            network.compile()
-        bare = captured.bare_step(networks[PRODUCER], networks["discriminator"], real, noise)
-        take("bare loop, compiled and captured", captured.captured(bare))
-    return [{"model": "sngan", "way": way, "images/s": value} for way, value in found.items()]
+        way = "bare loop, captured"
+        yield Piece({"model": "sngan", "way": way}, lambda: rate(captured.captured(bare(compiled=False))))
+        way = "bare loop, compiled and captured"
+        yield Piece({"model": "sngan", "way": way}, lambda: rate(captured.captured(bare(compiled=True))))

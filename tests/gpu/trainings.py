@@ -1,6 +1,8 @@
 """The trainings that the parts run, by the product's own worker: at full scale on a card, tiny in the rehearsal."""
 
 import json
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +54,7 @@ MODELS: dict[str, dict[str, Any]] = {
         },
         "batch": 64,
     },
+    "flow": {"recipe": {"kind": "flow_matching"}, "batch": 128},
     "r3net": {
         "recipe": {
             "kind": "gan",
@@ -62,9 +65,21 @@ MODELS: dict[str, dict[str, Any]] = {
         },
         "batch": 512,
     },
-    "flow": {"recipe": {"kind": "flow_matching"}, "batch": 128},
 }
-"""What the goals are stated for, at 32 px, and the newest family."""
+"""What the goals are stated for, at 32 px, and the newest family; last what takes longest."""
+
+
+REPORT_STEPS = {"sngan": 128, "dcgan": 256, "residual vae": 64, "ffc": 32, "r3net": 2, "flow": 64}
+"""Steps between reports: some tenths of a second, since reading values is to wait for the card."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row of a table, still to be measured."""
+
+    named: dict[str, Any]
+    """What stands first in it."""
+    measure: Callable[[], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,7 @@ class Scale:
             recipe, batch = _narrow(recipe), 8
         mends = recipe["kind"] == "inpainter"
         training = {"images": images, "batch": batch, "precision": "fp32" if self.small else "bf16"}
-        log_every = batch if self.small else 8 * batch
+        log_every = batch if self.small else REPORT_STEPS[name] * batch
         return ModelConfig.model_validate(
             {
                 "recipe": recipe,
@@ -111,10 +126,10 @@ def _narrow(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def drawn(scale: Scale, folder: Path) -> ShardSet:
-    """Return the data of all parts: drawn shapes."""
-    images = 160 if scale.small else 20_000
+    """Return the data of all parts, drawn shapes, which lie beside the part's folder: whoever asks first draws them."""
+    images = 160 if scale.small else 12_500
     dataset = DatasetConfig(source=ShapesSource(images=images, raster_px=scale.size), size=scale.size)
-    return write_shards(dataset, Store(folder / "store"))
+    return write_shards(dataset, Store(folder.parent / "store"))
 
 
 def job_of(name: str, scale: Scale, shards: ShardSet, folder: Path, images: int, **execution: object) -> TrainJob:
@@ -132,8 +147,28 @@ def job_of(name: str, scale: Scale, shards: ShardSet, folder: Path, images: int,
     )
 
 
-def train(job: TrainJob, device: torch.device) -> list[dict[str, float]]:
-    """Train to the end, or until the time budget is spent, and return what was reported."""
-    with suppress(Stopped):  # as its budget asks for
-        train_to_the_end(job, distributed.World(rank=0, processes=1, local_rank=0, device=device), lambda: False)
-    return [json.loads(line) for line in (job.folder / "curve.jsonl").read_text().splitlines()]
+def train(
+    job: TrainJob, device: torch.device, seconds: float | None = None, *, after: int = 0
+) -> list[dict[str, float]]:
+    """Train to the end, or for so many seconds from a step on, and return what was reported.
+
+    Args:
+        job: Of a folder of its own.
+        device: Where it trains.
+        seconds: None: to the end.
+        after: Number of the step from which they count, so that what is done once comes before.
+    """
+    steps, ends = 0, float("inf")
+
+    def should_stop() -> bool:
+        nonlocal steps, ends
+        if steps == after and seconds is not None:
+            ends = time.monotonic() + seconds
+        steps += 1
+        return time.monotonic() > ends
+
+    world = distributed.World(rank=0, processes=1, local_rank=0, device=device)
+    with suppress(Stopped):
+        train_to_the_end(job, world, should_stop)
+    curve = job.folder / "curve.jsonl"
+    return [json.loads(line) for line in curve.read_text().splitlines()] if curve.is_file() else []

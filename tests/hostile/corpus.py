@@ -168,4 +168,11 @@ def tar_archive(path: Path) -> list[tuple[str, str]]:
         for sort, name in ((tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "hard"), (tarfile.FIFOTYPE, "pipe")):
             add(f"{name}.png", "not_regular", b"", sort, to="/etc/passwd")
         add("device.png", "not_regular", b"", tarfile.CHRTYPE)
+        add("holes.png", "not_regular", b"", tarfile.GNUTYPE_SPARSE)
+        said = {"GNU.sparse.size": str(2**40), "GNU.sparse.numblocks": "1"}
+        add("holes-0.0.png", "not_regular", **said, **{"GNU.sparse.offset": "0", "GNU.sparse.numbytes": "x"})
+        add("holes-0.1.png", "not_regular", **said, **{"GNU.sparse.map": f"0,1,{2**40},words"})
+        said = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(2**40)}
+        add("holes-1.0.png", "not_regular", b"9999999\n0\n".ljust(512, b"\0"), **said)
+        add("after-holes.png", TAKEN, encoded(noise(512), "PNG"))
     return found

@@ -1,6 +1,7 @@
 """Images in a real S3 store as a source: every object once, whatever its name, also when replies get lost."""
 
 import io
+import tarfile
 from pathlib import Path
 
 import boto3
@@ -12,7 +13,7 @@ from components.artifacts import Store
 from components.artifacts.files import StorageError
 from components.artifacts.places import bucket_and_prefix
 from components.data import DatasetConfig, ShapesSource, write_shards
-from components.data.sources import FolderSource, ParquetSource, S3Source
+from components.data.sources import FolderSource, ParquetSource, S3Source, WebdatasetSource
 from tests.team.conftest import Proxy
 
 pytestmark = pytest.mark.server
@@ -106,6 +107,41 @@ def test_an_empty_prefix_a_missing_bucket_and_wrong_keys_are_told_without_secret
     with pytest.raises(StorageError, match="AWS_SECRET_ACCESS_KEY") as caught:
         S3Source(url=s3).fingerprint()
     assert "not-the-secret-1234" not in str(caught.value)
+
+
+def test_tars_in_a_bucket_are_read_in_place_and_become_the_shards_of_local_ones(s3: str, tmp_path: Path) -> None:
+    for name, first in (("a.tar", 0), ("b.tar", 12)):
+        kept = io.BytesIO()
+        with tarfile.open(fileobj=kept, mode="w") as archive:
+            for number in range(first, first + 12):
+                for suffix, content in (("png", PICTURES[number]), ("cls", b"cat" if number % 3 else b"dog")):
+                    entry = tarfile.TarInfo(f"{number:02d}.{suffix}")
+                    entry.size = len(content)
+                    archive.addfile(entry, io.BytesIO(content))
+        put(s3, name, kept.getvalue())
+        (tmp_path / name).write_bytes(kept.getvalue())
+    put(s3, ".b.tar.part.tar", b"half")
+    put(s3, "notes.txt", b"no tar")
+    source = WebdatasetSource(path=s3, labels=True)
+    assert source.count() == 24
+    assert [item.content for item in source.items()] == PICTURES
+    assert [one.name for one in source.listing()][11:13] == ["a.tar/11.png", "b.tar/12.png"]
+    before = source.fingerprint(), source.signature()
+    sources = source, WebdatasetSource(path=tmp_path, labels=True)
+    shared, same = (write_shards(DatasetConfig(source=one, size=16), Store(tmp_path / "store")) for one in sources)
+    assert (shared.found, shared.accepted) == (24, 24)
+    assert shared.splits == same.splits
+    put(s3, "b.tar", kept.getvalue()[: 6 * 512 + 100])
+    assert before[0] != source.fingerprint()
+    assert before[1] != source.signature()
+    with pytest.raises(ValueError, match=r"b\.tar cannot be read as a tar that is not packed"):
+        list(source.items())
+
+
+def test_a_prefix_without_a_tar_is_told(s3: str) -> None:
+    put(s3, "a.zip", b"zip")
+    with pytest.raises(ValueError, match=f"there is no .tar in {s3}"):
+        WebdatasetSource(path=s3).count()
 
 
 def test_tables_in_a_bucket_are_read_in_place(s3: str) -> None:

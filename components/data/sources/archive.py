@@ -31,6 +31,9 @@ _PIECE = 2**20
 """Bytes unpacked at a time."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """The others' decoders give all that a few bytes stand for, be it gigabytes, whatever the header says."""
+_HEADER_BYTES = 30
+"""Least bytes before a member's own."""
+_TWICE = Problem("unreadable", "its bytes are those of another member, too")
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError,
 )  # fmt: skip
@@ -84,12 +87,13 @@ class ZipSource(ListedSource):
             ValueError: The archive does not exist or is not a zip archive.
         """
         with self._open() as archive:
-            members = self._members(archive)
+            members, twice = self._members(archive), _told_twice(archive.infolist())
         depth = _shared_folders(members) if self.labels else 0
         for member in members:
             # How deep the classes lie depends on all members: one more may give the others another class.
             stamp = f"{member.CRC:08x} {member.file_size} {member.compress_size} {depth}"
-            yield Listed(printable(member.filename), stamp, (member, depth))
+            is_told_twice = id(member) in twice
+            yield Listed(printable(member.filename), stamp + " twice" * is_told_twice, (member, depth, is_told_twice))
 
     def read(self, listed: Iterable[Listed]) -> Iterator[RawItem]:
         """Yield these files, unpacking one at a time.
@@ -99,8 +103,8 @@ class ZipSource(ListedSource):
         """
         with self._open() as archive:
             for one in listed:
-                member, depth = one.place
-                item = _read(archive, member)
+                member, depth, is_told_twice = one.place
+                item = RawItem(one.name, b"", _TWICE) if is_told_twice else _read(archive, member)
                 yield labelled(item, depth) if self.labels else item
 
     def _open(self) -> zipfile.ZipFile:
@@ -125,6 +129,20 @@ class ZipSource(ListedSource):
 def _shared_folders(members: Sequence[zipfile.ZipInfo]) -> int:
     """Return how many folders, counted from the top, all members lie in together."""
     return len(commonprefix([member.filename.split("/")[:-1] for member in members]))  # noqa: RUF071 - lists, not texts
+
+
+def _told_twice(members: Sequence[zipfile.ZipInfo]) -> set[int]:
+    """Return the ids of members that begin within one before them: so a small archive unpacks to as much as one likes.
+
+    Fifield 2019, "A better zip bomb", https://www.usenix.org/conference/woot19/presentation/fifield.
+    """
+    found, end = set(), 0
+    for member in sorted(members, key=lambda one: one.header_offset):
+        if member.header_offset < end:
+            found.add(id(member))
+        else:
+            end = member.header_offset + _HEADER_BYTES + member.compress_size
+    return found
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> RawItem:

@@ -1,4 +1,4 @@
-"""The source `webdataset`: the images in WebDataset tars, read in place and never unpacked."""
+"""The source `webdataset`: the images in WebDataset tars, local or in a bucket, read in place and never unpacked."""
 
 import hashlib
 import tarfile
@@ -9,9 +9,13 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.artifacts import sha256_of
+from components.artifacts.files import Listing, StorageError
+from components.artifacts.places import bucket_and_prefix
+from components.artifacts.ranges import as_file
+from components.data.sources.entries import entries, opened
 from components.data.sources.item import (
     MAX_FILE_BYTES,
     Listed,
@@ -23,12 +27,14 @@ from components.data.sources.item import (
     printable,
     stamp_of,
 )
+from components.data.sources.s3 import bucket_of
 from components.section import digest_of
 
 _IMAGES = ("*.jpg", "*.jpeg", "*.png", "*.webp", "*.bmp", "*.gif", "*.tif", "*.tiff")
-_CLASS = ".cls"
+_TAR, _CLASS = ".tar", ".cls"
 _CLASS_BYTES = 4096
 """No class has a longer name."""
+_Place = Path | Listing
 
 
 class WebdatasetSource(ListedSource):
@@ -36,8 +42,9 @@ class WebdatasetSource(ListedSource):
 
     kind: Literal["webdataset"] = "webdataset"
     """Images in WebDataset tars."""
-    path: Path
-    """A tar that is not packed, or a folder that holds such tars, `*.tar`, taken in the order of their names."""
+    path: str = Field(min_length=1)
+    """A tar that is not packed, or a folder or `s3://bucket/prefix` with such tars, `*.tar`; in the order of their
+    names."""
     patterns: tuple[str, ...] = Field(default=_IMAGES, min_length=1)
     """Names of members to take, as shell patterns without regard to case; others are no part of the source."""
     labels: bool = False
@@ -45,9 +52,17 @@ class WebdatasetSource(ListedSource):
     terms: str | None = None
     """Licence of the images and whom to name, in words; none: not known."""
 
+    @field_validator("path", mode="before")
+    @classmethod
+    def _in_one_way(cls, path: object) -> object:
+        """Return a local path as it is written once, whoever writes it."""
+        is_local = isinstance(path, Path) or (isinstance(path, str) and path and bucket_and_prefix(path) is None)
+        return str(Path(str(path))) if is_local else path
+
     def describe(self) -> str:
-        """Return the name of the tar or the folder."""
-        return f"WebDataset tars {printable(self.path.resolve().name)}"
+        """Return the name of the tar or the folder, or the address."""
+        is_shared = bucket_and_prefix(self.path) is not None
+        return f"WebDataset tars {self.path if is_shared else printable(Path(self.path).resolve().name)}"
 
     def licence(self) -> str | None:
         """Return what the user said about it."""
@@ -59,25 +74,23 @@ class WebdatasetSource(ListedSource):
         return self.labels
 
     def fingerprint(self) -> str:
-        """Return a digest of the tars' names and bytes, of the patterns and of whether there are classes."""
-        found = [(path, path.stat()) for path in self._tars()]
-        tars = [[path.name, _sha256(path, facts.st_size, facts.st_mtime_ns)] for path, facts in found]
-        return digest_of([tars, self.patterns, self.labels])
+        """Return a digest of the tars' names and bytes, of an object's by its ETag, of the patterns and of classes."""
+        return digest_of([[[name, _mark_of(place)] for name, place in self._tars()], self.patterns, self.labels])
 
     def signature(self) -> str:
-        """Return a digest of the tars' names, sizes and times of change; none is opened."""
+        """Return a digest of the tars' names, sizes and times of change, or ETags; none is opened."""
         digest = hashlib.sha256(repr((self.patterns, self.labels)).encode())
-        for path in self._tars():
-            facts = path.stat()
-            digest.update(f"{printable(path.name)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        for name, place in self._tars():
+            mark = place.etag if isinstance(place, Listing) else _size_and_time(place)
+            digest.update(f"{printable(name)}\0{mark}\n".encode())
         return digest.hexdigest()[:32]
 
     def count(self) -> int:
         """Return the number of images, by the tars' headers."""
         taken = 0
-        for path in self._tars():
-            with _opened(path) as archive:
-                taken += sum(map(self._takes, _entries(archive)))
+        for name, place in self._tars():
+            with self._opened(name, place) as archive:
+                taken += sum(map(self._takes, entries(archive)))
         return taken
 
     def listing(self) -> Iterator[Listed]:
@@ -85,30 +98,32 @@ class WebdatasetSource(ListedSource):
 
         Raises:
             ValueError: There is no tar, or one cannot be read to its end.
+            StorageError: The store refuses, or was away for too long.
         """
-        for path in self._tars():
-            stamp = stamp_of(path.stat())
-            with _opened(path) as archive:
-                for _, members in groupby(_entries(archive), _key):
+        for tar_name, place in self._tars():
+            stamp = stamp_of(place.stat()) if isinstance(place, Path) else place.etag
+            with self._opened(tar_name, place) as archive:
+                for _, members in groupby(entries(archive), _key):
                     sample = list(members)
                     beside = next(filter(_is_class, sample), None) if self.labels else None
                     for entry in filter(self._takes, sample):
-                        name = f"{printable(path.name)}/{printable(entry.name)}"
-                        yield Listed(name, stamp and f"{stamp} {entry.offset}", (path, entry, beside))
+                        name = f"{printable(tar_name)}/{printable(entry.name)}"
+                        yield Listed(name, stamp and f"{stamp} {entry.offset}", (tar_name, place, entry, beside))
 
     def read(self, listed: Iterable[Listed]) -> Iterator[RawItem]:
         """Yield these images, reading one at a time.
 
         Raises:
             ValueError: A tar cannot be read.
+            StorageError: One was written anew since it was listed, or the store was away for too long.
         """
-        for path, of_one_tar in groupby(listed, lambda one: one.place[0]):
-            with _opened(path) as archive:
+        for (name, place), of_one_tar in groupby(listed, lambda one: one.place[:2]):
+            with self._opened(name, place) as archive:
                 for one in of_one_tar:
                     yield self._item(archive, one)
 
     def _item(self, archive: tarfile.TarFile, listed: Listed) -> RawItem:
-        _, entry, beside = listed.place
+        _, _, entry, beside = listed.place
         label = _label(archive, beside) if beside is not None else None
         content, problem = _content(archive, entry)
         if self.labels and label is None and problem is None:
@@ -119,30 +134,34 @@ class WebdatasetSource(ListedSource):
         path = PurePosixPath(entry.name)
         return not entry.isdir() and matches(path.name, self.patterns) and not any(map(is_junk, path.parts))
 
-    def _tars(self) -> list[Path]:
-        if self.path.is_file():
-            return [self.path]
-        if not self.path.is_dir():
+    def _tars(self) -> list[tuple[str, _Place]]:
+        if bucket_and_prefix(self.path) is not None:
+            named: Iterator[tuple[str, _Place]] = ((one.name, one) for one in bucket_of(self.path).listing())
+        elif (path := Path(self.path)).is_file():
+            return [(path.name, path)]
+        elif path.is_dir():
+            named = ((one.name, one) for one in sorted(path.iterdir()) if one.is_file())
+        else:
             raise ValueError(f"source.path: {self.path} is not there")
-        found = sorted(path for path in self.path.glob("*.tar") if path.is_file() and not path.name.startswith("."))
+        found = [(name, place) for name, place in named if name.endswith(_TAR) and not _is_hidden(name)]
         if not found:
-            raise ValueError(f"source.path: there is no .tar in the folder {self.path}")
+            where = "the folder " if bucket_and_prefix(self.path) is None else ""
+            raise ValueError(f"source.path: there is no .tar in {where}{self.path}")
         return found
 
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tarfile.TarFile]:
-    try:
-        with tarfile.open(path, "r:") as archive:
-            yield archive
-    except (OSError, tarfile.TarError) as error:
-        raise ValueError(f"source.path: {path} cannot be read as a tar that is not packed: {error}") from error
-
-
-def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while (entry := archive.next()) is not None:
-        yield entry
-        archive.members = []  # type: ignore[attr-defined]  # it keeps all it has seen, which may be millions
+    @contextmanager
+    def _opened(self, name: str, place: _Place) -> Iterator[tarfile.TarFile]:
+        try:
+            with (
+                place.open("rb") if isinstance(place, Path) else as_file(bucket_of(self.path), place) as file,
+                opened(file) as archive,
+            ):
+                yield archive
+        except StorageError:
+            raise
+        except (OSError, tarfile.TarError) as error:
+            where = place if isinstance(place, Path) else f"{self.path}/{printable(name)}"
+            raise ValueError(f"source.path: {where} cannot be read as a tar that is not packed: {error}") from error
 
 
 def _is_class(entry: tarfile.TarInfo) -> bool:
@@ -168,6 +187,23 @@ def _key(entry: tarfile.TarInfo) -> str:
     """Return what members of one sample share: all before the first dot of the file's name."""
     folder, _, name = entry.name.rpartition("/")
     return f"{folder}/{name.partition('.')[0]}"
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _mark_of(place: _Place) -> str:
+    """Return what changes with a tar's bytes."""
+    if isinstance(place, Listing):
+        return place.etag
+    facts = place.stat()
+    return _sha256(place, facts.st_size, facts.st_mtime_ns)
+
+
+def _size_and_time(path: Path) -> str:
+    facts = path.stat()
+    return f"{facts.st_size}\0{facts.st_mtime_ns}"
 
 
 @lru_cache(maxsize=10_000)  # read once in a process while it does not change

@@ -86,7 +86,11 @@ def test_a_mistake_is_named_by_its_path_with_what_is_allowed(override, file):
         assert load(file, [override])
 
 
+STREAMED = ("streaming_cache=1GiB",)
 CLASHES = {
+    STREAMED: "streaming_cache: models.gan.training.window is missing; without it each batch needs tars from all over",
+    (*STREAMED, "models.gan.training.window=9"): "streaming_cache is 1,073,741,824 bytes; expected at least "
+    "1,207,959,552: 2 times training.window (9) tars of dataset.shard_bytes (67,108,864)",
     ("models.gan.training.batch=65", "models.gan.execution.processes=2"): "models.gan: training.batch 65 is not divisib"
     "le by processes 2 x nodes 1 x accumulate 1 = 2",
     (
@@ -229,9 +233,20 @@ def test_the_runs_name_leaves_out_where_it_is_stored_and_how_it_is_carried_out(f
     same = ["store=elsewhere", "models.gan.execution.processes=4", "models.gan.execution.time_budget_s=60"]
     same += ["models_at_once=2", "retraining={skip_below: 0.1, nights_per_week: 3, hours: 1, gpu_hours: 1}"]
     assert {run_digest(load(file, [override])) for override in same} == {plain}
+    windowed = load(file, ["models.gan.training.window=3"])
+    assert run_digest(windowed.model_copy(update={"streaming_cache": 2**30})) == run_digest(windowed)
     other = ["seed=1", "models.gan.training.batch=32", "dataset.size=32", "models.gan.recipe.loss.kind=hinge", "name=b"]
-    other.append("retraining.start=champion")
+    other += ["retraining.start=champion", "models.gan.training.window=3"]
     assert len({run_digest(load(file, [override])) for override in other} | {plain}) == len(other) + 1
+
+
+def test_a_configuration_without_windows_and_streaming_is_written_as_before_there_were_any(file):
+    dumped = load(file).model_dump(mode="json")
+    assert "streaming_cache" not in dumped
+    assert "window" not in dumped["models"]["gan"]["training"]
+    streamed = load(file, [*STREAMED, "models.gan.training.window=8"]).model_dump(mode="json")
+    assert streamed["streaming_cache"] == 2**30
+    assert streamed["models"]["gan"]["training"]["window"] == 8
 
 
 def test_a_configuration_without_a_policy_is_written_as_before_there_was_one(file):

@@ -62,6 +62,24 @@ def test_a_cache_file_cut_short_is_made_again(shards: ShardSet, tmp_path: Path) 
     assert path.read_bytes() == whole
 
 
+def test_all_that_is_decoded_stays_within_the_budget_and_what_is_in_use_stays(shards: ShardSet, tmp_path: Path) -> None:
+    def there() -> set[str]:
+        return {path.name.partition("-")[2].partition(".")[0] for path in tmp_path.glob("*.pixels")}
+
+    sizes = {split: facts.samples * 16 * 16 * 3 for split, facts in shards.splits.items()}
+    budget = sizes["train"] + sizes["test"]
+    train = decoded_pixels(shards, "train", tmp_path, budget)
+    for split in ("test", "validation", "test"):  # each of which takes the place of the other
+        assert isinstance(decoded_pixels(shards, split, tmp_path, budget), DecodedPixels)
+        assert there() == {"train", split}
+    assert isinstance(decoded_pixels(shards, "validation", tmp_path, sizes["train"]), StreamedPixels)
+    before = np.array(train[:3])
+    del train
+    assert isinstance(decoded_pixels(shards, "validation", tmp_path, sizes["validation"]), DecodedPixels)
+    assert there() == {"validation"}
+    assert np.array_equal(decoded_pixels(shards, "train", tmp_path, budget)[:3], before)
+
+
 def test_decoding_that_fails_leaves_no_cache(tmp_path: Path) -> None:
     dataset = DatasetConfig(source=ShapesSource(images=20, raster_px=16), size=16)
     shards = write_shards(dataset, Store(tmp_path / "store"))

@@ -1,5 +1,6 @@
 """An archive made to do harm costs little memory, writes nothing, and each of its files is counted."""
 
+import copy
 import io
 import os
 import stat
@@ -68,6 +69,24 @@ def test_names_that_lead_out_links_and_archives_in_archives_are_only_bytes(tmp_p
     assert {one.name for one in tmp_path.iterdir()} == {"secret.png", "in", "store"}
     assert [one.name for one in path.parent.iterdir()] == ["hostile.zip"]
     assert not Path("/abs.png").exists()
+
+
+def test_members_that_share_their_bytes_are_refused_but_for_the_first(tmp_path: Path) -> None:
+    kept, content = io.BytesIO(), picture(1)
+    with zipfile.ZipFile(kept, "w") as archive:
+        archive.writestr("a.png", content)
+        archive.writestr("b.png", picture(2))
+        (first, second) = archive.infolist()
+        for number in range(1_000):  # entries of the directory alone, all of which say that the bytes are theirs
+            again = copy.copy(first)
+            again.header_offset += 0 if number % 2 else 40
+            archive.filelist.append(again)
+        assert second.header_offset > 40
+    (tmp_path / "a.zip").write_bytes(kept.getvalue())
+    items = list(ZipSource(path=tmp_path / "a.zip").items())
+    assert len(items) == 1_002
+    assert sorted(item.content for item in items if item.problem is None) == sorted([content, picture(2)])
+    assert {item.problem.found for item in items if item.problem} == {"its bytes are those of another member, too"}
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

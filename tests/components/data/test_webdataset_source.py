@@ -101,3 +101,11 @@ def test_what_is_no_whole_tar_is_said(spoil, words, tmp_path: Path) -> None:
         list(WebdatasetSource(path=tmp_path).items())
     with pytest.raises(ValueError, match="is not there"):
         WebdatasetSource(path=tmp_path / "none").count()
+
+
+def test_a_path_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    ways = (tmp_path, str(tmp_path), f"{tmp_path}/", f"{tmp_path}//.")
+    assert {WebdatasetSource(path=way).model_dump(mode="json")["path"] for way in ways} == {str(tmp_path)}
+    assert WebdatasetSource(path="s3://bucket/tars").path == "s3://bucket/tars"
+    with pytest.raises(ValueError, match="expected a folder or s3://bucket/prefix"):
+        WebdatasetSource(path="S3://bucket/tars")

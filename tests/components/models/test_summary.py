@@ -8,13 +8,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from components.config import load
 from components.models.dcgan import DcganGeneratorConfig
 from components.models.norm import BatchNorm2d
-from components.models.summary import count_parameters, multiply_adds
+from components.models.summary import count_parameters, multiply_adds, numbers_made
 
 
 def test_parameters_and_multiply_adds_of_a_small_network_are_those_counted_by_hand():
     network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.Flatten(), nn.Linear(5 * 8 * 8, 2))
     assert count_parameters(network) == (3 * 5 * 9 + 5) + (320 * 2 + 2)
     assert multiply_adds(network, torch.zeros(2, 3, 8, 8)) == 2 * (3 * 5 * 9 * 64 + 320 * 2)
+
+
+def test_numbers_made_are_those_that_layers_write_and_views_write_none():
+    network = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(5 * 8 * 8, 2))
+    assert numbers_made(network, torch.zeros(2, 3, 8, 8)) == 2 * (5 * 64 + 2)
 
 
 def test_frozen_parameters_do_not_count():

@@ -42,6 +42,13 @@ def collected(workspace: Workspace, *, delete: bool = True, **used: str) -> dict
     return {(fate.what, fate.name): fate for fate in fates}
 
 
+def test_tars_that_stream_stay_while_they_are_read(workspace):
+    unused = put(workspace.cache / "held" / f"{'0' * 64}.tar")
+    lately = put(workspace.cache / "held" / f"{'1' * 64}.tar", age_s=10)
+    assert collected(workspace)["tar of a data version", unused.name].becomes == "deleted"
+    assert (unused.exists(), lately.exists()) == (False, True)
+
+
 def test_decoded_pixels_stay_while_their_images_are_in_use_or_were_read_lately(workspace):
     used = put(workspace.cache / f"{USED}-train.pixels")
     unused = put(workspace.cache / f"{UNUSED}-train.pixels")

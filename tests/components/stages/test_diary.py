@@ -37,7 +37,8 @@ class Week:
         for number, content in enumerate(PICTURES[:pictures]):
             (self.pile / f"{number:03}.png").write_bytes(content)
         source = f"dataset.source={{kind: folder, path: {self.pile}}}"
-        run = load(self.config, [source, "retraining.models=[vae]", *policy]).of_the_night
+        judged = "dataset.split.test=0.4"  # of few pictures: enough to judge by
+        run = load(self.config, [source, judged, "retraining.models=[vae]", *policy]).of_the_night
         run = run.model_copy(update={"corruption": None})
         shards = write_shards(run.dataset, self.site.store)
         return run, shards, Diary(run, shards, self.site.store, "mini")

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from components.artifacts import Store
+from components.artifacts import SharedStore, Store
+from components.artifacts.folder import FolderStorage
+from components.artifacts.streaming import StreamingStore
 from components.config import load
 from components.data import write_corruption_set, write_shards
 from components.evaluation.yardstick import begin
@@ -52,6 +54,18 @@ def measure(run, name, subject, store, judged_on):
 
 
 @pytest.mark.parametrize("is_sharded", [False, True])
+def test_too_few_test_images_to_judge_a_generator_by_are_found_before_anything_runs(run, store, steps, is_sharded):
+    split = run.dataset.split.model_copy(update={"test": 0.01})
+    dataset = run.dataset.model_copy(update={"split": split})
+    few = run.model_copy(update={"dataset": dataset, "corruption": None, "models": {"vae": run.models["vae"]}})
+    if is_sharded:
+        write_shards(few.dataset, store)
+    words = r"model 'vae'.* test images, but its scores need at least 16 test images; add images"
+    with pytest.raises(ValueError, match=words):
+        steps(few, store)
+
+
+@pytest.mark.parametrize("is_sharded", [False, True])
 def test_more_frozen_images_than_there_are_test_images_are_found_before_anything_runs(run, store, steps, is_sharded):
     frozen = run.corruption.frozen.model_copy(update={"images": 1_000})
     greedy = run.model_copy(update={"corruption": run.corruption.model_copy(update={"frozen": frozen})})
@@ -93,6 +107,36 @@ def test_another_way_of_carrying_it_out_reuses_a_training_and_another_length_doe
     assert states(load(path, ["models.vae.execution.processes=2"]), store)["train vae"] == "reuse"
     assert states(load(path, ["models.vae.training.images=3_200"]), store)["train vae"] == "run"
     assert states(load(path, ["seed=4"]), store)["train vae"] == "run"
+
+
+def test_a_window_is_another_training_and_depends_on_the_tars(run, store, root, states):
+    path = root / "tests" / "flows" / "mini.yaml"
+    windowed = load(path, ["models.vae.training.window=4"])
+    shards = write_shards(run.dataset, store)
+    finish(run, "vae", store, shards)
+    assert states(windowed, store)["train vae"] == "run"
+    finish(windowed, "vae", store, shards)
+    assert states(windowed, store)["train vae"] == "reuse"
+    (first, *_), train = shards.splits["train"].shards, shards.splits["train"]
+    other = train.model_copy(update={"shards": (first.model_copy(update={"sha256": "0" * 64}), *train.shards[1:])})
+    elsewhere = shards.model_copy(update={"splits": {**shards.splits, "train": other}})
+    inputs = [
+        checkpoint_inputs(one.models["vae"], None, 3, those) for one in (run, windowed) for those in (shards, elsewhere)
+    ]
+    assert inputs[0] == inputs[1]
+    assert inputs[2] != inputs[3]
+
+
+def test_the_plan_says_what_streams_and_how_much_of_it_is_held(run, root, steps, tmp_path):
+    remote = FolderStorage(tmp_path / "remote")
+    write_shards(run.dataset, SharedStore(remote, tmp_path / "maker"))
+    every = [f"models.{name}.training.window=2" for name in run.models]
+    streamed = load(root / "tests" / "flows" / "mini.yaml", [*every, "streaming_cache=1GiB"])
+    there = StreamingStore(remote, tmp_path / "here", streamed.streaming_cache)
+    (shard,) = [step for step in steps(streamed, there) if step.stage == "shard"]
+    assert shard.state == "reuse"
+    assert shard.facts.endswith("16 x 16 px; fetched as needed, at most 1,073.7 MB held here")
+    assert not list((tmp_path / "here").rglob("*.tar"))
 
 
 def test_a_vae_does_not_depend_on_how_images_are_damaged_and_an_inpainter_does(run, store, root, states):

@@ -7,6 +7,7 @@ import torch
 
 from components.training.curve import BUSY_CORES, CARDS, DATA_WAIT, PACE, PEAK_MEMORY, SECONDS
 from components.training.meter import Meter
+from components.training.step import Outcome
 
 CPU = torch.device("cpu")
 
@@ -36,10 +37,10 @@ def test_each_interval_begins_anew_and_without_a_card_none_is_counted():
     meter = Meter(0, CPU)
     with meter.waiting():
         time.sleep(0.1)
-    meter.add({"loss": torch.tensor(2.0)}, torch.tensor(True))
-    meter.add({"loss": torch.tensor(float("nan"))}, torch.tensor(False))
-    assert meter.take(10)["loss"] == 2
+    meter.add([Outcome.of("first", {"loss": torch.tensor(2.0)}, torch.tensor(True))])
+    meter.add([Outcome.of("first", {"loss": torch.tensor(float("nan"))}, torch.tensor(False))])
+    assert meter.take(10)["first/loss"] == 2
     later = meter.take(20)
     assert (later[DATA_WAIT], later[CARDS]) == (0, 0)
     assert later[PEAK_MEMORY] > 50
-    assert "loss" not in later
+    assert "first/loss" not in later
