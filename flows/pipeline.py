@@ -86,7 +86,7 @@ def retrain(
         if until == "publish" and not regardless and (why := here.skipped()) is not None:
             return showing.show_skipped(here.run.name, why)
         here.track()
-        outcome = Outcome(prepare_data(here.run, shards, here.site))
+        outcome = Outcome(prepare_data(here.run, shards, here.site, judged=until not in ("prepare", "train")))
         if until == "prepare":
             return outcome
 

@@ -44,7 +44,7 @@ def sweep(config: Path, overrides: tuple[str, ...] = ()) -> tuple[SweepContent, 
     run, proposed = read(config, overrides)  # first: what cannot be tried is refused before anything starts
     with turn.taken(), opened(run.unswept, "sweep") as here:
         shards = here.begin(shard_source)
-        data = prepare_data(here.run, shards, here.site)
+        data = prepare_data(here.run, shards, here.site, judged=True)
         with begun(run, proposed, data, here.site, partial(_reread, config, overrides)) as search:
             try:
                 while (step := search.next_step) is not None:

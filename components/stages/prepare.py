@@ -18,7 +18,7 @@ def shard(run: RunConfig, site: Site) -> ShardSet:
     return write_shards(run.dataset, site.store, partial(site.progress, "shard"), site.executor)
 
 
-def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
+def prepare(run: RunConfig, shards: ShardSet, site: Site, *, judged: bool = False) -> Data:
     """Return what models are trained and judged on, pinning the run's first evaluation set if it has none that serves.
 
     A pinned set serves while the options that decide what is held out stay, and while today's data holds any of its
@@ -28,15 +28,17 @@ def prepare(run: RunConfig, shards: ShardSet, site: Site) -> Data:
         run: What was asked for.
         shards: Today's images.
         site: Where the run happens.
+        judged: Whether models will be.
 
     Raises:
         ValueError: A version is asked for that is not there, or has too few images for `corruption.frozen`; or there
-            are too few to train on.
+            are too few to train on, or to judge by.
         ArtifactError: The shards of the pinned version are gone.
     """
     demand_images(run, shards)
     yardstick, fresh = _evaluation_sets(run, shards, site)
-    demand_held_out(run, yardstick)
+    if judged:
+        demand_held_out(run, yardstick)
     copies = near_copies(shards, site.store, site.executor) if run.dataset.near_copies == "left_out" else None
     return Data(
         shards=shards, yardstick=yardstick, fresh=fresh, corruption=run.corruption, seed=run.seed, copies=copies

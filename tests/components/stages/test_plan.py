@@ -15,6 +15,9 @@ from components.stages.candidate import BASELINES, Checkpoint, Data, EvaluationS
 from components.stages.diary import Diary
 from components.stages.inputs import checkpoint_inputs, scores_inputs
 from components.stages.plan import plan
+from components.stages.prepare import prepare
+from components.stages.site import Site
+from components.workspace import Workspace
 
 
 @pytest.fixture
@@ -53,16 +56,31 @@ def measure(run, name, subject, store, judged_on):
     return store.materialise(Scores, inputs, lambda draft: {"subject": subject})
 
 
-@pytest.mark.parametrize("is_sharded", [False, True])
-def test_too_few_test_images_to_judge_a_generator_by_are_found_before_anything_runs(run, store, steps, is_sharded):
+@pytest.fixture
+def few(run):
+    """A run whose generator would be judged by next to no images."""
     split = run.dataset.split.model_copy(update={"test": 0.01})
     dataset = run.dataset.model_copy(update={"split": split})
-    few = run.model_copy(update={"dataset": dataset, "corruption": None, "models": {"vae": run.models["vae"]}})
+    return run.model_copy(update={"dataset": dataset, "corruption": None, "models": {"vae": run.models["vae"]}})
+
+
+FEW = r"model 'vae'.* test images, but its scores need at least 16 test images; add images"
+
+
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_too_few_test_images_to_judge_a_generator_by_are_found_before_anything_runs(few, store, steps, is_sharded):
     if is_sharded:
         write_shards(few.dataset, store)
-    words = r"model 'vae'.* test images, but its scores need at least 16 test images; add images"
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=FEW):
         steps(few, store)
+
+
+def test_where_nothing_is_judged_few_test_images_are_enough(few, store, home):
+    site = Site(Workspace(home), store, "", "mini", lambda *facts: None)
+    shards = write_shards(few.dataset, store)
+    assert prepare(few, shards, site).shards == shards
+    with pytest.raises(ValueError, match=FEW):
+        prepare(few, shards, site, judged=True)
 
 
 @pytest.mark.parametrize("is_sharded", [False, True])
