@@ -21,8 +21,16 @@ def multiply_adds(module: nn.Module, *example: Tensor) -> int:
     Half of what torch's `FlopCounterMode` counts, which would first import sympy and Triton: two seconds of every
     `kintsugi check`. `module` is left as it was: no running statistics move.
     """
+    return _counted(_Counter(), module, example)
+
+
+def numbers_made(module: nn.Module, *example: Tensor) -> int:
+    """Return how many numbers one forward pass on `example` writes, views not counted; `module` is left as it was."""
+    return _counted(_Writer(), module, example)
+
+
+def _counted(counter: "_Counter | _Writer", module: nn.Module, example: Sequence[Tensor]) -> int:
     was_training = module.training
-    counter = _Counter()
     module.eval()
     try:
         with torch.no_grad(), counter:
@@ -30,19 +38,6 @@ def multiply_adds(module: nn.Module, *example: Tensor) -> int:
     finally:
         module.train(was_training)
     return counter.total
-
-
-def numbers_made(module: nn.Module, *example: Tensor) -> int:
-    """Return how many numbers one forward pass on `example` writes, views not counted; `module` is left as it was."""
-    was_training = module.training
-    writer = _Writer()
-    module.eval()
-    try:
-        with torch.no_grad(), writer:
-            module(*example)
-    finally:
-        module.train(was_training)
-    return writer.total
 
 
 class _Writer(TorchDispatchMode):
