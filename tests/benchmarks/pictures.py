@@ -29,8 +29,16 @@ def crops(count: int, size: int) -> Iterator[NDArray[np.uint8]]:
         yield np.asarray(cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def shards(folder: Path, count: int, size: int) -> ShardSet:
-    """Return `count` crops as JPEG shards of quality 95, all in the training split."""
+def shards(folder: Path, count: int, size: int, store: Store | None = None, **options: object) -> ShardSet:
+    """Return `count` crops as JPEG shards of quality 95, all in the training split.
+
+    Args:
+        folder: Where the crops are kept.
+        count: How many.
+        size: Their side in pixels.
+        store: Where the shards go; None: below the folder.
+        options: More of the dataset's configuration, such as `shard_bytes`.
+    """
     originals = folder / f"originals-{size}"
     originals.mkdir()
     for number, crop in enumerate(crops(count, size)):
@@ -40,5 +48,6 @@ def shards(folder: Path, count: int, size: int) -> ShardSet:
         size=size,
         encoding=JpegEncoding(),
         split=SplitConfig(validation=0, test=0),
+        **options,
     )
-    return write_shards(dataset, Store(folder / "store"))
+    return write_shards(dataset, store or Store(folder / "store"))

@@ -18,25 +18,19 @@ from statistics import median
 import cv2
 import machine
 import numpy as np
+import pictures
 from harness import Timed, Timing
-from pictures import crops
-from PIL import Image
 
 from components.artifacts import Store
 from components.artifacts.bucket import BucketStorage
 from components.artifacts.streaming import HELD
 from components.data import (
-    DatasetConfig,
-    FolderSource,
-    JpegEncoding,
     Loader,
     Samples,
     ShardReader,
     ShardSet,
     Share,
-    SplitConfig,
     StreamedPixels,
-    write_shards,
 )
 from components.data.order import sample_order
 from components.data.prefetch import prefetching
@@ -87,22 +81,6 @@ class Fetches:
         """Return how many tars were fetched since this was asked last."""
         tars, self.tars = self.tars, 0
         return tars
-
-
-def shards_in(place: str, folder: Path, images: int) -> ShardSet:
-    """Put so many crops of photographs into the store as JPEG shards."""
-    originals = folder / "originals"
-    originals.mkdir()
-    for number, crop in enumerate(crops(images, SIZE)):
-        Image.fromarray(crop).save(originals / f"{number:06d}.bmp")
-    dataset = DatasetConfig(
-        source=FolderSource(path=originals),
-        size=SIZE,
-        encoding=JpegEncoding(),
-        shard_bytes=SHARD_BYTES,
-        split=SplitConfig(validation=0, test=0),
-    )
-    return write_shards(dataset, Store.open(place, folder / "maker"))
 
 
 def samples_of(shards: ShardSet) -> Samples:
@@ -167,7 +145,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name, bucket(Path(name) / "weed") as place, patient_run():
         folder, fetched = Path(name), Fetches()
-        whole = shards_in(place, folder, asked.images)
+        store = Store.open(place, folder / "maker")
+        whole = pictures.shards(folder, asked.images, SIZE, store, shard_bytes=SHARD_BYTES)
         tars = whole.splits["train"].shards
         stored = sum(tar.bytes for tar in tars)
         two_windows = 2 * WINDOW * SHARD_BYTES
