@@ -1,7 +1,7 @@
 """Agent: runs the ranks of this host and ends them when the launcher dies; notes which failed, with which exit codes.
 
-Use: python -m components.launch.agent FAILURES.json TORCHRUN_ARGUMENTS; for a single rank `alone FOLDER COMMAND` in
-place of the last. The launcher's death is seen by the end of stdin, or by another parent.
+Use: python -m components.launch.agent FAILURES.json FIRST_RANK FOLDER TORCHRUN_ARGUMENTS; for a single rank
+`alone FOLDER COMMAND` in place of the last three. The launcher's death is seen by the end of stdin, or another parent.
 """
 
 import json
@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.launch.alone import ALONE, run_alone
+from components.launch.tail import Tail, to_stdout
 
 _GRACE_S = 30.0
+_LOGGED = ["--redirects=3", "--max-restarts=0", "--no-python"]
 
 _Failures = list[tuple[int, int, int, float]]
 """Of each failed process its rank, its number on this host, its exit code and when it ended, in seconds since 1970."""
@@ -24,9 +26,13 @@ _Failures = list[tuple[int, int, int, float]]
 
 def main() -> None:
     """Run the ranks that the arguments after the first ask for."""
-    report, *arguments = sys.argv[1:]
+    report, first_rank, folder, *arguments = sys.argv[1:]
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    failures = _alone(arguments[1:]) if arguments[0] == ALONE else _torchrun(arguments)
+    if first_rank == ALONE:
+        failures = _alone(Path(folder), arguments)
+    else:
+        with Tail(Path(folder), int(first_rank), to_stdout):
+            failures = _torchrun([f"--log-dir={folder}", *_LOGGED, *arguments])
     if failures:
         Path(report).write_text(json.dumps(failures))
     sys.stdout.flush()
@@ -34,9 +40,8 @@ def main() -> None:
     os._exit(1 if failures else 0)  # finalising what torch has loaded takes a second, and nothing is left to do
 
 
-def _alone(arguments: Sequence[str]) -> _Failures:
-    folder, *command = arguments
-    code = run_alone(command, Path(folder))
+def _alone(folder: Path, command: Sequence[str]) -> _Failures:
+    code = run_alone(command, folder)
     return [(0, 0, code, time.time())] if code else []
 
 

@@ -7,13 +7,14 @@ number before them on the standard output.
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
+
+from components.launch.tail import to_stdout
 
 ALONE = "alone"
 """First argument of an agent that runs one rank so."""
@@ -66,8 +67,7 @@ def _pass_on(lines: BinaryIO, file: Path) -> None:
     with file.open("wb", buffering=0) as log:
         for line in lines:
             log.write(line)
-            sys.stdout.buffer.write(b"[rank 0] " + line.removesuffix(b"\n") + b"\n")
-            sys.stdout.buffer.flush()
+            to_stdout(b"[rank 0] " + line.removesuffix(b"\n") + b"\n")
 
 
 def _kill_later(rank: "subprocess.Popen[bytes]") -> None:

@@ -29,7 +29,6 @@ _HUNG_GRACE_S = 5.0
 _POLL_S = 0.25
 _AGENT = "components.launch.agent"
 _FAILURES = "failures.json"
-_LOGGED = ["--redirects=3", "--tee=3", "--log-line-prefix-template=[rank ${rank}] ", "--max-restarts=0", "--no-python"]
 _LAUNCH = "KINTSUGI_LAUNCH"
 
 
@@ -130,7 +129,8 @@ def launch_ranks(
     if placement.ranks == 1:  # needs nothing that takes long to import
         command = _python(None, _AGENT, [str(folder / _FAILURES), ALONE, str(folder), *rank])
     else:
-        command = _python(server, _AGENT, [str(folder / _FAILURES), *options, f"--log-dir={folder}", *_LOGGED, *rank])
+        place = [str(folder / _FAILURES), str(placement.first_rank), str(folder)]
+        command = _python(server, _AGENT, [*place, *options, *rank])
     agent = _Agent(command, variables, folder, on_line, server)
     grace_s = _GRACE_S
     try:

@@ -202,10 +202,13 @@ def _report(run_id: str, status: runs.RunStatus) -> None:
 
 def _show(stage: str, progress: Progress, line: str) -> None:
     _, found, text = line.partition(PROGRESS)
-    if not found:
+    try:
+        facts = json.loads(text) if found else None
+    except json.JSONDecodeError:  # a full disk took half a line
+        facts = None
+    if facts is None:
         lines.pass_on(_log, stage, line)
         return
-    facts = json.loads(text)
     losses = [f"{key} {value:.3g}" for key, value in facts.items() if key.endswith("/loss")]
     progress(stage, facts["images"], facts["of"], f"{facts['images_per_s']:,.0f} images/s  {'  '.join(losses)}")
 

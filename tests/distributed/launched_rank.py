@@ -31,6 +31,14 @@ def say(folder: Path) -> None:
     (folder / f"environment-{RANK}").write_text(" ".join(os.environ.get(name, "-") for name in names))
 
 
+def falter(folder: Path) -> None:
+    del folder
+    for part in ("one line", ", in pieces", f" of {RANK}\nand its en"):
+        sys.stdout.write(part)
+        time.sleep(0.5)
+    sys.stdout.write("d")
+
+
 def fail(folder: Path) -> None:
     if RANK == LAST:
         raise ValueError("the 7th shard has no images")

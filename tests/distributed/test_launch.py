@@ -94,6 +94,16 @@ def test_lines_of_all_ranks_are_streamed_and_kept_and_the_flows_run_context_is_n
 
 
 @COUNTS
+def test_lines_come_whole_however_slowly_they_are_written(tmp_path, count):
+    lines: list[str] = []
+    launch("falter", tmp_path, count, on_line=lines.append)
+    told = [
+        f"[rank {rank}] {text}" for rank in range(count) for text in (f"one line, in pieces of {rank}", "and its end")
+    ]
+    assert sorted(lines) == sorted(told)
+
+
+@COUNTS
 def test_the_failing_ranks_own_message_is_raised(tmp_path, count):
     words = f"rank {count - 1} of {count} failed: ValueError: the 7th shard has no images"
     with pytest.raises(LaunchFailed, match=words) as failure:

@@ -9,6 +9,7 @@ from components.artifacts.storage import StorageError
 from components.launch import LaunchFailed, Stopped
 from components.servers.patience import PatienceEndedError
 from components.stages.site import Host, ending, flatten
+from components.stages.site import _show as show
 from components.tracking import runs
 
 
@@ -44,6 +45,18 @@ def test_many_hosts_need_a_rendezvous_and_one_does_not():
 
 def test_nested_values_become_dotted_names():
     assert flatten({"a": {"b": {"c": 1}, "d": [2, 3]}, "e": None}) == {"a.b.c": 1, "a.d": [2, 3], "e": None}
+
+
+def test_half_a_line_of_progress_which_a_full_disk_leaves_is_passed_on_as_it_is(caplog):
+    shown = []
+    caplog.set_level("INFO")
+    for line in (
+        '[rank 0] progress {"images": 3, "of',
+        '[rank 0] progress {"images": 3, "of": 9, "images_per_s": 2, "g/loss": 1}',
+    ):
+        show("train", lambda *facts: shown.append(facts), line)
+    assert [facts[:3] for facts in shown] == [("train", 3, 9)]
+    assert '"images": 3, "of' in caplog.text
 
 
 def store_away():
