@@ -19,6 +19,8 @@ from components.artifacts.files import (
     sync_folder,
 )
 
+_SWEPT_AT_MOST = 3
+
 
 class FolderStorage:
     """A local folder."""
@@ -51,18 +53,10 @@ class FolderStorage:
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Write unless the key is taken; return whether this call wrote."""
-        path = self._place(key)
-        draft = draft_of(path)
-        try:
-            draft.write_bytes(content)
-            sync_file(draft)
-            path.hardlink_to(draft)
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(path.parent)
-        return True
+        for _ in range(_SWEPT_AT_MOST):
+            with suppress(FileNotFoundError):  # a collector whose clock is ahead took the draft for one that was left
+                return self._link_if_absent(self._place(key), content)
+        return self._link_if_absent(self._place(key), content)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in order; drafts are none."""
@@ -104,6 +98,19 @@ class FolderStorage:
     def download_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """Copy out to a local file, which appears when its sha256 is right."""
         copy_checked(self._path(key), path, sha256)
+
+    def _link_if_absent(self, path: Path, content: bytes) -> bool:
+        draft = draft_of(path)
+        try:
+            draft.write_bytes(content)
+            sync_file(draft)
+            path.hardlink_to(draft)
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return True
 
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)

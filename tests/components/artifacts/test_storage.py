@@ -52,6 +52,20 @@ def test_of_many_writers_exactly_one_is_first(storage):
     assert sorted(path.name for path in storage.root.iterdir()) == ["a", "b", "c"]
 
 
+def test_what_is_written_while_a_collector_whose_clock_is_ahead_sweeps_is_written_all_the_same(storage, monkeypatch):
+    sweeps = []
+
+    def swept(file: Path) -> None:
+        if not sweeps:
+            sweeps.append(storage.remove_unfinished(before=file.stat().st_mtime + 1))
+
+    monkeypatch.setattr("components.artifacts.folder.sync_file", swept)
+    assert storage.put_if_absent("a/key", b"content")
+    assert sweeps == [1]
+    assert storage.read_bytes("a/key") == b"content"
+    assert [path.name for path in (storage.root / "a").iterdir()] == ["key"]
+
+
 def test_a_store_that_overwrites_is_refused(tmp_path):
     class Careless(FolderStorage):
         def put_if_absent(self, key: str, content: bytes) -> bool:
