@@ -96,7 +96,7 @@ def forbid(held: Holding, store: Store, reason: str) -> None:
         versions=held.versions,
         corruption_sets=held.corruption_sets,
         reason=reason,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     request(store, asked)
 

@@ -151,7 +151,7 @@ class History:
             base=self.champion,
             export=export,
             by=by[:_LONGEST_BY],
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             id=uuid.uuid4().hex[:16],
             before=self._top,
             override=override,

@@ -220,7 +220,7 @@ def attach_decision(client: MlflowClient, version: Version, decision: KeptDecisi
     tags = {
         _REASONS: json.dumps([redact_text(reason) for reason in decision.reasons], ensure_ascii=False),
         _JUDGED_AGAINST: against,
-        _DECIDED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
+        _DECIDED_AT: datetime.now(UTC).isoformat(timespec="milliseconds"),
         _VERDICT: decision.verdict,
     }
     set_version_tags(client, version, tags)
