@@ -23,6 +23,7 @@ import psutil
 from drilled_training import BATCH, FAMILIES, STEPS, Attempt, fingerprint, prepare, write_job
 
 GIVE_UP_S = 600.0
+OTHER_PIPE_S = 0.5  # "resumed at" is said before the first step, but comes by another way
 WHEN = ("training", "training", "training", "checkpoint write", "checkpoint write", "starting")
 WHOM = ("a rank", "the launcher", "the forkserver", "the parent")
 
@@ -103,6 +104,7 @@ class Drill:
             since = self.attempt.launch_line()
             progress = self.attempt.progress(since) if since > before else []
             if progress:
+                time.sleep(OTHER_PIPE_S)
                 kill.resumed_images, kill.recovery_s = self.attempt.resumed(since), round(progress[0][0] - killed, 1)
                 return
             if (self.folder / "export").is_dir():
