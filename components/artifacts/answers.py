@@ -1,5 +1,6 @@
 """What an object store's error means: it is away, lacks the object, does not let us in, or refuses for good."""
 
+import binascii
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from boto3.exceptions import Boto3Error, RetriesExceededError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
@@ -66,6 +68,21 @@ def heard(ask: Callable[..., dict[str, Any]], asked: Mapping[str, Any], *needed:
         if name not in answer:
             raise ServerAwayError(f"its answer broke off before {name}")
     return answer
+
+
+def body_of(answer: Mapping[str, Any]) -> bytes | None:
+    """Return the bytes of an answer that has some; None where others came than its checksum tells.
+
+    Raises:
+        ServerAwayError: Half of its checksum came.
+    """
+    try:
+        content: bytes = answer["Body"].read()
+    except FlexibleChecksumError:
+        return None
+    except binascii.Error as error:
+        raise ServerAwayError("its answer broke off") from error
+    return content
 
 
 def is_whole(answer: Mapping[str, Any], content: bytes) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import ClientError, FlexibleChecksumError
+from botocore.exceptions import ClientError
 
 from components.artifacts import answers
 from components.artifacts.files import Listed, Stat, StorageError, check_sha256, checked_key, draft_file, sha256_of
@@ -101,10 +101,9 @@ class BucketStorage:
         def read() -> bytes:
             for _ in range(READS):
                 answer = answers.heard(self._client.get_object, wanted, "ContentLength")
-                with suppress(FlexibleChecksumError):
-                    content: bytes = answer["Body"].read()
-                    if answers.is_whole(answer, content):
-                        return content
+                content = answers.body_of(answer)
+                if content is not None and answers.is_whole(answer, content):
+                    return content
             raise StorageError(f"{self._name(key)}: other bytes came than were written, {READS} times")
 
         return self._ask(key, read)

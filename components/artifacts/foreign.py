@@ -1,9 +1,8 @@
 """Foreign objects: what others have put under an s3:// prefix, read as it was when it was listed."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
-from botocore.exceptions import ClientError, FlexibleChecksumError
+from botocore.exceptions import ClientError
 
 from components.artifacts import answers
 from components.artifacts.bucket import PRECONDITION_FAILED, READS, BucketStorage
@@ -35,10 +34,9 @@ class ForeignObjects(BucketStorage):
                 for _ in range(READS):
                     asked = {**place, "Range": f"bytes={start}-{end - 1}"}
                     answer = answers.heard(self._client.get_object, asked, "ContentLength")
-                    with suppress(FlexibleChecksumError):
-                        content: bytes = answer["Body"].read()
-                        if len(content) == end - start:
-                            return content
+                    content = answers.body_of(answer)
+                    if content is not None and len(content) == end - start:
+                        return content
             except ClientError as error:
                 if answers.status_of(error) == PRECONDITION_FAILED:
                     raise StorageError(f"{self._name(listed.name)}: it was written anew meanwhile") from error

@@ -7,8 +7,10 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+
+from components.servers import patience
 
 _PIECE = 1 << 16
 _LAG_S = 1.0
@@ -282,3 +284,17 @@ def _trickle(client: socket.socket, said: bytes) -> None:
     for start in range(0, len(said), step):
         client.sendall(said[start : start + step])
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def hurried() -> Iterator[None]:
+    """Let boto3 and our own patience try again at once: what is tried is what they do, not how long they wait."""
+    from botocore.retries import standard
+
+    before = patience._FIRST_PAUSE_S, patience._LONGEST_PAUSE_S, standard.ExponentialBackoff.delay_amount
+    patience._FIRST_PAUSE_S, patience._LONGEST_PAUSE_S = 0.002, 0.05
+    standard.ExponentialBackoff.delay_amount = lambda self, context: 0.0  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        patience._FIRST_PAUSE_S, patience._LONGEST_PAUSE_S, standard.ExponentialBackoff.delay_amount = before

@@ -13,13 +13,14 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faulty import FaultyProxy
+from faulty import FaultyProxy, hurried
 from seaweed import BUCKET, Seaweed
 
 from components.artifacts import Artifact, SharedStore
@@ -94,6 +95,8 @@ class Actor:
                 self.truth.given_up[
                     "expired" if "Expired" in words else "other bytes" if "bytes" in words else words
                 ] += 1
+        except Exception as error:  # the drill goes on, and tells of it
+            self._wrong(f"{does} ended with what is no word of a store: {''.join(traceback.format_exception(error))}")
         with self.truth.lock:
             self.truth.operations[does] += 1
 
@@ -303,20 +306,6 @@ def drill(
     os.environ["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{upstream}"
     truth.wrong += final(truth, open_storage(prefix))
     return truth, proxy.done
-
-
-@contextlib.contextmanager
-def hurried() -> Iterator[None]:
-    """Let boto3 and our own patience try again at once: what is tried is what they do, not how long they wait."""
-    from botocore.retries import standard
-
-    before = patience._FIRST_PAUSE_S, patience._LONGEST_PAUSE_S, standard.ExponentialBackoff.delay_amount
-    patience._FIRST_PAUSE_S, patience._LONGEST_PAUSE_S = 0.002, 0.05
-    standard.ExponentialBackoff.delay_amount = lambda self, context: 0.0  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        patience._FIRST_PAUSE_S, patience._LONGEST_PAUSE_S, standard.ExponentialBackoff.delay_amount = before
 
 
 def table(truth: Truth, requests: Counter[str], took_s: float) -> str:
