@@ -73,7 +73,7 @@ settings.load_profile("kintsugi")
 
 
 COSTLY = {  # files that stand on one finished run, which takes minutes to make
-    "smoke": {f"tests/end_to_end/test_{name}.py" for name in ("mistakes", "servers", "smoke")},
+    "smoke": {f"tests/end_to_end/test_{name}.py" for name in ("mistakes", "over_dask", "servers", "smoke")},
     "retrained": {f"tests/flows/test_{name}.py" for name in ("champions", "flows_alone", "retrain", "side_by_side")},
 }
 LONG = ("server", "smoke", "flow", "distributed", "slow")

@@ -105,8 +105,8 @@ class RunConfig(Section):
     nothing that they become, beyond rounding. None: as many as the host's cards allow, and one after the other
     without cards."""
     executor: ExecutorConfig = LOCAL
-    """Who decodes and encodes images, damages the frozen ones and takes facts of all: this machine, or the workers of a
-    Dask cluster; changes no byte of what they become."""
+    """Who decodes and encodes images, damages the frozen ones, takes facts of all, and features where no graphics card
+    does: this machine, or the workers of a Dask cluster; changes no byte of what they become."""
     streaming_cache: ByteSize | None = Field(default=None, ge=2**14)
     """Most bytes, such as 20GiB, held here of a data version in an s3:// store, whose tars are fetched when they are
     needed; changes nothing that models become, which need `training.window`. None brings a version whole."""

@@ -16,6 +16,7 @@ from components.data.statistics import Statistics
 from components.deferred.torch import torch
 from components.evaluation.protocol import Score
 from components.evaluation.sharing import drawn, joined
+from components.executors import ExecutorConfig
 from components.recipes.recipe import Images, Producer, RecipeSection
 from components.section import Section
 
@@ -25,6 +26,7 @@ SHOWN_ROWS = 10
 _BLOCK = 64
 
 Picture = UInt8[np.ndarray, "height width 3"]
+Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ class Evidence:
     @property
     def test_digest(self) -> str:
         """Name of the test images in protocols."""
-        return f"{self.shards.digest}/test" if self.images is None else f"{self.shards.digest}/test[:{self.images}]"
+        return images_name(self.shards, "test", self.images)
 
     @property
     def training_digest(self) -> str:
         """Name of the training images in protocols."""
-        return f"{self.shards.digest}/train"
+        return images_name(self.shards, "train")
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,27 @@ class EvaluationSection(Section, ABC):
         """sha256 of the weights of each network whose features scores compare; none where pixels are compared."""
         return ()
 
+    @property
+    def is_looked_over(self) -> bool:
+        """Whether `look_over` has anything to do."""
+        return False
+
     def remarks(self, training: int, test: int) -> tuple[str, ...]:  # noqa: ARG002
         """Return what cannot be told from so many training and test images, in words, for people who plan a run."""
         return ()
+
+    def look_over(
+        self, executor: ExecutorConfig, shards: ShardSet, images: int | None, cache: Path, progress: Progress
+    ) -> None:
+        """Have an executor's workers take what a network sees in the images, so that `measure` finds it in the cache.
+
+        Args:
+            executor: Who looks.
+            shards: What will be judged on.
+            images: Of the test images no more than so many; None takes all.
+            cache: The cache that the evidence will name.
+            progress: Called with images done and images in all, split by split.
+        """
 
     def check(self, size: int, images: int) -> None:
         """Raise ValueError unless so many training images of `size` px are enough for all baselines."""
@@ -138,6 +158,11 @@ class EvaluationSection(Section, ABC):
     @abstractmethod
     def measure_baselines(self, evidence: Evidence) -> Measured:
         """Return the scores of every baseline; rows may be missing but in the main process."""
+
+
+def images_name(shards: ShardSet, split: str, most: int | None = None) -> str:
+    """Return the name, in protocols and caches, of a split's images, or of no more than the first so many."""
+    return f"{shards.digest}/{split}" if most is None else f"{shards.digest}/{split}[:{most}]"
 
 
 def judged_by_own_features(recipe: RecipeSection, evaluation: EvaluationSection) -> str:

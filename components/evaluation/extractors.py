@@ -32,6 +32,8 @@ class ExtractorSection(Section, ABC):
     SHA256: ClassVar[str]
     FEATURES: ClassVar[int]
     LOGITS: ClassVar[int]
+    PACKAGED: ClassVar[bool]
+    """Whether the weights come in a package, so that each machine with our libraries has them."""
 
     kind: str
 
@@ -70,6 +72,7 @@ class _EfficientNetLite(ExtractorSection):
 
     FEATURES: ClassVar[int] = 1280
     LOGITS: ClassVar[int] = 1000
+    PACKAGED: ClassVar[bool] = True
     NETWORK: ClassVar[str]
     PACKAGE: ClassVar[str]
 
@@ -145,6 +148,7 @@ class InceptionConfig(ExtractorSection):
     SHA256: ClassVar[str] = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
     FEATURES: ClassVar[int] = 2048
     LOGITS: ClassVar[int] = 1008
+    PACKAGED: ClassVar[bool] = False
 
     kind: Literal["inception"] = "inception"
     weights_file: Path | None = None

@@ -1,6 +1,7 @@
 """Generation: how far made pictures are from held-out ones, and what a model that has codes makes of these."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydantic import Field
 from components import seeding
 from components.baselines import GenerationBaseline
 from components.baselines.generation import Random, Template
+from components.data import ShardSet
 from components.evaluation.copies import LEFT_OUT, pictures_needed
 from components.evaluation.evidence import (
     NOTHING,
@@ -17,6 +19,7 @@ from components.evaluation.evidence import (
     Evidence,
     Measured,
     Picture,
+    Progress,
     made_together,
 )
 from components.evaluation.extractors import MINIMUM_IMAGES, FidelityConfig
@@ -24,6 +27,7 @@ from components.evaluation.likelihood import likelihood_scores
 from components.evaluation.protocol import MODEL_ROW, Score
 from components.evaluation.restoration import reconstruction_scores
 from components.evaluation.sharing import drawn, joined, own_rows
+from components.executors import ExecutorConfig
 from components.pictures import figures
 from components.recipes.recipe import (
     Generator,
@@ -63,6 +67,21 @@ class GenerationEvaluation(EvaluationSection):
     def features(self) -> tuple[str, ...]:
         """sha256 of the extractor's weights."""
         return (self.fidelity.extractor.sha256,)
+
+    @property
+    def is_looked_over(self) -> bool:
+        """Whether workers have the extractor's weights: those that come in no package stay on this machine."""
+        return self.fidelity.extractor.PACKAGED
+
+    def look_over(
+        self, executor: ExecutorConfig, shards: ShardSet, images: int | None, cache: Path, progress: Progress
+    ) -> None:
+        """Have an executor's workers take features of held-out and, where copies are looked for, of training images."""
+        from components.evaluation.image_features import features_over  # imports torch, as no configuration should
+        from components.evaluation.neighbours import MOST_IMAGES
+
+        for split, most in (("test", images), *([("train", MOST_IMAGES)] if images is None else [])):
+            features_over(executor, shards, split, most, self.fidelity, cache, progress)
 
     def remarks(self, training: int, test: int) -> tuple[str, ...]:
         """Return from how many pictures on copies are seen, where fewer are drawn."""

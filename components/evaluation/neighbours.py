@@ -16,22 +16,20 @@ from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from components import distributed
 from components.artifacts import Artifact, Store
 from components.artifacts.artifact import digests_in
 from components.data import PixelSource
 from components.evaluation.copies import LEFT_OUT, RealDistances
 from components.evaluation.features import Extractor
+from components.evaluation.image_features import shared_features, undamaged
 from components.evaluation.likeness import Sketches, distances, sketches, thumbnails
-from components.evaluation.reference import undamaged
-from components.evaluation.sharing import own_rows
 from components.recipes.recipe import blocks_of
 
 MOST_IMAGES = 50_000
 """Training images that are looked at, the first by key, which is as good as at random."""
 CANDIDATES = 4
 """Training images that each picture is compared with, the nearest by features, and as many by thumbnails."""
-_CODE = 1
+_CODE = 2
 """Version of what is kept; raise it when equal images would get other distances."""
 _FILE = "neighbours.safetensors"
 _ROWS_AT_ONCE = 512
@@ -40,7 +38,7 @@ Features = Float[Tensor, "images features"]
 
 
 class TrainingNeighbours(Artifact):
-    """`neighbours.safetensors`: features of the training images, and distances of real images to the nearest."""
+    """`neighbours.safetensors`: distances of real images to the nearest training images."""
 
     images: int
 
@@ -105,31 +103,20 @@ def measured_neighbours(
         "preprocessing": kind.preprocessing,
         "compared": [LEFT_OUT, CANDIDATES],
     }
-    store = Store(cache) if cache is not None else None
-    kept = undamaged(store, TrainingNeighbours, inputs) if store is not None and distributed.is_main() else None
-    if distributed.any_rank(kept is not None):
-        return None if kept is None else _read(kept.path / _FILE, sketched(training, slice(0, count)))
-    features = _seen(training, count, extractor)
+    features = shared_features(training, count, f"{digest}[:{MOST_IMAGES}]", extractor, cache)
     if features is None or held[0] is None or held[1] is None:
         return None
-    own = sketched(training, slice(0, count))
+    store, own = Store(cache) if cache is not None else None, sketched(training, slice(0, count))
+    kept = undamaged(store, TrainingNeighbours, inputs) if store is not None else None
+    if kept is not None:
+        return Neighbours(features, own, _read(kept.path / _FILE))
     real = RealDistances(
         held=_nearest(held[0], held[1], features, own),
         left_out=_nearest(features[:LEFT_OUT], own[:LEFT_OUT], features, own, are_first=True),
     )
-    found = Neighbours(features, own, real)
     if store is not None:
-        store.materialise(TrainingNeighbours, inputs, lambda draft: _write(found, draft))
-    return found
-
-
-def _seen(training: PixelSource, count: int, extractor: Extractor) -> Features | None:
-    """Return the features of the training images in the main process."""
-    rows = own_rows(count, extractor.fidelity.batch)
-    parts = [torch.empty(0, extractor.fidelity.extractor.FEATURES)]
-    for some in blocks_of(rows, _ROWS_AT_ONCE):
-        parts.append(extractor.see(training.take(np.arange(some.start, some.stop), axis=0)).features)
-    return distributed.gather_rows(torch.cat(parts))
+        store.materialise(TrainingNeighbours, inputs, lambda draft: _write(real, count, draft))
+    return Neighbours(features, own, real)
 
 
 def _nearest(
@@ -155,16 +142,11 @@ def _nearest(
     return torch.cat(found).numpy()
 
 
-def _write(found: Neighbours, draft: Path) -> Mapping[str, Any]:
-    tensors = {
-        "features": found.features.contiguous(),
-        "held": torch.from_numpy(found.real.held),
-        "left_out": torch.from_numpy(found.real.left_out),
-    }
-    save_file(tensors, draft / _FILE)
-    return {"images": len(found.features)}
+def _write(real: RealDistances, images: int, draft: Path) -> Mapping[str, Any]:
+    save_file({"held": torch.from_numpy(real.held), "left_out": torch.from_numpy(real.left_out)}, draft / _FILE)
+    return {"images": images}
 
 
-def _read(path: Path, own: Sketches) -> Neighbours:
+def _read(path: Path) -> RealDistances:
     kept = load_file(path)
-    return Neighbours(kept["features"], own, RealDistances(kept["held"].numpy(), kept["left_out"].numpy()))
+    return RealDistances(kept["held"].numpy(), kept["left_out"].numpy())

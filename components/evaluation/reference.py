@@ -1,31 +1,28 @@
 """Reference: features and normal distribution of the real images, measured once per machine and kept in its cache."""
 
-import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from components import distributed
-from components.artifacts import Artifact, ArtifactError, Store
+from components.artifacts import Artifact, Store
 from components.artifacts.artifact import digests_in
-from components.evaluation.features import Extractor, Pictures
-from components.evaluation.gaussian import Normal
-from components.evaluation.sharing import own_rows
-
-Kind = TypeVar("Kind", bound=Artifact)
+from components.evaluation.features import Extractor, Features, Pictures
+from components.evaluation.gaussian import Moments, Normal
+from components.evaluation.image_features import features_inputs, shared_features, undamaged
+from components.recipes.recipe import blocks_of
 
 _CODE = 1
-"""Version of what is kept; raise it when equal images would get other features."""
-_FILE = "reference.safetensors"
+"""Version of what is kept; raise it when equal features would have another normal distribution."""
+_FILE = "normal.safetensors"
+_ROWS_AT_ONCE = 1024
 
 
-class ReferenceFeatures(Artifact):
-    """`reference.safetensors`: features and, with more images than features, mean, covariance and its root."""
+class ReferenceNormal(Artifact):
+    """`normal.safetensors`: mean, covariance and its root of the features of more images than there are features."""
 
     images: int
 
@@ -54,53 +51,28 @@ def measured_reference(reals: Pictures, digest: str, extractor: Extractor, cache
         extractor: The network; its weights and how it makes images ready are in the name of what is kept.
         cache: Folder that can be deleted at any time between runs; None keeps nothing.
     """
-    kind = extractor.fidelity.extractor
-    inputs = {
-        "code": _CODE,
-        "images": digest,
-        "count": len(reals),
-        "size": reals.shape[1],
-        "extractor": kind.sha256,
-        "preprocessing": kind.preprocessing,
-    }
-    store = Store(cache) if cache is not None else None
-    known = _kept(store, inputs) if store is not None and distributed.is_main() else None
-    if distributed.any_rank(known is not None):
-        return known
-    seen = extractor.see(reals[own_rows(len(reals), extractor.fidelity.batch)]).joined()
-    if seen is None:
+    features = shared_features(reals, len(reals), digest, extractor, cache)
+    if features is None:
         return None
-    reference = Reference(seen.features, Normal.of(seen.features, seen.moments))
-    if store is not None:
-        store.materialise(ReferenceFeatures, inputs, lambda draft: _write(reference, draft))
-    return reference
+    if cache is None or len(features) <= features.shape[1]:
+        return Reference(features, _normal(features))
+    store = Store(cache)
+    inputs = {"normal": _CODE, **features_inputs(digest, len(reals), extractor.fidelity.extractor)}
+    if (kept := undamaged(store, ReferenceNormal, inputs)) is not None:
+        return Reference(features, Normal(**load_file(kept.path / _FILE)))
+    normal = _normal(features)
+    store.materialise(ReferenceNormal, inputs, lambda draft: _write(normal, len(features), draft))
+    return Reference(features, normal)
 
 
-def _write(reference: Reference, draft: Path) -> Mapping[str, Any]:
-    normal = reference.normal
-    tensors = {"features": reference.features}
-    if normal.covariance is not None:
-        tensors |= {"mean": normal.mean, "covariance": normal.covariance, "root": normal.root}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / _FILE)
-    return {"images": len(reference.features)}
+def _normal(features: Features) -> Normal:
+    if len(features) <= features.shape[1]:
+        return Normal.of(features)
+    parts = (Moments.of(features[rows]) for rows in blocks_of(slice(0, len(features)), _ROWS_AT_ONCE))
+    return Normal.of(features, sum(parts, start=next(parts)))
 
 
-def undamaged(store: Store, kind: type[Kind], inputs: Mapping[str, Any]) -> Kind | None:
-    """Return what a cache holds, checked file by file; what is damaged is thrown away, for it can be measured again."""
-    try:
-        kept = store.find(kind, inputs)
-        if kept is not None:
-            kept.verify()
-    except ArtifactError as error:
-        logging.getLogger(__name__).warning("%s; it is measured again", error)
-        shutil.rmtree(store.path_of(kind, inputs))
-        return None
-    return kept
-
-
-def _kept(store: Store, inputs: Mapping[str, Any]) -> Reference | None:
-    if (kept := undamaged(store, ReferenceFeatures, inputs)) is None:
-        return None
-    tensors = load_file(kept.path / _FILE)
-    features = tensors.pop("features")
-    return Reference(features, Normal(**tensors) if tensors else Normal.of(features))
+def _write(normal: Normal, images: int, draft: Path) -> Mapping[str, Any]:
+    tensors = {"mean": normal.mean, "covariance": normal.covariance, "root": normal.root}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}, draft / _FILE)
+    return {"images": images}

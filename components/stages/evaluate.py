@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from components.config import ModelConfig
 from components.data.statistics import pixel_statistics
+from components.executors import ExecutorConfig, LocalExecutor
 from components.launch import Placement
+from components.launch.processors import cards
 from components.recipes.export import export_digest
 from components.stages.candidate import BASELINES, TABLE, Candidate, Data, Evaluated, EvaluationSet, Scores, after
 from components.stages.inputs import scores_inputs
@@ -87,6 +90,9 @@ def measure(stage: str, what: Measurement, site: Site) -> Scores:
     tells = subject == BASELINES and model.evaluation.needs_statistics
 
     def write(draft: Path) -> Mapping[str, Any]:
+        if looks_over(site.executor, model):
+            told = partial(site.progress, "features")
+            model.evaluation.look_over(site.executor, judged_on.shards, what.images, site.workspace.cache, told)
         job = EvaluateJob(
             evaluation=model.evaluation,
             subject=subject,
@@ -105,6 +111,14 @@ def measure(stage: str, what: Measurement, site: Site) -> Scores:
         return {"subject": subject}
 
     return site.store.materialise(Scores, inputs, write)
+
+
+def looks_over(executor: ExecutorConfig, model: ModelConfig) -> bool:
+    """Return whether an executor's workers take features for a model's scores, and not the ranks that measure them.
+
+    Ranks look at the images where a graphics card does it, or where no more machines are at hand.
+    """
+    return model.evaluation.is_looked_over and not isinstance(executor, LocalExecutor) and not cards()
 
 
 def log_values(run_id: str, prefix: str, values: Mapping[str, float], step: int) -> None:

@@ -16,6 +16,7 @@ from components.section import Section
 from components.stages.candidate import Candidate, Data
 from components.stages.costs import costs_of
 from components.stages.diary import Diary
+from components.stages.evaluate import looks_over
 from components.stages.foresee import Foreseen, ask_registry, foresee, foresee_data, frozen
 from components.stages.inputs import page_inputs
 from components.stages.outcome import Page
@@ -24,7 +25,7 @@ from components.stages.prepare import demand_held_out, demand_images
 from components.workspace import Workspace
 
 _OVER_PARTITIONS = ("shard", "corrupt")
-"""Stages that an executor works on."""
+"""Stages that an executor works on, besides the evaluation of some models."""
 _DEVIATIONS = 5
 """The number of test images is binomial; it is above its mean by so many standard deviations in no pile there is."""
 
@@ -66,8 +67,6 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
         _yardstick_step(run, pinned),
         *_corrupt_step(run, shards, pinned, store),
     ]
-    if any(step.state == "run" and step.stage in _OVER_PARTITIONS for step in steps):
-        steps = [*_executor_step(run), *steps]
     if shards is None and files is not None:
         _expect_test_images(run, files, judged=pinned is None)
     models = list(_models(run, data, store, home))
@@ -75,6 +74,9 @@ def plan(run: RunConfig, command: str, store: Store, home: Path) -> list[Step]:
         facts = _facts(run, model.candidate.config, shards, files, Workspace(home).cache)
         facts += _begins(run, model.candidate.name, data)
         steps += [_train_step(model, facts), _evaluate_step(model, shards), _promote_step(model)]
+    looked = [f"evaluate {name}" for name, model in run.models.items() if looks_over(run.executor, model)]
+    if any(step.state == "run" and step.stage in (*_OVER_PARTITIONS, *looked) for step in steps):
+        steps = [*_executor_step(run), *steps]
     return [*steps, _publish_step(run, command, data, models, store)]
 
 
@@ -90,7 +92,7 @@ def _models(run: RunConfig, data: Data | None, store: Store, home: Path) -> Iter
 
 
 def _executor_step(run: RunConfig) -> Iterator[Step]:
-    """Yield who works on what has to be sharded or damaged, where that is not this machine alone; asks them."""
+    """Yield who works on what has to be done by partitions, where that is not this machine alone; asks them."""
     if run.executor != LOCAL:
         yield Step(stage="executor", state="run", facts=run.executor.describe())
 

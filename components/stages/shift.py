@@ -2,19 +2,20 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64
 
 from components.artifacts import Artifact, Store
 from components.config import RunConfig
 from components.data import SPLITS, ShardReader, ShardSet
 from components.evaluation.extractors import EfficientNetLite0Config, FidelityConfig
-from components.evaluation.features import Extractor
+from components.evaluation.image_features import at_work, features_of
 from components.evaluation.shift import Looks, Shift, shift_of
-from components.executors import LOCAL, ExecutorConfig
+from components.executors import LOCAL, Crew, ExecutorConfig
 from components.quality.facts import Rows, image_facts
 from components.seeding import numpy_generator
 from components.stages.site import Site, registered_name
@@ -24,14 +25,15 @@ IMAGES = 500
 """New images that are looked at, the first by key, which is as good as at random."""
 KNOWN_IMAGES = 1_000
 """Images learnt from that are looked at, likewise."""
+LOOKING = FidelityConfig(extractor=EfficientNetLite0Config(resolution=64))
+"""Who looks: at 64 px, in a quarter of the time of 128; a shift is told from none, not measured to the last digit."""
 
 _CODE = 1
 """Version of what is measured; raise it when equal images would get another verdict."""
-_EXTRACTOR = EfficientNetLite0Config(resolution=64)
-"""At 64 px, a quarter of the time of 128; a shift is told from none, not measured to the last digit."""
 _FACTS = ("brightness", "contrast", "saturation", "sharpness", "grain")
 
 Places = Int64[np.ndarray, " images"]
+Features = Float32[np.ndarray, "images features"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,23 +62,23 @@ def data_shift(known: ShardSet, today: ShardSet, store: Store, executor: Executo
         known: What a model learnt from: its split `train`.
         today: All images there are now; those that `known` has in any split are not new.
         store: Where artifacts are kept.
-        executor: Who takes the images' facts, if the store lacks those; changes nothing.
+        executor: Who takes the images' facts, if the store lacks those, and looks at them; changes nothing.
 
     Raises:
         ArtifactError: A shard is missing or damaged.
     """
-    inputs = {"code": _CODE, "known": known.digest, "today": today.digest, "extractor": _EXTRACTOR.sha256}
+    inputs = {"code": _CODE, "known": known.digest, "today": today.digest, "extractor": LOOKING.extractor.sha256}
 
     def write(draft: Path) -> Mapping[str, Any]:
         before, now = (image_facts(one, store, executor=executor).rows for one in (known, today))
         new = np.flatnonzero(~np.isin(now["key"], before["key"]))
         learnt = np.flatnonzero(before["split"] == SPLITS.index("train"))
-        network = extractor() if len(new) else None
-        shift = shift_of(
-            _looks(today, now, _first(now, new, IMAGES), network),
-            _looks(known, before, _first(before, learnt, KNOWN_IMAGES), network),
-            numpy_generator(0, "shift", known.digest, today.digest),
-        )
+        with at_work(executor) if len(new) else nullcontext() as crew:
+            looks = (
+                _looks(today, now, _first(now, new, IMAGES), crew),
+                _looks(known, before, _first(before, learnt, KNOWN_IMAGES), crew),
+            )
+        shift = shift_of(*looks, numpy_generator(0, "shift", known.digest, today.digest))
         (draft / "shift.json").write_text(shift.model_dump_json(indent=1))
         return {
             "known": known.digest,
@@ -123,25 +125,15 @@ def learnt_from(versions: Mapping[str, int], today: ShardSet, site: Site) -> lis
     return found
 
 
-def extractor() -> Extractor:
-    """Return the network by which new images are compared with those learnt from."""
-    return Extractor(FidelityConfig(extractor=_EXTRACTOR))
-
-
-def looks_of(
-    pictures: UInt8[np.ndarray, "images height width 3"], rows: Rows, classes: Iterable[str], network: Extractor | None
-) -> Looks:
-    """Return what is compared of pictures; without a network, no features.
+def looks_of(features: Features, rows: Rows, classes: Iterable[str]) -> Looks:
+    """Return what is compared of pictures.
 
     Args:
-        pictures: The pictures.
+        features: What `LOOKING` sees in them; without columns where nobody looked.
         rows: Their facts.
         classes: The names of their classes, or nothing.
-        network: What sees them.
     """
-    features = np.empty((len(pictures), 0), np.float32) if network is None else network.see(pictures).features.numpy()
-    facts = {name: np.asarray(rows[name], np.float64) for name in _FACTS}
-    return Looks(features, facts, tuple(classes))
+    return Looks(features, {name: np.asarray(rows[name], np.float64) for name in _FACTS}, tuple(classes))
 
 
 def _first(rows: Rows, places: Places, count: int) -> Places:
@@ -150,20 +142,22 @@ def _first(rows: Rows, places: Places, count: int) -> Places:
     return chosen
 
 
-def _looks(shards: ShardSet, rows: Rows, places: Places, network: Extractor | None) -> Looks:
-    pictures = np.empty((len(places), shards.size, shards.size, 3), np.uint8)
+def _looks(shards: ShardSet, rows: Rows, places: Places, crew: Crew | None) -> Looks:
+    """Return what is compared of the images in these places; without a crew, no features."""
+    features = np.empty((len(places), LOOKING.extractor.FEATURES if crew else 0), np.float32)
     names = np.full(len(places), "", object)
     begin = 0
     for split in SPLITS:
         reader = ShardReader(shards, split)
         here = np.flatnonzero((places >= begin) & (places < begin + len(reader)))
-        pictures[here] = reader.images(places[here] - begin)
+        if crew is not None:
+            features[here] = features_of(reader, places[here] - begin, LOOKING, crew)
         if reader.labels is not None:
             known = list(shards.splits[split].classes)
             names[here] = [known[label] for label in reader.labels[places[here] - begin]]
         begin += len(reader)
     has_classes = any(facts.classes for facts in shards.splits.values())
-    return looks_of(pictures, rows[places], names.tolist() if has_classes else (), network)
+    return looks_of(features, rows[places], names.tolist() if has_classes else ())
 
 
 def _formats(new: Rows, known: Rows) -> dict[str, tuple[float, float]]:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from components.corruption.registry import DegradationConfig
+from components.evaluation.features import Extractor
 from components.evaluation.shift import SIGNIFICANCE, Looks, shift_of
 from components.quality.facts import measured
 from components.section import kinds
 from components.seeding import numpy_generator
-from components.stages.shift import IMAGES, KNOWN_IMAGES, extractor, looks_of
+from components.stages.shift import IMAGES, KNOWN_IMAGES, LOOKING, looks_of
 
 Pictures = NDArray[np.uint8]
 SEED = 17
@@ -32,6 +33,10 @@ def pool_of(path: Path, count: int) -> tuple[Pictures, list[str]]:
         chosen = [names[number] for number in numpy_generator(SEED, "pool").permutation(len(names))[:count]]
         pictures = [cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR_RGB) for name in chosen]
     return np.stack(pictures), [name.split("/")[1] for name in chosen]
+
+
+def seen(pictures: Pictures, classes: list[str], network: Extractor) -> Looks:
+    return looks_of(network.see(pictures).features.numpy(), measured(pictures), classes)
 
 
 def some(looks: Looks, places: NDArray[np.int64]) -> Looks:
@@ -75,11 +80,11 @@ def main() -> None:
     parser.add_argument("--severities", type=int, nargs="*", default=[1, 2])
     arguments = parser.parse_args()
     pictures, classes = pool_of(arguments.archive, arguments.pool)
-    network = extractor()
+    network = Extractor(LOOKING)
     start = time.process_time()
-    looks_of(pictures[:IMAGES], measured(pictures[:IMAGES]), tuple(classes[:IMAGES]), network)
+    seen(pictures[:IMAGES], classes[:IMAGES], network)
     seen_s = time.process_time() - start
-    looks = looks_of(pictures, measured(pictures), tuple(classes), network)
+    looks = seen(pictures, classes, network)
     start = time.process_time()
     numbers = np.arange(IMAGES + KNOWN_IMAGES)
     shift_of(some(looks, numbers[:IMAGES]), some(looks, numbers[IMAGES:]), numpy_generator(1, "time"))
@@ -95,7 +100,7 @@ def main() -> None:
                 continue
             generator = numpy_generator(SEED, "damage", severity)
             bad = np.stack([damage.degrade(one, generator).image for one in pictures[: 2 * IMAGES]])
-            damaged = looks_of(bad, measured(bad), tuple(classes[: 2 * IMAGES]), network)
+            damaged = seen(bad, classes[: 2 * IMAGES], network)
             print(rate(f"half with {damage.kind} of severity {severity}", looks, damaged, arguments.nights), flush=True)
 
 

@@ -61,7 +61,7 @@ def cluster(folder: Path) -> Iterator[DaskExecutor]:
             for words in (["scheduler", "--port", "0"], *[["worker", "--nthreads", "1", "--no-nanny"]] * WORKERS)
         ]
         try:
-            while not place.is_file():
+            while not (place.is_file() and place.read_text().endswith("}")):
                 time.sleep(0.1)
             executor = DaskExecutor(scheduler=json.loads(place.read_text())["address"])
             while f"workers {WORKERS}," not in executor.describe():

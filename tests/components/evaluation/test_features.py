@@ -44,6 +44,20 @@ def test_moments_and_features_of_no_images_can_be_joined():
     assert nothing.moments.count == 0
 
 
+@pytest.mark.parametrize("count", [1, 5, 15, 16, 70])
+def test_features_depend_neither_on_threads_nor_on_how_many_images_there_are(count):
+    config = FidelityConfig.model_validate({"extractor": {"kind": "efficientnet_lite0", "resolution": 64}})
+    images = numpy_generator(0, "images").integers(0, 256, (100, 24, 24, 3), dtype=np.uint8)
+    extractor, threads = Extractor(config), torch.get_num_threads()
+    expected = extractor.see(images).features[:count]
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            assert torch.equal(extractor.see(images[:count]).features, expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize(("count", "block", "processes"), [(688, 64, 3), (5, 64, 4), (64, 64, 2), (7, 2, 4)])
 def test_processes_share_all_images_in_whole_blocks_and_the_main_one_has_the_first(
     monkeypatch, count, block, processes

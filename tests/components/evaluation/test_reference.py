@@ -61,11 +61,11 @@ def test_other_images_counts_and_resolutions_are_measured_anew(tmp_path, reals):
     assert (extractor.images, finer.images) == (58, 20)
 
 
-@pytest.mark.parametrize("name", ["reference.safetensors", "manifest.json"])
-def test_a_damaged_file_is_measured_again(tmp_path, reals, name, caplog):
+@pytest.mark.parametrize("name", ["imagefeatures/*/features.safetensors", "imagefeatures/*/manifest.json"])
+def test_damaged_features_are_measured_again(tmp_path, reals, name, caplog):
     extractor = Counting()
     first = measured_reference(reals, "shards/test", extractor, tmp_path)
-    (file,) = tmp_path.rglob(name)
+    (file,) = tmp_path.glob(name)
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(bytes(content))
@@ -75,3 +75,14 @@ def test_a_damaged_file_is_measured_again(tmp_path, reals, name, caplog):
     assert "measured again" in caplog.text
     measured_reference(reals, "shards/test", extractor, tmp_path)
     assert extractor.images == 40
+
+
+def test_a_damaged_normal_distribution_is_computed_again_from_the_features(tmp_path, reals, caplog):
+    extractor = Narrow()
+    first = measured_reference(reals, "shards/test", extractor, tmp_path)
+    (file,) = tmp_path.glob("referencenormal/*/normal.safetensors")
+    file.write_bytes(file.read_bytes()[:-8])
+    second = measured_reference(reals, "shards/test", extractor, tmp_path)
+    assert extractor.images == 20
+    assert torch.equal(first.normal.covariance, second.normal.covariance)
+    assert "measured again" in caplog.text

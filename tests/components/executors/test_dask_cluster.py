@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import psutil
@@ -33,20 +32,13 @@ from components.stages.inputs import content_of
 from components.stages.nights import run_digest
 from components.stages.plan import plan
 from flows.cli.doctor.dask_scheduler import findings
+from tests.clusters import Cluster
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 LONG_AGO_S = 1_000_000_000
 IMAGES = 300
 FROZEN = FrozenSetConfig(images=25)
-
-
-class Cluster(Protocol):
-    """As the fixture gives it."""
-
-    executor: DaskExecutor
-    scheduler: psutil.Process
-    workers: list[psutil.Process]
 
 
 def encoded(seed: int) -> bytes:
@@ -194,7 +186,9 @@ def test_a_plan_says_who_works_on_what_has_to_be_made(cluster: Cluster, root: Pa
     )
     shards = write_shards(run.dataset, store)
     write_corruption_set(shards, run.corruption.frozen, run.corruption.mix, run.seed, store)
-    assert plan(run, "", store, tmp_path)[0].stage == "shard"  # whose state is reuse: nobody has to be there
+    assert plan(run, "", store, tmp_path)[0].stage == "executor"  # to take features, before the VAE can be evaluated
+    mending = run.model_copy(update={"models": {"inpainter": run.models["inpainter"]}})
+    assert plan(mending, "", store, tmp_path)[0].stage == "shard"  # whose state is reuse: nobody has to be there
 
 
 def test_the_doctor_says_whether_the_scheduler_and_its_workers_will_do(

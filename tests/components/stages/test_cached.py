@@ -10,7 +10,7 @@ import pytest
 from components.artifacts import SharedStore, Store
 from components.artifacts.collecting import Fate, Retention
 from components.artifacts.storage import FolderStorage
-from components.evaluation.reference import ReferenceFeatures
+from components.evaluation.image_features import ImageFeatures
 from components.stages.cached import cached
 from components.workspace import Workspace
 
@@ -76,7 +76,7 @@ def test_copies_of_models_stay_while_their_version_is_in_use(workspace):
 def test_features_of_images_stay_as_long_as_the_images(workspace):
     store = Store(workspace.cache)
     made = [
-        store.materialise(ReferenceFeatures, {"images": f"{digest}/test"}, lambda draft: {"images": 3})
+        store.materialise(ImageFeatures, {"images": f"{digest}/test"}, lambda draft: {"images": 3})
         for digest in (USED, UNUSED)
     ]
     age(workspace.cache)
@@ -86,12 +86,12 @@ def test_features_of_images_stay_as_long_as_the_images(workspace):
 
 def test_a_copy_that_the_shared_store_lacks_stays(workspace, tmp_path):
     shared = SharedStore(FolderStorage(tmp_path / "remote"), workspace.cache)
-    made = shared.materialise(ReferenceFeatures, {"images": f"{UNUSED}/test"}, lambda draft: {"images": 3})
+    made = shared.materialise(ImageFeatures, {"images": f"{UNUSED}/test"}, lambda draft: {"images": 3})
     made.path.with_name(f".{made.digest}.unsent").touch()
     age(workspace.cache)
-    assert collected(workspace)["cached referencefeatures", made.digest].why == "not sent to the store yet"
+    assert collected(workspace)["cached imagefeatures", made.digest].why == "not sent to the store yet"
     made.path.with_name(f".{made.digest}.unsent").unlink()
-    assert collected(workspace)["cached referencefeatures", made.digest].becomes == "deleted"
+    assert collected(workspace)["cached imagefeatures", made.digest].becomes == "deleted"
 
 
 def test_trainings_that_nobody_continues_go_and_one_that_is_under_way_stays(workspace):
