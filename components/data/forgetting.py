@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from components.artifacts import ArtifactError, Store
+from components.artifacts.erasing import erase, left_of
 from components.artifacts.streaming import HELD
 from components.data.dataset import DatasetConfig
 from components.data.forgotten import Forgotten, Request, request
@@ -101,19 +102,20 @@ def forbid(held: Holding, store: Store, reason: str) -> None:
     request(store, asked)
 
 
-def delete(held: Holding, store: Store, cache: Path) -> None:
-    """Delete the artifacts that hold the images, and what was decoded or encoded from them on this machine.
+def delete(store: Store, cache: Path) -> None:
+    """Delete the artifacts that hold forgotten images, and what was decoded or encoded from them on this machine.
 
     Killed on the way, the same call goes on: what points to others goes first.
     """
-    for digest in held.corruption_sets:
-        store.discard(f"{CorruptionSet.folder()}/{digest}")
-    left = {shards.digest: set(shards.holders) for shards in _all_shards(store) if shards.digest in held.versions}
-    for digest in sorted(left, key=lambda one: sum(one in holders for holders in left.values())):
-        store.discard(f"{ShardSet.folder()}/{digest}")
-    for digest in held.versions:
+    forgotten = Forgotten.of(store)  # for of what a kill has left half deleted no manifest speaks any more
+    for digest in forgotten.corruption_sets:
+        erase(store, f"{CorruptionSet.folder()}/{digest}")
+    left = {shards.digest: set(shards.holders) for shards in _all_shards(store) if shards.digest in forgotten.versions}
+    for digest in sorted(forgotten.versions, key=lambda one: sum(one in holders for holders in left.values())):
+        erase(store, f"{ShardSet.folder()}/{digest}")
+    for digest in forgotten.versions:
         for pixels in cache.glob(f"{digest}-*.pixels"):
-            pixels.unlink()
+            pixels.unlink(missing_ok=True)
     for tar in (cache / HELD).glob("*.tar"):  # of whatever version; they are fetched again
         tar.unlink(missing_ok=True)
     for spool in (store.root / SPOOLS).glob("*.spool"):  # of attempts that were not finished
@@ -123,7 +125,8 @@ def delete(held: Holding, store: Store, cache: Path) -> None:
 def remains(store: Store) -> Iterator[str]:
     """Yield in words where an image that is forgotten still is: in a tar, or in an index. Nothing is the proof.
 
-    Every tar of every finished artifact in the store is looked through, by the names of its members.
+    Every tar of every finished artifact in the store is looked through, by the names of its members. Of the artifacts
+    that had to be deleted no file may be left, in the store or on this machine.
     """
     keys = Forgotten.of(store).keys
     try:
@@ -135,6 +138,13 @@ def remains(store: Store) -> Iterator[str]:
         yield f"{ShardSet.folder()}/{digest} holds images that were to be forgotten, or points to one that does"
     for digest in held.corruption_sets:
         yield f"{CorruptionSet.folder()}/{digest} holds images that were to be forgotten"
+    forgotten = Forgotten.of(store)
+    deleted = {
+        *(f"{ShardSet.folder()}/{digest}" for digest in forgotten.versions - set(held.versions)),
+        *(f"{CorruptionSet.folder()}/{digest}" for digest in forgotten.corruption_sets - set(held.corruption_sets)),
+    }
+    for artifact in sorted(deleted):
+        yield from (f"{name} is left of what was to be deleted" for name in left_of(store, artifact))
 
 
 def _holds(tar: Path, keys: Collection[str]) -> bool:

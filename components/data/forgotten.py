@@ -53,9 +53,14 @@ class Forgotten:
         return frozenset(digest for request in self.requests for digest in request.versions)
 
     @property
+    def corruption_sets(self) -> frozenset[str]:
+        """Digests of the CorruptionSets that are deleted."""
+        return frozenset(digest for request in self.requests for digest in request.corruption_sets)
+
+    @property
     def deleted(self) -> frozenset[str]:
         """Digests of all artifacts that are deleted for what they held."""
-        return self.versions.union(*(request.corruption_sets for request in self.requests))
+        return self.versions | self.corruption_sets
 
     def problem(self, key: str) -> Problem | None:
         """Return why the image of this key is refused; None where it is not."""

@@ -54,7 +54,7 @@ def forget(found: Trace, run: RunConfig, store: Store, workspace: Workspace, rea
     for name, version in found.models:
         marks.mark_forgotten(name, version, f"{', '.join(found.held.keys)}: {reason}")
     shards = write_shards(run.dataset, store, executor=run.executor)
-    delete(found.held, store, workspace.cache)
+    delete(store, workspace.cache)
     return shards
 
 

@@ -175,7 +175,7 @@ def test_a_version_the_store_has_no_more_is_not_found_and_its_outline_goes(tmp_p
     ShardReader(streamed, "train").image(0)
     held = holding([ShardReader(streamed, "train").keys[0]], Store.open(tmp_path / "maker", tmp_path))
     forbid(held, there, "asked for")
-    delete(held, there, tmp_path / "there")
+    delete(there, tmp_path / "there")
     assert there.by_digest(ShardSet, made.digest) is None
     assert not streamed.path.exists()
     assert not list((tmp_path / "there" / HELD).glob("*.tar"))
