@@ -1,7 +1,7 @@
 """Forgetting: who holds an image, its deletion from a store, and the proof that it is gone."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +32,8 @@ class Holding(Section):
     seen_in: tuple[str, ...] = Field(default=())
     """Digests of the ShardSets of which one of them is a part."""
     learnt_in: tuple[str, ...] = Field(default=())
-    """Digests of those of them that have one of them among the images to learn from, or to choose weights by."""
+    """Digests of those of them that have one of them among the images to learn from, or to choose weights by; and of
+    versions before them that were deleted for another image."""
     versions: tuple[str, ...] = Field(default=())
     """Digests of the ShardSets in whose tars their bytes are, and of those that point to tars of such."""
     corruption_sets: tuple[str, ...] = Field(default=())
@@ -75,6 +76,7 @@ def holding(keys: Collection[str], store: Store) -> Holding:
             options.add(digest_of(store.manifest(ShardSet.folder(), shards.digest)["inputs"]["dataset"]))
         if any(_holds(path, keys) for path in _own_tars(shards)):
             holders.add(shards.digest)
+    learnt |= _before((everything[digest] for digest in learnt), Forgotten.of(store))
     doomed = seen | holders
     while more := {one.digest for one in everything.values() if doomed.intersection(one.holders)} - doomed:
         doomed |= more
@@ -89,12 +91,22 @@ def holding(keys: Collection[str], store: Store) -> Holding:
     )
 
 
+def _before(shards: Iterable[ShardSet], forgotten: Forgotten) -> set[str]:
+    """Return the versions, deleted when another image was forgotten, that those grew from, or that grew from such.
+
+    Models that learnt from them learnt from the images that they kept. What a version gained meanwhile counts, too: a
+    deleted version does not tell any more what it held.
+    """
+    bases = {one.growth.base for one in shards if one.growth is not None}
+    return {digest for one in forgotten.requests if bases.intersection(one.versions) for digest in one.versions}
+
+
 def forbid(held: Holding, store: Store, reason: str) -> None:
     """Record that the images are forgotten: they are refused from now on, and nothing points to what holds them."""
     asked = Request(
         keys=held.keys,
         options=held.options,
-        versions=held.versions,
+        versions=tuple(sorted({*held.versions, *held.learnt_in})),
         corruption_sets=held.corruption_sets,
         reason=reason,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -113,6 +113,26 @@ def test_a_forgotten_image_is_gone_refused_and_proved_to_be_absent(asked, pile):
     assert "forgotten images: none is left" in asked("verify", "--forgotten")
 
 
+def test_a_second_image_is_traced_to_the_version_that_the_first_one_took_away(asked, pile):
+    run, store = asked.config, Store(Workspace.from_environment().create().store)
+    first = write_shards(run.dataset, store)
+    one, two = ShardReader(first, "train").keys[:2]
+    asked("forget", one, "--yes", "--reason", "its owner asked")
+    assert store.by_digest(ShardSet, first.digest) is None
+    held = json.loads(asked("forget", two, "--yes", "--reason", "its owner asked", "--json"))["held"]
+    assert len(held["seen_in"]) == 1
+    assert set(held["learnt_in"]) == {first.digest, *held["seen_in"]}
+    other = json.loads(asked("forget", ShardReader(first_left(store), "train").keys[0], "--json"))["held"]
+    assert first.digest in other["learnt_in"]  # over two versions that are gone
+    assert (
+        json.loads(asked("forget", ShardReader(first_left(store), "test").keys[0], "--json"))["held"]["learnt_in"] == []
+    )
+
+
+def first_left(store: Store) -> ShardSet:
+    return next(store.all(ShardSet))
+
+
 def test_an_image_is_named_by_its_file_and_a_stranger_is_refused(asked):
     shards = write_shards(asked.config.dataset, Store(Workspace.from_environment().create().store))
     assert json.loads(asked("forget", "007.png", "--json"))["held"]["seen_in"] == [shards.digest]
