@@ -17,7 +17,8 @@ class Request(Section):
     options: tuple[str, ...]
     """Digests of the options of the datasets that held one of them: their versions get other names from then on."""
     versions: tuple[str, ...]
-    """Digests of the ShardSets to delete, for they hold the bytes, or point to tars of such: none is built upon."""
+    """Digests of the ShardSets to delete, for they hold the bytes, or point to tars of such: none is built upon. Those
+    that were deleted before and had one of the images to learn from are among them."""
     corruption_sets: tuple[str, ...] = ()
     """Digests of the CorruptionSets to delete."""
     reason: str

@@ -218,7 +218,7 @@ def test_killed_while_it_trains_anew_the_same_command_trains_to_the_end(people: 
 
 def begun(home: Path, known: set[Path]) -> bool:
     """Return whether a training that was not there has left a checkpoint."""
-    return any(one.parents[1] not in known for one in home.glob("training/*/checkpoints/[1-9]*"))
+    return any(one.parents[1] not in known for one in home.glob("training/*/checkpoints/[0-9]*"))
 
 
 def expect(condition: Callable[[], bool], seconds: float = 300) -> None:
