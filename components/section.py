@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Section(BaseModel):
@@ -30,6 +30,26 @@ class Section(BaseModel):
         kind = cls.model_fields.get("kind")
         if missing and kind is not None and get_origin(kind.annotation) is Literal:
             raise TypeError(f"{cls.__module__}.{cls.__qualname__} lacks {', '.join(missing)}, which its base asks for")
+
+
+class Grown(Section):
+    """A section that has got fields since files were written: at their defaults these are left out of the dump.
+
+    So the digests of configurations from before stay as they were.
+    """
+
+    ADDED: ClassVar[frozenset[str]]
+    """Names of the fields that came later."""
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        dumped = handler(self)
+        return {
+            name: value
+            for name, value in dumped.items()
+            if name not in self.ADDED or getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        }
 
 
 def kinds(union: Any) -> tuple[type[Section], ...]:  # noqa: ANN401 - a type expression has no type of its own

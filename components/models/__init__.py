@@ -13,6 +13,7 @@ from components.models.pconv import PconvConfig
 from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
+from components.models.skip_excitation import SkipExcitationDiscriminatorConfig, SkipExcitationGeneratorConfig
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.unet import UnetConfig
 from components.models.vae import ConvVaeConfig
@@ -22,10 +23,12 @@ InpainterNetworkConfig = Annotated[
     ResnetConfig | GatedUnetConfig | FfcConfig | PconvConfig | UnetConfig, Field(discriminator="kind")
 ]
 GeneratorConfig = Annotated[
-    DcganGeneratorConfig | R3GeneratorConfig | SnganGeneratorConfig, Field(discriminator="kind")
+    DcganGeneratorConfig | R3GeneratorConfig | SnganGeneratorConfig | SkipExcitationGeneratorConfig,
+    Field(discriminator="kind"),
 ]
 DiscriminatorConfig = Annotated[
-    DcganDiscriminatorConfig | R3DiscriminatorConfig | SnganDiscriminatorConfig, Field(discriminator="kind")
+    DcganDiscriminatorConfig | R3DiscriminatorConfig | SnganDiscriminatorConfig | SkipExcitationDiscriminatorConfig,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [

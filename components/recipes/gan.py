@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 
 from components import seeding
-from components.data.batch import Batch
 from components.data.shardset import SplitFacts
-from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
+from components.deferred.torch import Tensor, inference_mode, nn, torch
 from components.models import DiscriminatorConfig, GeneratorConfig
-from components.models.condition import Labels
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.objectives.adaptation import Adaptation
 from components.objectives.adversarial import AdversarialConfig, NonSaturating
-from components.objectives.augmentation import FEW_IMAGES, NUMBERS, AugmentationConfig
-from components.objectives.penalty import Differentiated, Discriminator, Pass
+from components.objectives.augmentation import FEW_IMAGES, AugmentationConfig
+from components.objectives.lecam import Anchors, LecamConfig
+from components.objectives.penalty import Pass
 from components.pictures.pixels import to_pixels
 from components.recipes.classes import Classes, classes_among
+from components.recipes.duel import DiscriminatorObjective, Duel, GeneratorObjective
+from components.recipes.handover import Handover
 from components.recipes.recipe import (
     PRODUCER,
     GeneratorRecipe,
@@ -30,11 +31,12 @@ from components.recipes.recipe import (
     latents_of,
     row_blocks,
 )
+from components.section import Grown
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
 
-class GanConfig(GeneratorRecipe):
+class GanConfig(GeneratorRecipe, Grown):
     """An adversarial game of two networks."""
 
     kind: Literal["gan"] = "gan"
@@ -61,6 +63,13 @@ class GanConfig(GeneratorRecipe):
     less varied, as with the truncation trick of Brock et al. 2019, https://arxiv.org/abs/1809.11096."""
     discriminator_steps: int = Field(default=1, ge=1)
     """Discriminator steps per generator step."""
+    reuse_made: bool = False
+    """The generator steps first, and the discriminator judges the images that it was shown then, instead of having
+    others made for it: a pass of the generator less per step."""
+    lecam: LecamConfig | None = None
+    """Keep logits near those the discriminator used to give; None: off."""
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"reuse_made", "lecam"})
 
     @field_validator("generator", "discriminator", mode="before")
     @classmethod
@@ -79,10 +88,29 @@ class GanConfig(GeneratorRecipe):
         return self
 
     @model_validator(mode="after")
+    def _logits_stand_for_themselves(self) -> "GanConfig":
+        if self.lecam is not None and self.loss.needs_real_for_generator:
+            raise ValueError(
+                f"lecam cannot be combined with loss '{self.loss.kind}', which looks at differences of logits alone: "
+                "there is no level for it to keep; take another loss, or leave lecam out"
+            )
+        if self.adapts and self.loss.needs_real_for_generator:
+            raise ValueError(
+                f"augmentation.adaptive cannot be combined with loss '{self.loss.kind}', which looks at differences of "
+                "logits alone: their signs say nothing; set augmentation.probability instead"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _classes_are_of_use(self) -> "GanConfig":
         if self.classes and not self.conditional:
             raise ValueError("classes are given, but conditional is false: set it, or leave the classes out")
         return self
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the chance of augmentations follows the discriminator."""
+        return isinstance(self.augmentation, AugmentationConfig) and self.augmentation.adaptive is not None
 
     @property
     def needs_classes(self) -> bool:
@@ -115,28 +143,33 @@ class GanConfig(GeneratorRecipe):
         return tuple(self.classes)
 
     def build(self, size: int, seed: int) -> Recipe:
-        """Return networks with their initial weights, and the two phases: discriminator first."""
+        """Return networks with their initial weights, and the phases: discriminator first unless images are reused."""
         with seeding.initialising(seed, "generator"):
             generator = self.generator.build(size, len(self.classes))
         with seeding.initialising(seed, "discriminator"):
             discriminator = self.discriminator.build(size, len(self.classes))
-        differentiated = Pass()
+        differentiated, handover = Pass(), Handover() if self.reuse_made else None
+        networks = nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator})
+        if self.augmentation and self.augmentation.adaptive is not None:
+            networks["adaptation"] = Adaptation(self.augmentation.adaptive, self.augmentation.probability)
+        if self.lecam is not None:
+            networks["anchors"] = Anchors(self.lecam)
+        duel = Duel(networks, self.loss, self.augmentation or None, conditional=self.conditional, handover=handover)
         critic = Phase(
             name="discriminator",
             trains=discriminator,
-            objective=DiscriminatorObjective(generator, discriminator, self, differentiated),
+            objective=DiscriminatorObjective(duel, differentiated),
             optimizer=self.discriminator_optimizer,
             settings=self.loss.penalty_weight,
         )
         maker = Phase(
             name="generator",
             trains=generator,
-            objective=GeneratorObjective(generator, discriminator, self),
+            objective=GeneratorObjective(duel),
             optimizer=self.optimizer,
             every=self.discriminator_steps,
         )
-        networks = nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator})
-        return Recipe(networks, (critic, maker), (differentiated,))
+        return Recipe(networks, (maker, critic) if self.reuse_made else (critic, maker), (differentiated,))
 
     def serving_network(self, size: int) -> nn.Module:
         """Return the network that makes images, for weights to be loaded into."""
@@ -152,79 +185,6 @@ class GanConfig(GeneratorRecipe):
         if self.classes:
             return ClassGanProducer(network, self.generator.latent, self.sampling_scale, self.classes)
         return GanProducer(network, self.generator.latent, self.sampling_scale)
-
-
-class DiscriminatorObjective(Module):
-    """Loss of the discriminator, with its gradient penalty."""
-
-    def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, game: GanConfig, differentiated: Differentiated
-    ) -> None:
-        super().__init__()
-        self.generator = generator
-        self.discriminator = discriminator
-        self.game = game
-        self.differentiated = differentiated
-
-    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
-        """Return the loss and, for the curves, the mean logits."""
-        labels = _labels(batch, self.game)
-        with torch.no_grad():
-            # Fake images take the classes of the real ones, which are drawn as often as they should be.
-            fake = self.generator(batch.noise("latent/discriminator", self.game.generator.latent), labels)
-        real = _seen(batch.images, batch, "real", self.game)
-        fake = _seen(fake, batch, "fake", self.game)
-        loss = self.game.loss.at(images, batch.global_size)
-        judge = _told(self.discriminator, labels)
-        terms = loss.discriminator_terms(judge, real, fake, batch.uniform("penalty"), self.differentiated)
-        reported = {
-            "penalty": terms.penalty,
-            "real_logit": terms.real_logits.mean(),
-            "fake_logit": terms.fake_logits.mean(),
-        }
-        return {"loss": terms.loss, **{name: value.detach() for name, value in reported.items()}}
-
-
-class GeneratorObjective(Module):
-    """Loss of the generator."""
-
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, game: GanConfig) -> None:
-        super().__init__()
-        self.generator = generator
-        self.discriminator = discriminator
-        self.game = game
-
-    def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:  # noqa: ARG002 - every objective's signature
-        """Return the loss; real images are judged only where the loss compares with them."""
-        labels = _labels(batch, self.game)
-        judge = _told(self.discriminator, labels)
-        fake = self.generator(batch.noise("latent/generator", self.game.generator.latent), labels)
-        real_logits = None
-        if self.game.loss.needs_real_for_generator:
-            with torch.no_grad():
-                real_logits = judge(_seen(batch.images, batch, "real", self.game)).float()
-        fake_logits = judge(_seen(fake, batch, "made", self.game)).float()
-        return {"loss": self.game.loss.generator_loss(fake_logits, real_logits)}
-
-
-def _seen(
-    images: Float[Tensor, "batch 3 height width"], batch: Batch, purpose: str, game: GanConfig
-) -> Float[Tensor, "batch 3 height width"]:
-    """Return what the discriminator sees of `images`."""
-    if not game.augmentation:
-        return images
-    return game.augmentation.apply(images, batch.uniform(f"augmentation/{purpose}", NUMBERS))
-
-
-def _labels(batch: Batch, game: GanConfig) -> Labels | None:
-    return batch.labels if game.conditional else None
-
-
-def _told(discriminator: nn.Module, labels: Labels | None) -> Discriminator:
-    """Return a discriminator that is told the classes of its images, which are of `labels` once or several times."""
-    if labels is None:
-        return discriminator
-    return lambda images: discriminator(images, labels.repeat(len(images) // len(labels)))
 
 
 class GanProducer:

@@ -20,6 +20,7 @@ from components.objectives.penalty import Differentiated, Pass
 from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
 from components.pictures.pixels import to_pixels, to_tensor
+from components.recipes.handover import Handover
 from components.recipes.recipe import (
     PRODUCER,
     Images,
@@ -190,21 +191,6 @@ class RestorationObjective(Module):
         restored = self.network(corrupted, missing).float()
         delivered = composite(restored, batch.images, replaced(missing, self.distance.restores))
         return {**self.distance.losses(restored, delivered, batch, missing), **told(self.network)}
-
-
-class Handover:
-    """Mended images on their way from the network's phase to the discriminator's, of the same step and batch."""
-
-    def __init__(self) -> None:
-        self._mended: dict[int, Tensor] = {}
-
-    def give(self, batch: Batch, mended: Float[Tensor, "batch 3 height width"]) -> None:
-        """Keep the mended images of `batch`, detached, until they are taken."""
-        self._mended[batch.offset] = mended.detach()
-
-    def take(self, batch: Batch) -> Float[Tensor, "batch 3 height width"]:
-        """Return the mended images of `batch` and let go of them."""
-        return self._mended.pop(batch.offset)
 
 
 class AdversarialRestorationObjective(Module):

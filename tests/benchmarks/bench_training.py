@@ -22,11 +22,12 @@ from components import distributed
 from components.corruption import CorruptionMix
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
-from components.objectives.adversarial import Hinge
+from components.objectives.adversarial import Hinge, NonSaturating
+from components.objectives.penalty import with_slopes
 from components.objectives.reconstruction import FixedSigma
 from components.objectives.variational import VariationalConfig
 from components.recipes import GanConfig, InpainterConfig
-from components.recipes.gan import DiscriminatorObjective, GeneratorObjective
+from components.recipes.duel import DiscriminatorObjective, Duel, GeneratorObjective
 from components.recipes.inpainter import AdversaryConfig
 from components.recipes.recipe import PRODUCER, Recipe
 from components.recipes.vae import VaeObjective
@@ -113,6 +114,7 @@ class _OfNoClasses(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.latent = 100
 
     def forward(self, latent: Tensor, labels: None) -> Tensor:
         del labels
@@ -125,12 +127,13 @@ def _against_example(images: NDArray[np.uint8], effort: Effort, folder: Path) ->
     generator, discriminator = peers.example_generator(), peers.example_discriminator()
     theirs = copy.deepcopy(generator), copy.deepcopy(discriminator)
     generator = _OfNoClasses(generator)
-    game = GanConfig(generator=DcganGeneratorConfig(latent=100))
+    networks = nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator})
+    duel = Duel(networks, NonSaturating(), None, conditional=False, handover=None)
     recipe = Recipe(
-        nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator}),
+        networks,
         (
-            Phase("discriminator", discriminator, DiscriminatorObjective(generator, discriminator, game), AdamConfig()),
-            Phase("generator", generator, GeneratorObjective(generator, discriminator, game), AdamConfig()),
+            Phase("discriminator", discriminator, DiscriminatorObjective(duel, with_slopes), AdamConfig()),
+            Phase("generator", generator, GeneratorObjective(duel), AdamConfig()),
         ),
     )
     training = TrainingConfig(images=batch, batch=batch, flip=False, precision=_BEST_PRECISION)
