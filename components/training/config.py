@@ -47,6 +47,15 @@ class TrainingConfig(Section):
             raise ValueError(f"batch {self.batch} is not divisible by accumulate {self.accumulate}")
         return self
 
+    @model_validator(mode="after")
+    def _averages_are_chosen_from(self) -> "TrainingConfig":
+        if self.ema.beside and (self.validation is None or self.validation.select != "best"):
+            raise ValueError(
+                f"ema.beside keeps averages of half-lives {list(self.ema.beside)}, of which training.validation "
+                "chooses by its score: give that section, with select: best, or leave them out"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         dumped = handler(self)

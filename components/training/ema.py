@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.deferred.torch import Tensor, nn, torch
 from components.ramp import half_cosine
-from components.section import Section
+from components.section import Grown
 
 
-class EmaConfig(Section):
+class EmaConfig(Grown):
     """How slowly the average follows the weights."""
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"beside"})
 
     half_life_images: int = Field(default=20_000, gt=0)
     """Images after which a weight's influence on the average has halved."""
@@ -20,6 +24,24 @@ class EmaConfig(Section):
     """The half-life is at most this fraction of the images seen so far, so that early averages are fresh; 0: off."""
     ramp_images: int = Field(default=0, ge=0)
     """Images over which the half-life rises from 0 to its full value along half a cosine, as in R3GAN; 0: at once."""
+
+    beside: tuple[int, ...] = ()
+    """More half-lives, in images, each of an average of its own that is kept beside: the one with the best score of
+    `training.validation` is exported. `ramp_fraction` holds for each, so one that is longer than that fraction of the
+    training never comes to its full length."""
+
+    @field_validator("beside")
+    @classmethod
+    def _are_images(cls, beside: tuple[int, ...]) -> tuple[int, ...]:
+        if any(one <= 0 for one in beside) or len(set(beside)) < len(beside):
+            raise ValueError(f"found half-lives {list(beside)}, expected different numbers of images above 0")
+        return beside
+
+    def averages(self, name: str) -> Iterator[tuple[str, "EmaConfig"]]:
+        """Yield a name and the section of each average of the network `name`; its own is that of `half_life_images`."""
+        yield name, self
+        for half_life in self.beside:
+            yield f"{name}@{half_life}", self.model_copy(update={"half_life_images": half_life})
 
     def half_life(self, images: int) -> float:
         """Return the half-life after `images` images, in images; above 0."""

@@ -39,3 +39,9 @@ class Best:
     """Images seen when it was scored."""
     tensors: dict[str, Tensor]
     """State of the averaged producer, on the CPU."""
+    half_life: int = 0
+    """Of the average, in images; 0: not known, from before there were several."""
+
+    def facts(self) -> dict[str, float | int]:
+        """Return all that is no tensor, as JSON values."""
+        return {"score": self.score, "images": self.images, "half_life": self.half_life}

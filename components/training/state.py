@@ -39,7 +39,7 @@ class TrainingState:
         for phase in phases:
             freeze_others(phase)
             optimizers[phase.name] = phase.optimizer.build(phase.trained)
-        averages = {name: Ema(networks[name], ema) for name in averaged}
+        averages = {key: Ema(networks[name], own) for name in averaged for key, own in ema.averages(name)}
         return cls(networks, optimizers, averages, guard)
 
     def tensors(self) -> Tensors:
@@ -55,14 +55,15 @@ class TrainingState:
 
     def facts(self) -> dict[str, Any]:
         """Return all that is no tensor, as JSON values."""
-        best = {"score": self.best.score, "images": self.best.images} if self.best else None
+        best = self.best.facts() if self.best else None
         return {"images": self.images, "guard": self.guard.facts(), "best": best}
 
-    def compare(self, score: float, producer: str) -> None:
-        """Take the average of network `producer` as the best one if its `score`, of now, is lower than all before."""
+    def compare(self, score: float, average: str) -> None:
+        """Take an average as the best one if its `score`, of now, is lower than all before."""
         if self.best is None or score < self.best.score:
-            average = self.averages[producer].network.state_dict()
-            self.best = Best(score, self.images, {name: _cpu_copy(tensor) for name, tensor in average.items()})
+            tensors = self.averages[average].network.state_dict()
+            half_life = self.averages[average].config.half_life_images
+            self.best = Best(score, self.images, {name: _cpu_copy(one) for name, one in tensors.items()}, half_life)
 
     def restore(self, tensors: Tensors, facts: Mapping[str, Any]) -> None:
         """Take over what `tensors` and `facts` returned.

@@ -29,7 +29,7 @@ from components.worker.beginning import begun_from
 from components.worker.compiling import reason_not_to
 from components.worker.jobs import TrainJob
 from components.worker.reporter import Reporter
-from components.worker.validation import Validation
+from components.worker.validation import HALF_LIFE, Validation
 from components.workspace import exclusive
 
 _log = logging.getLogger(__name__)
@@ -160,22 +160,26 @@ def _finish(ending: Ending, images: int, reporter: Reporter | None) -> None:
 
 
 def _validation(job: TrainJob, state: TrainingState, shards: ShardSet, reporter: Reporter | None) -> Iterator[Interval]:
-    """Yield the interval at which the main rank scores the average and all ranks learn whether it has collapsed."""
+    """Yield the interval at which the main rank scores the averages and all ranks learn whether one has collapsed."""
     config = job.model.training.validation
     if config is None:
         return
-    validation = None
-    if reporter is not None:
-        producer = job.model.recipe.producer(state.averages[PRODUCER].network)
-        validation = Validation(producer, shards, job.corruption, job.seed, config)
+    producer = job.model.recipe.producer
+    validations = {
+        name: Validation(producer(average.network), shards, job.corruption, job.seed, config)
+        for name, average in (state.averages.items() if reporter is not None else ())
+    }
 
     def look() -> None:
         collapsed = False
-        if validation is not None and reporter is not None:
-            finding = validation.look()
-            state.compare(finding.score, PRODUCER)
-            reporter.note(finding.values())
-            collapsed = finding.spread is not None and finding.spread <= config.collapse
+        if reporter is not None:
+            findings = {name: validation.look() for name, validation in validations.items()}
+            best = min(findings, key=lambda name: findings[name].score)
+            state.compare(findings[best].score, best)
+            chosen = {HALF_LIFE: float(state.averages[best].config.half_life_images)} if len(findings) > 1 else {}
+            reporter.note(findings[best].values() | chosen)
+            spread = findings[PRODUCER].spread
+            collapsed = spread is not None and spread <= config.collapse
         words = f"made pictures differ by no more than training.validation.collapse, {config.collapse:g}"
         state.guard.suspect("collapse", state.images, words, found=distributed.any_rank(collapsed))
 

@@ -17,6 +17,8 @@ from components.training.selection import ValidationConfig
 
 _GROUP = "validation/"
 _SPREAD = f"{_GROUP}spread"
+HALF_LIFE = f"{_GROUP}half_life"
+"""Half-life, in images, of the average that scored best, where there are several; a name for the curve."""
 # At 64 px, a quarter of the time of 128, for the order of networks is what counts.
 _FEATURES = FidelityConfig(extractor=EfficientNetLite0Config(resolution=64))
 
@@ -42,7 +44,7 @@ def scores_in(points: Iterable[Mapping[str, float]]) -> Iterator[tuple[str, int,
     """Yield name, images seen and score of each look that the points of a training's curve tell of."""
     for point in points:
         for name, value in point.items():
-            if name.startswith(_GROUP) and name != _SPREAD:
+            if name.startswith(_GROUP) and name not in {_SPREAD, HALF_LIFE}:
                 yield name.removeprefix(_GROUP), int(point["images"]), value
 
 

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
+from components.training.config import TrainingConfig
 from components.training.ema import Ema, EmaConfig
+from components.training.selection import ValidationConfig
 
 
 def pair(**config) -> tuple[nn.Linear, Ema]:
@@ -55,3 +58,34 @@ def test_running_statistics_are_copied_and_the_average_never_trains():
     assert torch.equal(ema.network.num_batches_tracked, network.num_batches_tracked)
     assert not ema.network.training
     assert not any(parameter.requires_grad for parameter in ema.network.parameters())
+
+
+def test_averages_beside_are_those_that_trainings_of_their_own_half_life_would_have():
+    network = nn.Linear(2, 1)
+    config = EmaConfig(half_life_images=8, ramp_fraction=0, beside=(2, 64))
+    averages = {name: Ema(network, own) for name, own in config.averages("producer")}
+    assert list(averages) == ["producer", "producer@2", "producer@64"]
+    alone = Ema(network, EmaConfig(half_life_images=64, ramp_fraction=0))
+    for images in (4, 8, 12):
+        nn.init.constant_(network.weight, images)
+        for one in (*averages.values(), alone):
+            one.update(images, 4)
+    assert torch.equal(averages["producer@64"].network.weight, alone.network.weight)
+    assert averages["producer@2"].network.weight.mean() > averages["producer"].network.weight.mean()
+
+
+@pytest.mark.parametrize("beside", [(0,), (-4,), (8, 8)])
+def test_half_lives_are_different_numbers_of_images_above_zero(beside):
+    with pytest.raises(ValidationError, match="expected different numbers of images above 0"):
+        EmaConfig(beside=beside)
+
+
+@pytest.mark.parametrize("validation", [None, ValidationConfig(select="last")])
+def test_averages_beside_need_a_score_to_be_chosen_by(validation):
+    with pytest.raises(ValidationError, match=r"ema.beside keeps averages .* select: best"):
+        TrainingConfig(images=8, ema=EmaConfig(beside=(64,)), validation=validation)
+
+
+def test_without_averages_beside_digests_stay():
+    assert "beside" not in EmaConfig().model_dump()
+    assert EmaConfig(beside=(2,)).model_dump()["beside"] == (2,)

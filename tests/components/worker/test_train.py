@@ -120,6 +120,26 @@ def test_the_best_average_is_exported_and_not_the_last(job):
     assert any(not torch.equal(tensor, kept[f"average/producer/{name}"]) for name, tensor in exported.items())
 
 
+def test_of_several_averages_the_best_is_exported_and_a_resumed_run_chooses_the_same(job):
+    options = {
+        "ema": {"half_life_images": 1, "ramp_fraction": 0, "beside": [8 * BATCH]},
+        "validation": {"every": 2 * BATCH, "samples": 8},
+    }
+    whole, stopped = job("gan", "whole", **options), job("gan", "stopped", **options)
+    train(whole)
+    train(stopped, 3, 2)
+    assert left_behind(whole) == left_behind(stopped)
+    facts = json.loads((_state(whole).parent / "state.json").read_text())["best"]
+    points = [json.loads(line) for line in (whole.folder / "curve.jsonl").read_text().splitlines()]
+    chosen = {point["images"]: point["validation/half_life"] for point in points if "validation/half_life" in point}
+    assert facts["half_life"] == chosen[facts["images"]]
+    assert set(chosen.values()) <= {1, 8 * BATCH}
+    tensors, exported = load_file(_state(whole)), load_file(whole.folder / "export" / "model.safetensors")
+    assert all(torch.equal(tensor, tensors[f"best/{name}"]) for name, tensor in exported.items())
+    apart = [f"average/producer@{8 * BATCH}/{name}" for name in exported if name.endswith("weight")]
+    assert any(not torch.equal(tensors[name], tensors[name.replace(f"@{8 * BATCH}", "")]) for name in apart)
+
+
 def _state(job: TrainJob) -> Path:
     return job.folder / "checkpoints" / f"{STEPS * BATCH:012d}" / "state.safetensors"
 
