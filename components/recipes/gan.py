@@ -113,6 +113,11 @@ class GanConfig(GeneratorRecipe, Grown):
         return isinstance(self.augmentation, AugmentationConfig) and self.augmentation.adaptive is not None
 
     @property
+    def features_trained_on(self) -> tuple[str, ...]:
+        """sha256 of the weights of each trained network through whose features the discriminator looks."""
+        return self.discriminator.features_trained_on
+
+    @property
     def needs_classes(self) -> bool:
         """Whether training needs the classes of images."""
         return self.conditional

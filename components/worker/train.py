@@ -164,9 +164,11 @@ def _validation(job: TrainJob, state: TrainingState, shards: ShardSet, reporter:
     config = job.model.training.validation
     if config is None:
         return
-    producer = job.model.recipe.producer
+    recipe = job.model.recipe
     validations = {
-        name: Validation(producer(average.network), shards, job.corruption, job.seed, config)
+        name: Validation(
+            recipe.producer(average.network), shards, job.corruption, job.seed, config, recipe.features_trained_on
+        )
         for name, average in (state.averages.items() if reporter is not None else ())
     }
 

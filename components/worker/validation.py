@@ -1,6 +1,6 @@
 """Validation: one cheap number of how good a network in training is, on images that it does not train on."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float64, UInt8
 from components import seeding
 from components.config import CorruptionConfig
 from components.data import ShardReader, ShardSet
-from components.evaluation.extractors import EfficientNetLite0Config, FidelityConfig
+from components.evaluation.extractors import EfficientNetLite0Config, EfficientNetLite2Config, FidelityConfig
 from components.evaluation.features import Extractor
 from components.evaluation.kernel import kernel_distance
 from components.recipes.recipe import Generator, Images, Missing, Producer, Reconstructor, Restorer
@@ -19,8 +19,9 @@ _GROUP = "validation/"
 _SPREAD = f"{_GROUP}spread"
 HALF_LIFE = f"{_GROUP}half_life"
 """Half-life, in images, of the average that scored best, where there are several; a name for the curve."""
-# At 64 px, a quarter of the time of 128, for the order of networks is what counts.
-_FEATURES = FidelityConfig(extractor=EfficientNetLite0Config(resolution=64))
+# At 64 px, a quarter of the time of 128, for the order of networks is what counts. The second where a discriminator
+# looks through the first: who taught a model may not choose among its averages.
+_EXTRACTORS = (EfficientNetLite0Config(resolution=64), EfficientNetLite2Config(resolution=64))
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,17 @@ class Validation:
         corruption: CorruptionConfig | None,
         seed: int,
         config: ValidationConfig,
+        taught_by: Collection[str] = (),
     ) -> None:
         """Read the images.
+
+        Args:
+            producer: What is measured.
+            shards: Whose validation images it is measured on.
+            corruption: What they are damaged by; None where nothing is mended.
+            seed: Of damage and made pictures.
+            config: How many.
+            taught_by: sha256 of the weights of networks through whose features a loss looks; they do not measure.
 
         Raises:
             ValueError: The data set has no validation images.
@@ -75,6 +85,7 @@ class Validation:
         self._samples = config.samples
         self._seed = seed
         self._corruption = corruption
+        self._extractor = next(one for one in _EXTRACTORS if one.sha256 not in taught_by)
         self._name, self._score = self._measure()
 
     def look(self) -> Finding:
@@ -101,7 +112,7 @@ class Validation:
             return "hole_error", lambda made: hole_error(producer.restore(corrupted, missing), truth, missing)  # noqa: ARG005
         if isinstance(producer, Reconstructor):
             return "reconstruction_error", lambda made: _error(producer.reconstruct(truth), truth)  # noqa: ARG005
-        extractor = Extractor(_FEATURES)
+        extractor = Extractor(FidelityConfig(extractor=self._extractor))
         real = _features(extractor, truth)
         return "kernel_distance", lambda made: kernel_distance(_features(extractor, made), real)
 

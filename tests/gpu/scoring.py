@@ -13,13 +13,13 @@ from trainings import Piece
 
 from components.data import ShardSet, decoded_pixels
 from components.evaluation import features
-from components.evaluation.efficientnet import EfficientNetLite
 from components.evaluation.evidence import Evidence
 from components.evaluation.extractors import FidelityConfig
 from components.evaluation.features import Pictures
 from components.evaluation.fidelity import Fidelity
 from components.evaluation.generation import GenerationEvaluation
 from components.evaluation.protocol import MODEL_ROW, Score
+from components.models.efficientnet import EfficientNetLite
 from components.recipes.recipe import PRODUCER, GeneratorRecipe, Producer
 
 METRIC = "fd_efficientnet_lite0"

@@ -10,6 +10,7 @@ from components.evaluation.gate import Floor, PromotionRule, decide
 from components.evaluation.generation import GenerationEvaluation
 from components.evaluation.mending import RestorationEvaluation
 from components.evaluation.protocol import Protocol, Score, ScoreTable
+from components.models.projected import ProjectedDiscriminatorConfig
 from components.objectives.perceptual import PerceptualConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import InpainterConfig
@@ -19,12 +20,7 @@ JUDGE = EfficientNetLite0Config().sha256
 RULE = PromotionRule(metric="fd_efficientnet_lite0", must_beat_baselines=False)
 
 
-class PleasingGan(GanConfig):
-    """A GAN whose loss looks through the embedded extractor, as a projected discriminator would."""
-
-    @property
-    def features_trained_on(self) -> tuple[str, ...]:
-        return (JUDGE,)
+PLEASING = GanConfig(discriminator=ProjectedDiscriminatorConfig())
 
 
 def model(recipe, extractor=None):
@@ -49,12 +45,13 @@ def test_a_configuration_whose_model_is_trained_on_what_judges_it_is_refused_in_
     with pytest.raises(
         ValidationError, match=f"weights sha256 {JUDGE[:16]}…, .* take another extractor, or another loss"
     ):
-        model(PleasingGan())
+        model(PLEASING)
 
 
 def test_another_extractor_or_another_loss_is_accepted():
     assert model(GanConfig()).recipe == GanConfig()
-    assert model(PleasingGan(), {"kind": "inception"}).evaluation.features == (InceptionConfig().sha256,)
+    assert model(PLEASING, {"kind": "efficientnet_lite2"}).recipe == PLEASING
+    assert model(PLEASING, {"kind": "inception"}).evaluation.features == (InceptionConfig().sha256,)
 
 
 def test_an_inpainter_says_which_network_its_perceptual_loss_looks_through():

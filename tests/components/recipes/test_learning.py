@@ -8,12 +8,17 @@ from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConf
 from components.models.gated_unet import GatedUnetConfig
 from components.models.hierarchical_vae import HierarchicalVaeConfig
 from components.models.patch import PatchDiscriminatorConfig
+from components.models.projected import ProjectedDiscriminatorConfig
 from components.models.r3net import R3DiscriminatorConfig, R3GeneratorConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
+from components.models.skip_excitation import SkipExcitationDiscriminatorConfig, SkipExcitationGeneratorConfig
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.models.vae import ConvVaeConfig
-from components.objectives.adversarial import Hinge, Relativistic
+from components.objectives.adaptation import AdaptiveConfig
+from components.objectives.adversarial import Hinge, NonSaturating, Relativistic
+from components.objectives.augmentation import AugmentationConfig
+from components.objectives.lecam import LecamConfig
 from components.objectives.logistic import LogisticMixture
 from components.objectives.variational import VariationalConfig
 from components.recipes.gan import GanConfig
@@ -108,9 +113,35 @@ GANS = {
         optimizer=NO_MOMENTUM,
         discriminator_optimizer=NO_MOMENTUM,
     ),
+    "biggan": GanConfig(
+        generator=SnganGeneratorConfig(
+            latent=18, width=16, split_noise=True, attention_px=8, initialisation="orthogonal"
+        ),
+        discriminator=SnganDiscriminatorConfig(width=16, attention_px=8, initialisation="orthogonal"),
+        loss=Hinge(),
+        optimizer=NO_MOMENTUM,
+        discriminator_optimizer=NO_MOMENTUM,
+    ),
+    "skip_excitation": GanConfig(
+        generator=SkipExcitationGeneratorConfig(latent=16, width=16),
+        discriminator=SkipExcitationDiscriminatorConfig(width=16),
+        loss=NonSaturating(r1=0.5),
+        augmentation=AugmentationConfig(colour=False, cutout=0.25, adaptive=AdaptiveConfig(images=2_000)),
+        lecam=LecamConfig(),
+        reuse_made=True,
+        optimizer=NO_MOMENTUM,
+        discriminator_optimizer=NO_MOMENTUM,
+    ),
+    "projected": GanConfig(
+        generator=DcganGeneratorConfig(latent=16, width=16),
+        discriminator=ProjectedDiscriminatorConfig(pixels=DcganDiscriminatorConfig(width=16)),
+        loss=Relativistic(r1=0.5, r2=0.5),
+        optimizer=NO_MOMENTUM,
+        discriminator_optimizer=NO_MOMENTUM,
+    ),
 }
 
-STEPS = {"dcgan": 200, "r3net": 100, "sngan_res": 100}
+STEPS = {"dcgan": 200, "r3net": 100, "sngan_res": 100, "biggan": 100, "skip_excitation": 150, "projected": 150}
 
 
 @pytest.mark.parametrize("name", GANS)

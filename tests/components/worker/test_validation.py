@@ -8,6 +8,7 @@ from components.config import CorruptionConfig
 from components.corruption import CorruptionMix
 from components.data import DatasetConfig, ShapesSource, ShardSet, write_shards
 from components.data.dataset import SplitConfig
+from components.models.features import LITE0_SHA256
 from components.training.selection import ValidationConfig
 from components.worker.validation import Validation, hole_error
 
@@ -83,3 +84,13 @@ def test_no_validation_images_are_refused(tmp_path):
     dataset = DatasetConfig(source=ShapesSource(images=12, raster_px=16), size=16, split=SplitConfig(validation=0))
     with pytest.raises(ValueError, match=r"validation split is empty.*remove training\.validation"):
         validation(Mender(0), write_shards(dataset, Store(tmp_path)))
+
+
+def test_the_network_that_taught_a_model_does_not_choose_among_its_averages(shards):
+    own, other = (
+        Validation(Maker(None), shards, None, 3, ValidationConfig(samples=16), taught_by)
+        for taught_by in ((), (LITE0_SHA256,))
+    )
+    one, two = own.look(), other.look()
+    assert one.name == two.name == "kernel_distance"
+    assert one.score != two.score

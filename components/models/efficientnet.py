@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from components.evaluation.network import FeatureNetwork, read_weights
+from components.models.features import FeatureNetwork, read_weights
 
 
 class EfficientNetLite(FeatureNetwork):
