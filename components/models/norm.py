@@ -20,10 +20,12 @@ class BatchNorm2d(TorchBatchNorm2d):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
+        self.is_alone = False
+        """Whether the statistics are those of this process's batch, however many processes there are."""
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """Return `x` with mean 0 and variance 1 per channel, scaled and shifted by what was learnt."""
-        if not self.training or processes() == 1:
+        if not self.training or self.is_alone or processes() == 1:
             return super().forward(x)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         mean, variance = self._joined_statistics(wide)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from components import seeding
+from components.data.cache import PixelSource
 from components.data.shardset import SplitFacts
 from components.deferred.torch import Tensor, inference_mode, nn, torch
 from components.models import DiscriminatorConfig, GeneratorConfig
@@ -31,9 +33,13 @@ from components.recipes.recipe import (
     latents_of,
     row_blocks,
 )
+from components.recipes.standing import settle, settled
 from components.section import Grown
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
+
+_STANDING_IMAGES, _STANDING_ROWS = 1024, 64
+_ELSEWHERE = 2**40  # number of their first draw, which no picture that is judged or asked for has
 
 
 class GanConfig(GeneratorRecipe, Grown):
@@ -68,8 +74,11 @@ class GanConfig(GeneratorRecipe, Grown):
     others made for it: a pass of the generator less per step."""
     lecam: LecamConfig | None = None
     """Keep logits near those the discriminator used to give; None: off."""
+    statistics: Literal["running", "standing"] = "running"
+    """What the averaged generator's batch normalisations go by. Running: statistics of the weights as they moved.
+    Standing: those of 1,024 pictures that the averaged weights make, at each validation and at the end."""
 
-    ADDED: ClassVar[frozenset[str]] = frozenset({"reuse_made", "lecam"})
+    ADDED: ClassVar[frozenset[str]] = frozenset({"reuse_made", "lecam", "statistics"})
 
     @field_validator("generator", "discriminator", mode="before")
     @classmethod
@@ -175,6 +184,24 @@ class GanConfig(GeneratorRecipe, Grown):
             every=self.discriminator_steps,
         )
         return Recipe(networks, (maker, critic) if self.reuse_made else (critic, maker), (differentiated,))
+
+    def ready(self, network: nn.Module, seed: int) -> AbstractContextManager[None]:
+        """Return a context within which the average of the generator has the statistics that it will be served with."""
+        return settled(network, self._draws(network, seed)) if self.statistics == "standing" else nullcontext()
+
+    def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
+        """Return the trained network with the statistics that it is served with."""
+        if self.statistics == "standing":
+            settle(network, self._draws(network, seed))
+        return network
+
+    def _draws(self, network: nn.Module, seed: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield inputs of the generator, as they are drawn after training."""
+        device = device_of(network)
+        for first in range(_ELSEWHERE, _ELSEWHERE + _STANDING_IMAGES, _STANDING_ROWS):
+            noise = self.sampling_scale * latents_of(_STANDING_ROWS, self.generator.latent, seed, first)
+            classes = (Classes(self.classes).draw(_STANDING_ROWS, seed, first),) if self.classes else ()
+            yield tuple(one.to(device) for one in (noise, *classes))
 
     def serving_network(self, size: int) -> nn.Module:
         """Return the network that makes images, for weights to be loaded into."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
@@ -112,6 +113,10 @@ class RecipeSection(Section, ABC):
     @abstractmethod
     def serving_network(self, size: int) -> nn.Module:
         """Return the network that is exported and served, for weights to be loaded into."""
+
+    def ready(self, network: nn.Module, seed: int) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Return a context within which an average of weights in training can be looked at, as it is from then on."""
+        return nullcontext()
 
     def finished(self, network: nn.Module, training: PixelSource, seed: int) -> nn.Module:  # noqa: ARG002
         """Return the trained network with what is fitted to it afterwards: nothing, unless a family says otherwise."""

@@ -57,13 +57,16 @@ class Reporter:
     def intervals(self, shards: ShardSet) -> tuple[Interval, ...]:
         """Return what to do while training: show pictures, keep checkpoints."""
         execution = self.job.model.execution
-        producer = self.job.model.recipe.producer(self.state.averages[PRODUCER].network)
+        recipe, network = self.job.model.recipe, self.state.averages[PRODUCER].network
+        producer = recipe.producer(network)
         preview = Preview(producer, shards, self.job.corruption, self.job.seed)
         pictures = self.job.folder / "pictures"
         pictures.mkdir(exist_ok=True)  # also where there will be none, for want of validation images
 
         def show() -> None:
-            for name, picture in preview.draw().items():
+            with recipe.ready(network, self.job.seed):
+                drawn = preview.draw()
+            for name, picture in drawn.items():
                 path = pictures / f"{name}-{self.state.images:012d}.png"
                 with self._noticing_a_full_disk():
                     write_atomically(path, png(picture, smallest=True))

@@ -29,7 +29,7 @@ from components.worker.beginning import begun_from
 from components.worker.compiling import reason_not_to
 from components.worker.jobs import TrainJob
 from components.worker.reporter import Reporter
-from components.worker.validation import HALF_LIFE, Validation
+from components.worker.validation import HALF_LIFE, Finding, Validation
 from components.workspace import exclusive
 
 _log = logging.getLogger(__name__)
@@ -175,9 +175,12 @@ def _validation(job: TrainJob, state: TrainingState, shards: ShardSet, reporter:
     def look() -> None:
         collapsed = False
         if reporter is not None:
-            findings = {name: validation.look() for name, validation in validations.items()}
+            findings: dict[str, Finding] = {}
+            for name, validation in validations.items():
+                with recipe.ready(state.averages[name].network, job.seed):
+                    findings[name] = validation.look()
+                    state.compare(findings[name].score, name)
             best = min(findings, key=lambda name: findings[name].score)
-            state.compare(findings[best].score, best)
             chosen = {HALF_LIFE: float(state.averages[best].config.half_life_images)} if len(findings) > 1 else {}
             reporter.note(findings[best].values() | chosen)
             spread = findings[PRODUCER].spread

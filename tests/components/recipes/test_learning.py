@@ -135,13 +135,14 @@ GANS = {
     "projected": GanConfig(
         generator=DcganGeneratorConfig(latent=16, width=16),
         discriminator=ProjectedDiscriminatorConfig(pixels=DcganDiscriminatorConfig(width=16)),
-        loss=Relativistic(r1=0.5, r2=0.5),
+        loss=NonSaturating(r1=0.5, penalty_every=8),
+        augmentation=False,
         optimizer=NO_MOMENTUM,
         discriminator_optimizer=NO_MOMENTUM,
     ),
 }
 
-STEPS = {"dcgan": 200, "r3net": 100, "sngan_res": 100, "biggan": 100, "skip_excitation": 150, "projected": 150}
+STEPS = {"dcgan": 200, "r3net": 100, "sngan_res": 100, "biggan": 100, "skip_excitation": 150, "projected": 100}
 
 
 @pytest.mark.parametrize("name", GANS)

@@ -46,7 +46,7 @@ RECIPES = {
         discriminator_optimizer=LINEAR,
         discriminator_steps=5,
     ),
-    "biggan": examples.RECIPES["biggan_by_class"],
+    "biggan": examples.RECIPES["biggan"],
     "vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4), optimizer=AdamConfig(rate=1e-3, schedule=FADING)),
     "residual vae": VaeConfig(
         network=ResidualVaeConfig(latent=32, map_px=4, width=8),

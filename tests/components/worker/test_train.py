@@ -48,6 +48,7 @@ RECIPES = {
         "optimizer": {"kind": "adam", "rate": 0.3},  # so high that the last is not the best
     },
 }
+RECIPES["gan with standing statistics"] = RECIPES["gan"] | {"statistics": "standing"}
 KNOWN = [TypeAdapter(RecipeConfig).validate_python(recipe) for recipe in RECIPES.values()]
 OTHERS = examples.beyond(KNOWN, (RecipeSection,))
 RECIPES |= {name: examples.MATRIX.models[name].recipe.model_dump() for name in OTHERS}
@@ -120,12 +121,13 @@ def test_the_best_average_is_exported_and_not_the_last(job):
     assert any(not torch.equal(tensor, kept[f"average/producer/{name}"]) for name, tensor in exported.items())
 
 
-def test_of_several_averages_the_best_is_exported_and_a_resumed_run_chooses_the_same(job):
+@pytest.mark.parametrize("family", ["gan", "gan with standing statistics"])
+def test_of_several_averages_the_best_is_exported_and_a_resumed_run_chooses_the_same(job, family):
     options = {
         "ema": {"half_life_images": 1, "ramp_fraction": 0, "beside": [8 * BATCH]},
         "validation": {"every": 2 * BATCH, "samples": 8},
     }
-    whole, stopped = job("gan", "whole", **options), job("gan", "stopped", **options)
+    whole, stopped = job(family, "whole", **options), job(family, "stopped", **options)
     train(whole)
     train(stopped, 3, 2)
     assert left_behind(whole) == left_behind(stopped)
