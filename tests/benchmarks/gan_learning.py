@@ -128,7 +128,7 @@ def judged(producer: Generator, shards: ShardSet, cache: Path, seed: int, pictur
     """Return each score with its interval, by both networks, and draw the first pictures."""
     reader = ShardReader(shards, "test")
     test = reader.images(np.arange(len(reader)))
-    made = producer.generate(_SAMPLES, seed)
+    made = producer.generate(min(_SAMPLES, 2 * len(test)), seed)
     picture.write_bytes(png(figures.grid(made[:_SHOWN], columns=16), smallest=True))
     scores: dict[str, Any] = {}
     for extractor in (EfficientNetLite2Config(), EfficientNetLite0Config()):
