@@ -173,7 +173,7 @@ def judged_by_own_features(recipe: RecipeSection, evaluation: EvaluationSection)
     return (
         f"a loss of the recipe looks through the network with weights sha256 {shared[0][:16]}…, and the evaluation "
         "compares that network's features; a judge must be one that the model was not trained on: take another "
-        "extractor, or another loss"
+        "extractor, or another loss or discriminator"
     )
 
 
