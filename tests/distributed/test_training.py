@@ -42,9 +42,10 @@ RESTORATION = {"evaluation": {"kind": "restoration"}, "promotion": {"metric": "p
 
 
 def adapted(model: ModelConfig) -> dict[str, object]:
-    """Return a model of the matrix with such an optimizer."""
-    recipe = model.recipe.model_copy(update={"optimizer": AdamConfig.model_validate(ADAM)})
-    return {"recipe": recipe} | (RESTORATION if recipe.needs_corruption else GENERATION)
+    """Return a model of the matrix with such optimizers."""
+    named = [name for name in ("optimizer", "discriminator_optimizer") if name in type(model.recipe).model_fields]
+    recipe = model.recipe.model_copy(update=dict.fromkeys(named, AdamConfig.model_validate(ADAM)))
+    return {"recipe": recipe, "evaluation": model.evaluation, "promotion": model.promotion}
 
 
 MODELS = {
