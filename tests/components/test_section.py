@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
 from components.config.fields import schema_of
-from components.section import Section, canonical_json, digest_of, kinds
+from components.section import Grown, Section, canonical_json, digest_of, kinds
 
 
 class Small(Section):
@@ -21,6 +21,19 @@ class Small(Section):
 
 class Large(Section):
     kind: Literal["large"] = "large"
+
+
+class Older(Section):
+    kind: Literal["line"] = "line"
+    width_px: int = 3
+
+
+class Newer(Grown):
+    kind: Literal["line"] = "line"
+    width_px: int = 3
+    dashes: tuple[int, ...] = ()
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"dashes"})
 
 
 Size = Annotated[Small | Large, Field(discriminator="kind")]
@@ -121,3 +134,10 @@ def test_a_digest_is_the_same_in_every_version_of_this_code():
 def test_what_json_cannot_say_is_refused(value):
     with pytest.raises(ValueError, match="JSON"):
         canonical_json(value)
+
+
+def test_a_field_that_came_later_changes_a_digest_only_where_it_says_something():
+    assert digest_of(Newer()) == digest_of(Newer(dashes=())) == digest_of(Older())
+    assert digest_of(Newer(dashes=(2, 1))) != digest_of(Newer())
+    assert Newer.model_validate(Newer(dashes=(2, 1)).model_dump()).dashes == (2, 1)
+    assert Newer.model_validate(Older().model_dump()) == Newer()
