@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from components.data.cache import PixelSource
+from components.data.keys import ChosenKeys
 from components.data.order import Samples
 from components.data.reader import Pictures
 
@@ -34,7 +35,7 @@ def without(samples: Samples, left_out: Collection[str]) -> Samples:
         ValueError: None would be left.
     """
     unwanted = set(left_out)
-    numbers = np.array([number for number, key in enumerate(samples.keys) if key not in unwanted], np.int64)
+    numbers = np.fromiter((number for number, key in enumerate(samples.keys) if key not in unwanted), np.int64)
     if not len(numbers):
         raise ValueError(
             f"all {len(samples.keys):,} images to train on are near-copies of held-out ones; "
@@ -42,7 +43,7 @@ def without(samples: Samples, left_out: Collection[str]) -> Samples:
         )
     return Samples(
         ChosenPixels(samples.pixels, numbers),
-        [samples.keys[number] for number in numbers.tolist()],
+        ChosenKeys(samples.keys, numbers),
         samples.digest,
         None if samples.labels is None else samples.labels[numbers],
         None if samples.windows is None else samples.windows.only(numbers),

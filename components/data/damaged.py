@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from heapq import nsmallest
 from typing import NamedTuple
 
 import numpy as np
@@ -45,8 +46,9 @@ def damaged_samples(
         executor: Who does it.
     """
     reader = ShardReader(shards, "test")
-    drawn = sorted(range(len(reader)), key=lambda number: stream_key(seed, "frozen", reader.keys[number]))
-    bin_of = {number: place % len(areas) for place, number in enumerate(drawn[:images])}
+    keys = reader.keys
+    drawn = nsmallest(images, range(len(reader)), key=lambda number: stream_key(seed, "frozen", keys[number]))
+    bin_of = {number: place % len(areas) for place, number in enumerate(drawn)}
     numbers = sorted(bin_of)
 
     def partitions() -> Iterator[tuple[None, tuple[object, ...]]]:
@@ -54,7 +56,7 @@ def damaged_samples(
             part = numbers[start : start + _AT_ONCE]
             contents, names = reader.contents(part)
             named = zip(part, names, strict=True)
-            lots = [_Lot(reader.keys[one], bin_of[one], areas[bin_of[one]], name) for one, name in named]
+            lots = [_Lot(keys[one], bin_of[one], areas[bin_of[one]], name) for one, name in named]
             yield None, (mix, seed, shards.size, Packed.of(contents), lots)
 
     with executor.open() as crew:

@@ -3,24 +3,19 @@
 import hashlib
 import json
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
-from jaxtyping import UInt64
-
-from components.data.collected import Collected
+from components.data.contents import Contents
 from components.data.dataset import DatasetConfig
 from components.data.decoders import Made
 from components.data.decoding import Decoding, decoding
 from components.data.forgotten import Forgotten
-from components.data.memory import ITEM, Memory, Outcome, Rows, Texts
+from components.data.ledger import Ledger, Refusal
+from components.data.memory import PACKED, Memory, Outcome
 from components.data.preparation import Preparation
+from components.data.scratch import Scratch
 from components.data.sources import ContentDigest, Problem
 from components.data.spool import Spool
 from components.data.survey import Seen, sha256_of_known, walk
@@ -29,17 +24,8 @@ from components.executors import ExecutorConfig, in_order
 Progress = Callable[[int, int | None], None]
 
 _CHUNK_ITEMS = 32
-_FIRST_FEW = 5
 _UNDECIDED = False
 """Which file stands for an image is known when all are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An item that did not become an image."""
-
-    name: str
-    problem: Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,44 +51,34 @@ class _Result:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What a source holds: one row for each of its files, in its order."""
+    """What a source holds."""
 
-    rows: Rows
-    texts: Sequence[str]
-    refusals: list[Refusal]
+    ledger: Ledger
+    """A row for each of its files, in its order."""
     read: int
     """Files whose bytes were read; of the others was known what they hold."""
     content_digest: str
-    _places: UInt64[np.ndarray, "rows 2"]
-    _facts: BinaryIO
-
-    def facts(self, row: int) -> bytes:
-        """Return the facts that lie beside an accepted image, as JSON: of the file in this row."""
-        start, size = self._places[row].tolist()
-        self._facts.seek(start)
-        return self._facts.read(size)
 
 
-@contextmanager
 def ingest(
     dataset: DatasetConfig,
     memory: Memory,
     spool: Spool,
     forgotten: Forgotten,
-    facts: Path,
+    scratch: Scratch,
     executor: ExecutorConfig,
     progress: Progress | None = None,
-) -> Iterator[Ingested]:
+) -> Ingested:
     """Check all items of `dataset.source` and give what they are; only what is new is read, decoded and encoded.
 
-    Memory holds a few chunks of items and about 150 bytes per file, whatever the source's size.
+    This process holds a few chunks of items, whatever the source's size; what is known of all lies on the disk.
 
     Args:
         dataset: Source, size, encoding and limits.
         memory: What an earlier version of the same dataset knows.
         spool: Takes the images that are new, and knows those of an interrupted attempt.
         forgotten: Images to refuse, whatever is known of them.
-        facts: File to create, which holds the facts of the accepted images as long as the block runs.
+        scratch: Where the rows of all files lie.
         executor: Who decodes and encodes. The result does not depend on it.
         progress: Called with items done and items in all (None: not known).
 
@@ -111,25 +87,23 @@ def ingest(
     """
     total = dataset.source.count()
     guarded = not dataset.source.is_made_here
-    with facts.open("x+b") as file:
-        taken = _Taken(dataset, spool, file)
-        with (
-            warnings.catch_warnings(),
-            decoding(Preparation.of(dataset), executor, guarded=guarded) as decoders,
-        ):
-            # Pillow warns of odd files on top of what is reported here.
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            look = partial(_look, memory, spool)
-            for results in _each_chunk(walk(dataset.source, memory), look, decoders):
-                for result in results:
-                    taken.add(_unless_forgotten(result, forgotten))
-                if total is not None:
-                    taken.check_limit(total)
-                if progress is not None:
-                    progress(taken.found, total)
-        taken.check_limit(taken.found)
-        yield taken.all()
-    facts.unlink()
+    taken = _Taken(dataset, spool, Ledger(scratch))
+    with (
+        warnings.catch_warnings(),
+        decoding(Preparation.of(dataset), executor, guarded=guarded) as decoders,
+    ):
+        # Pillow warns of odd files on top of what is reported here.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        look = partial(_look, memory, Contents(memory, scratch), spool)
+        for results in _each_chunk(walk(dataset.source, memory), look, decoders):
+            for result in results:
+                taken.add(_unless_forgotten(result, forgotten))
+            if total is not None:
+                taken.check_limit(total)
+            if progress is not None:
+                progress(taken.ledger.found, total)
+    taken.check_limit(taken.ledger.found)
+    return Ingested(taken.ledger, taken.read, taken.digest.hexdigest())
 
 
 @dataclass(slots=True)
@@ -138,79 +112,51 @@ class _Taken:
 
     dataset: DatasetConfig
     spool: Spool
-    facts: BinaryIO
-    found: int = 0
+    ledger: Ledger
     read: int = 0
     digest: ContentDigest = field(default_factory=ContentDigest)
-    texts: Texts = field(default_factory=Texts)
-    refusals: list[Refusal] = field(default_factory=list)
-    rows: Collected = field(default_factory=lambda: Collected(ITEM))
-    places: Collected = field(default_factory=lambda: Collected(np.dtype([("start", "<u8"), ("size", "<u8")])))
 
     def add(self, result: _Result) -> None:
         """Take in one file."""
-        looked, outcome, number = result.looked, result.outcome, self.texts.number
+        looked, outcome, number = result.looked, result.outcome, self.ledger.texts.number
         seen = looked.seen
         unread = seen.item is not None and seen.item.problem is not None
-        self.found += 1
         self.read += seen.item is not None
         reason = outcome.problem.reason if outcome.problem and unread else None
         self.digest.add_known(seen.name, looked.sha256.hex(), reason, looked.label)
         if result.image is not None:
             self.spool.add(looked.sha256, outcome, result.image)
-        facts = b""
         if outcome.problem is not None:
-            self.refusals.append(Refusal(seen.name, outcome.problem))
-        else:
-            facts = _facts(looked, outcome)
-        self.places.add(self.facts.tell(), len(facts))
-        self.facts.write(facts)
+            self.ledger.refuse(Refusal(seen.name, outcome.problem))
         why = (outcome.problem.reason, outcome.problem.found) if outcome.problem else ("", "")
         numbers = map(number, (looked.label, looked.caption, outcome.original_format, *why))
-        self.rows.add(
-            seen.id, looked.sha256, outcome.key.encode(), *numbers, *outcome.original_size, unread, _UNDECIDED
-        )
+        size, key = outcome.original_size, outcome.key.encode()
+        item = PACKED.pack(seen.id, looked.sha256, key, *numbers, *size, unread, _UNDECIDED)
+        self.ledger.add(item, outcome.key, b"" if outcome.problem else _facts(looked, outcome))
 
     def check_limit(self, total: int) -> None:
         """Refuse a source of `total` files more of which cannot be used than the dataset allows."""
-        limit = self.dataset.rejected_limit_fraction
-        if len(self.refusals) <= limit * total:
+        limit, counts = self.dataset.rejected_limit_fraction, self.ledger.refused.copy()
+        del counts["forgotten"]
+        if counts.total() <= limit * total:
             return
-        unusable = [one for one in self.refusals if one.problem.reason != "forgotten"]
-        if len(unusable) <= limit * total:
-            return
-        counts = Counter(one.problem.reason for one in unusable)
-        few = unusable[:_FIRST_FEW]
+        few = self.ledger.first_unusable
         first = "; ".join(f"{one.name} ({one.problem.reason}: {one.problem.found})" for one in few)
         raise ValueError(
-            f"{len(unusable)} of the {self.found} files read so far (of {total}) cannot be used, more than the "
+            f"{counts.total()} of the {self.ledger.found} files read so far (of {total}) cannot be used, more than the "
             f"{limit:.0%} that dataset.rejected_limit_fraction allows: "
             f"{', '.join(f'{count} {reason}' for reason, count in sorted(counts.items()))}. The first: {first}"
         )
 
-    def all(self) -> Ingested:
-        """Return all that was taken in."""
-        places = self.places.all()
-        self.facts.flush()
-        return Ingested(
-            self.rows.all(),
-            self.texts.all(),
-            self.refusals,
-            self.read,
-            self.digest.hexdigest(),
-            np.stack([places["start"], places["size"]], axis=1),
-            self.facts,
-        )
 
-
-def _look(memory: Memory, spool: Spool, seen: Seen) -> _Looked:
+def _look(memory: Memory, contents: Contents, spool: Spool, seen: Seen) -> _Looked:
     """Return what is known of a file, by its stamp or else by its bytes."""
-    item = seen.item
-    if item is None:
-        row = memory.rows[seen.known]
+    item, row = seen.item, seen.known
+    if row is not None:
         return _Looked(seen, sha256_of_known(row), memory.label(row), memory.caption(row), memory.outcome(row))
+    assert item is not None  # one of the two is there
     sha256 = hashlib.sha256(item.content).digest()
-    known = Outcome(problem=item.problem) if item.problem else memory.of_content(sha256) or spool.find(sha256)
+    known = Outcome(problem=item.problem) if item.problem else contents.find(sha256) or spool.find(sha256)
     return _Looked(replace(seen, item=replace(item, content=b"")), sha256, item.label, item.caption, known)
 
 

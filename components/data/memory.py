@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Shaped
 
 from components.data.preparation import KEY_DIGITS
+from components.data.rows_on_disk import find, lower_bounds, mapped, read_rows
 from components.data.sources import Problem
 
 ITEMS = "items.npy"
@@ -35,6 +36,8 @@ ITEM = np.dtype(
 """One file. `id`: half of the sha256 of its name, then of its stamp. `sha256`: of its bytes. `key`: of its image, empty
 where it was refused. `label`, `caption`, `format`, `reason`, `found`: numbers of texts, 0 for none. `unread`: the
 source gave a problem in place of bytes. `stands`: of the files with one image, its facts lie beside it."""
+PACKED = struct.Struct("<32s32s32s7I??")
+"""The same, field by field."""
 Rows = Shaped[np.ndarray, " rows"]
 """Of `ITEM`."""
 _HALF = 16
@@ -48,21 +51,6 @@ class Outcome:
     original_format: str = ""
     original_size: tuple[int, int] = (0, 0)
     problem: Problem | None = None
-
-
-class Texts:
-    """The texts that rows refer to by number, each held once; number 0 is the empty text."""
-
-    def __init__(self) -> None:
-        self._numbers = {"": 0}
-
-    def number(self, text: str | None) -> int:
-        """Return the number of a text, a new one if it was not seen yet."""
-        return self._numbers.setdefault(text or "", len(self._numbers))
-
-    def all(self) -> list[str]:
-        """Return the texts in the order of their numbers."""
-        return list(self._numbers)
 
 
 def id_of(name: str, stamp: str) -> bytes:
@@ -80,13 +68,13 @@ def _half(text: str) -> bytes:
 
 
 class Memory:
-    """The rows of one data version, sorted by id, as a file that is mapped and not held."""
+    """The rows of one data version, sorted by id: a file that is read where it is asked, and not held."""
 
-    def __init__(self, version: str, rows: Rows, texts: Sequence[str]) -> None:
+    def __init__(self, version: str, path: Path | None, texts: Sequence[str]) -> None:
         self.version = version
         """Digest of the data version that it is of; empty where nothing is known."""
-        self.rows = rows
         self.texts = texts
+        self._path = path
 
     def __eq__(self, other: object) -> bool:
         """Whether both are of one version."""
@@ -106,36 +94,37 @@ class Memory:
         path = folder / ITEMS
         if not path.is_file():
             return None
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        rows = mapped(path)
         if rows.dtype != ITEM or rows.ndim != 1:
             raise ValueError(f"{path}: rows of {rows.dtype}, this code reads {ITEM}")
-        return cls(folder.name, rows, json.loads((folder / TEXTS).read_bytes()))
+        return cls(folder.name, path, json.loads((folder / TEXTS).read_bytes()))
 
-    @staticmethod
-    def write(folder: Path, rows: Rows, texts: Sequence[str]) -> None:
-        """Write rows, in any order, and their texts into a version's folder."""
-        ordered = rows[np.argsort(rows["id"], kind="stable")]
-        np.save(folder / ITEMS, ordered, allow_pickle=False)
-        (folder / TEXTS).write_text(json.dumps(list(texts)), encoding="utf-8")
+    def blocks(self) -> Iterator[Rows]:
+        """Yield all rows in order, some at a time."""
+        return iter(()) if self._path is None else read_rows(self._path)
 
-    def unchanged(self, ids: Sequence[bytes]) -> Int64[np.ndarray, " ids"]:
-        """Return the numbers of the rows with these ids; -1 where there is none, or where the file was not read."""
-        wanted = np.array(ids, "S32")
-        places = find(self.rows["id"], wanted)
-        places[places >= 0] = np.where(self.rows["unread"][places[places >= 0]], -1, places[places >= 0])
-        return places
+    def row(self, number: int) -> np.void:
+        """Return a row by its number.
+
+        Raises:
+            IndexError: There is no such row.
+        """
+        found: np.void = self._rows()[number : number + 1].copy()[0]
+        return found
+
+    def unchanged(self, ids: Sequence[bytes]) -> list[np.void | None]:
+        """Return the rows with these ids; None where there is none, or where the file was not read."""
+        rows, wanted = self._rows(), np.array(ids, "S32")
+        places = find(rows["id"], wanted)
+        known = np.array(rows[np.maximum(places, 0)]) if len(rows) else np.empty(len(ids), ITEM)
+        is_known = (places >= 0) & ~known["unread"]
+        return [row if there else None for row, there in zip(known, is_known.tolist(), strict=True)]
 
     def named(self, name: str) -> Rows:
         """Return the rows of the files of this name, whatever their stamps."""
-        first = name_part(name)
-        start = np.searchsorted(self.rows["id"], np.bytes_(first))
-        end = np.searchsorted(self.rows["id"], np.bytes_(first + b"\xff" * _HALF), side="right")
-        return self.rows[start:end]
-
-    def of_content(self, sha256: bytes) -> Outcome | None:
-        """Return what bytes of this digest came to; None where they were not seen."""
-        number = int(find(self._by_content[0], np.array([sha256], "S32"))[0])
-        return None if number < 0 else self.outcome(self.rows[self._by_content[1][number]])
+        rows, first = self._rows(), name_part(name)
+        start, end = lower_bounds(rows["id"], np.array([first, first + b"\xff" * _HALF], "S32")).tolist()
+        return np.array(rows[start:end])
 
     def outcome(self, row: np.void) -> Outcome:
         """Return what a row says its file came to."""
@@ -152,22 +141,10 @@ class Memory:
         """Return the text about a row's file, if it has one."""
         return self.texts[row["caption"]] or None
 
-    @cached_property
-    def _by_content(self) -> tuple[Shaped[np.ndarray, " read"], Int64[np.ndarray, " read"]]:
-        """The digests of all bytes that were read, in order, and the rows that they are of."""
-        read = np.flatnonzero(~self.rows["unread"])
-        digests = self.rows["sha256"][read]
-        order = np.argsort(digests, kind="stable")
-        return digests[order], read[order]
+    def _rows(self) -> Rows:
+        """Map the file, for as long as the caller needs it: what is touched is this process's memory meanwhile."""
+        return np.empty(0, ITEM) if self._path is None else mapped(self._path)
 
 
-NOTHING = Memory("", np.empty(0, ITEM), ("",))
+NOTHING = Memory("", None, ("",))
 """What is known before the first version."""
-
-
-def find(ordered: Shaped[np.ndarray, " rows"], wanted: Shaped[np.ndarray, " wanted"]) -> Int64[np.ndarray, " wanted"]:
-    """Return where each wanted value is first among the ordered ones, -1 where it is not."""
-    if not len(ordered):
-        return np.full(len(wanted), -1, np.int64)
-    places = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return np.where(ordered[places] == wanted, places, -1)

@@ -96,7 +96,7 @@ class Order:
             flip: Mirror every other image, drawn anew in each pass.
         """
         self._samples, self._share, self._seed = samples, share, seed
-        self._words = np.array([int(key[:16], 16) for key in samples.keys], np.uint64) if flip else None
+        self._flip = flip
         self._passes: dict[int, _Pass] = {}
 
     def rows(self, first_image: int) -> Rows:
@@ -145,11 +145,12 @@ class Order:
 
     def _flips(self, passes: _Numbers, numbers: _Numbers) -> Bool[np.ndarray, " batch"]:
         """Return whether each image is mirrored: one bit of a hash of (seed, "flip", pass) and the image's key."""
-        if self._words is None:
+        if not self._flip:
             return np.zeros(len(numbers), np.bool_)
         streams = {one: stream_key(self._seed, "flip", one) % 2**64 for one in np.unique(passes).tolist()}
         salt = np.array([streams[one] for one in passes.tolist()], np.uint64)
-        return (_mix(self._words[numbers] ^ salt) & np.uint64(1)).astype(np.bool_)
+        words = np.array([int(self._samples.keys[number][:16], 16) for number in numbers.tolist()], np.uint64)
+        return (_mix(words ^ salt) & np.uint64(1)).astype(np.bool_)
 
 
 def _mix(words: UInt64[np.ndarray, " batch"]) -> UInt64[np.ndarray, " batch"]:

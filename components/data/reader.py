@@ -12,7 +12,9 @@ import simplejpeg
 from jaxtyping import Int64, Shaped, UInt8
 
 from components.artifacts import ArtifactError
+from components.data.keys import Keys
 from components.data.opened import tars_of
+from components.data.rows_on_disk import mapped
 from components.data.shardset import ShardSet
 from components.data.tars import members
 from components.workspace import threads_per_process
@@ -58,7 +60,7 @@ def decode_of(content: bytes, name: str, size: int) -> Picture:
 
 
 class ShardReader:
-    """Random access to one split. It holds the index (56 bytes per image) and no open file."""
+    """Random access to one split. It maps the index (52 bytes per image), which the ranks of a machine share."""
 
     def __init__(self, shards: ShardSet, split: str) -> None:
         """Read the index and compare the shards' sizes with the manifest.
@@ -72,7 +74,7 @@ class ShardReader:
         self.size = shards.size
         self._labels = shards.path / f"{split}.labels.npy" if shards.splits[split].classes else None
         self.tars = tars_of(shards, split)
-        self._index: _Rows = np.load(shards.path / f"{split}.index.npy", allow_pickle=False)
+        self._index: _Rows = mapped(shards.path / f"{split}.index.npy")
         if len(self._index) != shards.splits[split].samples:
             raise ArtifactError(
                 f"{shards.path / split}.index.npy: {len(self._index)} images, "
@@ -83,10 +85,10 @@ class ShardReader:
         """Return the number of images."""
         return len(self._index)
 
-    @cached_property
-    def keys(self) -> list[str]:
+    @property
+    def keys(self) -> Keys:
         """The images' keys, in the order of their numbers."""
-        return [key.decode() for key in self._index["key"]]
+        return Keys(self._index["key"])
 
     @property
     def packed_keys(self) -> Shaped[np.ndarray, " images"]:

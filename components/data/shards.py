@@ -1,22 +1,21 @@
 """From a dataset's config section to its ShardSet: written once, found again by what determined it, grown."""
 
-import json
 import logging
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int64, UInt16
-
 from components.artifacts import Store
+from components.data.base import Base, DamagedBaseError
 from components.data.dataset import DatasetConfig
 from components.data.forgotten import Forgotten
-from components.data.ingest import Ingested, Progress, Refusal, ingest
-from components.data.layout import Base, DamagedBaseError, Images, Writer, unaltered
-from components.data.memory import NOTHING, Memory, find
+from components.data.images import ROWS, Images
+from components.data.ingest import Ingested, Progress, ingest
+from components.data.layout import Classes, Writer
+from components.data.ledger import Ledger
+from components.data.memory import NOTHING, Memory
 from components.data.reader import ShardReader
+from components.data.scratch import Scratch
 from components.data.shardset import Growth, ShardSet
 from components.data.spool import SPOOLS, Spool
 from components.data.survey import fingerprint_of
@@ -101,25 +100,28 @@ def _written(
     def write(draft: Path) -> Mapping[str, Any]:
         if spool.taken_up:
             _log.info("shard: %s files are known from an interrupted attempt", f"{spool.taken_up:,}")
-        with ingest(dataset, _memory(base), spool, forgotten, draft / "facts", executor, progress) as ingested:
+        with Scratch() as scratch:
+            ingested = ingest(dataset, _memory(base), spool, forgotten, scratch, executor, progress)
+            ledger = ingested.ledger
             _check_source(dataset, ingested, inputs["source"])
-            images, classes = _images(dataset, ingested, base)
-            splits = Writer(draft, dataset, ingested, spool, base, forgotten.versions).write(images, classes)
-            _remember_items(draft, ingested, images)
+            images = Images.of(ledger, spool, base, dataset.split, scratch)
+            splits = Writer(draft, dataset, spool, base, forgotten.versions).write(
+                images, _classes(dataset, ledger, images)
+            )
+            ledger.write_memory(draft, ROWS)
+            ledger.write_refusals(draft / "rejected.jsonl")
         growth = _growth(ingested, images, base)
         _log.info("shard: %s", growth.facts)
-        _write_refusals(draft / "rejected.jsonl", ingested.refusals)
-        duplicates = int((ingested.rows["key"] != b"").sum()) - len(images.keys)
         facts = {
             "size": dataset.size,
             "source": dataset.source.describe(),
             "licence": dataset.source.licence(),
             "source_digest": inputs["source"],
             "splits": splits,
-            "found": len(ingested.rows),
-            "accepted": len(images.keys),
-            "duplicates": duplicates,
-            "rejected": dict(sorted(Counter(one.problem.reason for one in ingested.refusals).items())),
+            "found": ledger.found,
+            "accepted": images.count,
+            "duplicates": ledger.accepted - images.count,
+            "rejected": dict(sorted(ledger.refused.items())),
             "growth": growth,
         }
         _write_examples(draft, facts)
@@ -131,64 +133,34 @@ def _written(
 def _check_source(dataset: DatasetConfig, ingested: Ingested, fingerprint: str) -> None:
     if dataset.source.fingerprint_is_of_items and ingested.content_digest != fingerprint:
         raise ValueError(f"{dataset.source.describe()}: its files changed while they were read; start again")
-    if not (ingested.rows["key"] != b"").any():
-        raise ValueError(f"{dataset.source.describe()}: {len(ingested.rows)} files found, none of them a usable image")
-
-
-def _images(dataset: DatasetConfig, ingested: Ingested, base: Base | None) -> tuple[Images, list[str]]:
-    """Return the images, each once, and the names of all classes in order."""
-    standing = _standing(ingested)
-    rows = ingested.rows[standing]
-    classes, labels = (
-        _classes(ingested, standing, dataset.source.describe()) if dataset.source.has_classes else ([], None)
-    )
-    same = unaltered(rows["key"], rows, ingested.texts, base)
-    return Images(rows["key"], standing, labels, same), classes
-
-
-def _standing(ingested: Ingested) -> Int64[np.ndarray, " images"]:
-    """Return the rows that stand for the images, sorted by key: of equal keys the one whose facts sort first."""
-    accepted = np.flatnonzero(ingested.rows["key"] != b"")
-    order = accepted[np.argsort(ingested.rows["key"][accepted], kind="stable")]
-    keys = ingested.rows["key"][order]
-    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-    ends = np.append(starts[1:], len(keys))
-    standing = order[starts]
-    for group in np.flatnonzero(ends - starts > 1):
-        same = order[starts[group] : ends[group]].tolist()
-        standing[group] = min(same, key=ingested.facts)
-    return standing
-
-
-def _classes(
-    ingested: Ingested, standing: Int64[np.ndarray, " images"], source: str
-) -> tuple[list[str], UInt16[np.ndarray, " images"]]:
-    """Return the names of all classes in order, and each image's number among them."""
-    texts, numbers = np.unique(ingested.rows["label"][standing], return_inverse=True)
-    found = np.array([ingested.texts[text] for text in texts])
-    names, places = np.unique(found, return_inverse=True)
-    if len(names) < 2:
+    if not ingested.ledger.accepted:
         raise ValueError(
-            f"{source}: all {len(standing)} images are of the class '{names[0]}', expected two classes or more"
+            f"{dataset.source.describe()}: {ingested.ledger.found} files found, none of them a usable image"
         )
-    return names.tolist(), places[numbers].astype(np.uint16)
 
 
-def _remember_items(draft: Path, ingested: Ingested, images: Images) -> None:
-    rows = ingested.rows
-    rows["stands"][images.rows] = True
-    Memory.write(draft, rows, ingested.texts)
+def _classes(dataset: DatasetConfig, ledger: Ledger, images: Images) -> Classes:
+    """Return the names of all classes in order, if images have any."""
+    if not dataset.source.has_classes:
+        return Classes((), {})
+    names = {number: ledger.texts.text(number) for number in images.labels}
+    ordered = sorted(names.values())
+    if len(ordered) < 2:
+        raise ValueError(
+            f"{dataset.source.describe()}: all {images.count} images are of the class '{ordered[0]}', expected two "
+            "classes or more"
+        )
+    places = {name: place for place, name in enumerate(ordered)}
+    return Classes(ordered, {number: places[name] for number, name in names.items()})
 
 
 def _growth(ingested: Ingested, images: Images, base: Base | None) -> Growth:
-    known = np.empty(0, "S32") if base is None else np.unique(base.memory.rows["key"])
-    kept = int((find(known, images.keys) >= 0).sum())
     return Growth(
         base=base.shards.digest if base else None,
         read=ingested.read,
-        encoded=len(images.keys) - kept,
-        kept=kept,
-        gone=base.shards.accepted - kept if base else 0,
+        encoded=images.count - images.kept,
+        kept=images.kept,
+        gone=base.shards.accepted - images.kept if base else 0,
     )
 
 
@@ -204,10 +176,3 @@ def _write_examples(draft: Path, facts: Mapping[str, Any]) -> None:
     )
     examples = [readers[place].image(number) for _, place, number in found[:_EXAMPLES]]
     (draft / "examples.png").write_bytes(png(contact_sheet(examples), smallest=True))
-
-
-def _write_refusals(path: Path, refusals: list[Refusal]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for one in sorted(refusals, key=lambda one: (one.name, one.problem.reason, one.problem.found)):
-            line = {"name": one.name, "reason": one.problem.reason, "found": one.problem.found}
-            file.write(json.dumps(line) + "\n")

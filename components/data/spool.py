@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-import numpy as np
 from filelock import FileLock
-from jaxtyping import Shaped
 
-from components.data.collected import Collected
 from components.data.memory import Outcome
-from components.data.preparation import KEY_DIGITS
+from components.data.scratch import Scratch, Table
 from components.data.sources import Problem
 
 _HEAD = struct.Struct("<IIII32s")
@@ -26,22 +23,32 @@ _MARK = 0x4B494E54
 SPOOLS = ".spool"
 """Folder for spools in a store's local folder."""
 _STALE_S = 7 * 86_400
-SPOOLED = np.dtype([("sha256", "S32"), ("key", f"S{KEY_DIGITS}"), ("start", "<u8"), ("facts", "<u4"), ("image", "<u4")])
-Entries = Shaped[np.ndarray, " entries"]
-"""Of `SPOOLED`: where the spool holds the facts and, behind them, the image."""
+
+
+class Entry(NamedTuple):
+    """An image in the spool."""
+
+    key: bytes
+    start: int
+    """Where its bytes begin."""
+    bytes: int
 
 
 class Spool:
     """What files' bytes came to, found again by their sha256. One process writes; its threads may ask.
 
-    Each entry carries its checksum: what a kill or a power cut tore is cut off when the file is opened again.
+    Each entry carries its checksum: what a kill or a power cut tore is cut off when the file is opened again. Where
+    entries lie is no part of the file, but a table made anew each time.
     """
 
-    def __init__(self, file: FileIO, path: Path) -> None:
+    def __init__(self, file: FileIO, path: Path, scratch: Scratch) -> None:
         self._file = file
         self._path = path
-        self._earlier = np.empty(0, SPOOLED)
-        self._added = Collected(SPOOLED)
+        self._scratch = scratch
+        columns = "number INTEGER PRIMARY KEY, sha256 BLOB, key BLOB, start INTEGER, facts INTEGER, image INTEGER"
+        self._entries = Table(scratch, "entries", columns)
+        self.taken_up = 0
+        """Entries that an interrupted process left."""
 
     @classmethod
     @contextmanager
@@ -52,23 +59,19 @@ class Spool:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(path.parent)
-        with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file:
-            spool = cls(file, path)
+        with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file, Scratch() as scratch:
+            spool = cls(file, path, scratch)
             spool._take_up()
             yield spool
 
-    @property
-    def taken_up(self) -> int:
-        """Entries that an interrupted process left."""
-        return len(self._earlier)
-
     def find(self, sha256: bytes) -> Outcome | None:
         """Return what bytes of this digest came to in an interrupted process; None where it did not come to them."""
-        place = int(np.searchsorted(self._earlier["sha256"], np.bytes_(sha256)))
-        if place == len(self._earlier) or self._earlier["sha256"][place] != np.bytes_(sha256):
+        if not self.taken_up:
             return None
-        entry = self._earlier[place]
-        key, original_format, width, height, *problem = json.loads(self._read(int(entry["start"]), int(entry["facts"])))
+        found = self._scratch.first("SELECT start, facts FROM earlier WHERE sha256 = ?", sha256)
+        if found is None:
+            return None
+        key, original_format, width, height, *problem = json.loads(self._read(*found))
         return Outcome(key, original_format, (width, height), Problem(*problem) if problem else None)
 
     def add(self, sha256: bytes, outcome: Outcome, image: bytes) -> None:
@@ -81,18 +84,21 @@ class Spool:
         entry = memoryview(struct.pack("<I", check) + head + facts + image)
         while entry:  # not buffered: what could not be written must not come again as the file is closed
             entry = entry[self._file.write(entry) :]
-        self._added.add(sha256, outcome.key.encode(), start, len(facts), len(image))
+        self._entries.add(None, sha256, outcome.key.encode(), start, len(facts), len(image))
 
-    def images(self) -> Entries:
-        """Return the entries that hold an image, sorted by key, one of each."""
-        entries = np.concatenate([self._earlier, self._added.all()])
-        entries = entries[entries["key"] != b""]
-        first: Entries = entries[np.unique(entries["key"], return_index=True)[1]]
-        return first
+    def images(self) -> Iterator[Entry]:
+        """Yield the entries that hold an image, sorted by key, one of each."""
+        self._entries.flush()
+        last = b""
+        query = "SELECT key, start + facts, image FROM entries WHERE key <> x'' ORDER BY key, number"
+        for entry in map(Entry._make, self._scratch.rows(query)):
+            if entry.key != last:
+                yield entry
+            last = entry.key
 
-    def image(self, entry: np.void) -> bytes:
+    def image(self, entry: Entry) -> bytes:
         """Return the image of an entry."""
-        return self._read(int(entry["start"]) + int(entry["facts"]), int(entry["image"]))
+        return self._read(entry.start, entry.bytes)
 
     def discard(self) -> None:
         """Delete the file: what it held is in a finished version now."""
@@ -103,17 +109,21 @@ class Spool:
 
     def _take_up(self) -> None:
         """Find the entries that are whole, and cut off what follows them."""
-        end, found = 0, Collected(SPOOLED)
+        end = 0
         while entry := self._whole_entry(end):
             sha256, facts, image = entry
             start = end + _HEAD.size
-            key = json.loads(facts)[0]
-            found.add(sha256, key.encode(), start, len(facts), image)
+            self._entries.add(None, sha256, json.loads(facts)[0].encode(), start, len(facts), image)
             end = start + len(facts) + image
+            self.taken_up += 1
         self._file.truncate(end)
         self._file.seek(end)
-        entries = found.all()
-        self._earlier = entries[np.argsort(entries["sha256"], kind="stable")]
+        self._entries.flush()
+        if self.taken_up:
+            columns = "sha256 BLOB PRIMARY KEY, start INTEGER, facts INTEGER"
+            self._scratch.run(f"CREATE TABLE earlier ({columns}) WITHOUT ROWID")
+            query = "SELECT sha256, start, facts FROM entries ORDER BY sha256, number"
+            self._scratch.run(f"INSERT OR IGNORE INTO earlier {query}")
 
     def _whole_entry(self, start: int) -> tuple[bytes, bytes, int] | None:
         """Return digest, facts and the image's length of the entry at `start`; None where none is whole."""

@@ -1,7 +1,7 @@
 """Survey: walk a source beside what is known of it, reading only what is new; its digest without reading the rest."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -11,17 +11,14 @@ import numpy as np
 from components.data.memory import Memory, id_of
 from components.data.sources import ContentDigest, Listed, ListedSource, RawItem, Source
 
-_AT_ONCE = 2**16
-"""Listed files that are looked up together; an archive is opened once for those of them that are read."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One file of a source: either it was read, or the memory's row `known` says what it holds."""
+    """One file of a source: either it was read, or a row of the memory says what it holds."""
 
     name: str
     id: bytes
-    known: int
+    known: np.void | None
     item: RawItem | None
 
 
@@ -29,10 +26,10 @@ def walk(source: Source, memory: Memory) -> Iterator[Seen]:
     """Yield every file of a source in its order; those whose stamp the memory knows are not opened."""
     if not isinstance(source, ListedSource):
         for item in source.items():
-            yield Seen(item.name, id_of(item.name, ""), -1, item)
+            yield Seen(item.name, id_of(item.name, ""), None, item)
         return
     listing = source.listing()
-    while listed := list(islice(listing, _AT_ONCE)):
+    while listed := list(islice(listing, source.listed_at_once)):
         yield from _walk_some(source, listed, memory)
 
 
@@ -51,25 +48,19 @@ def sha256_of_known(row: np.void) -> bytes:
 
 def _walk_some(source: ListedSource, listed: list[Listed], memory: Memory) -> Iterator[Seen]:
     ids = [id_of(one.name, one.stamp) for one in listed]
-    found = memory.unchanged(ids).tolist()
-    known = [place if one.stamp else -1 for one, place in zip(listed, found, strict=True)]
-    read = iter(source.read(_where_unknown(listed, known)))
-    for one, number, place in zip(listed, ids, known, strict=True):
-        yield Seen(one.name, number, place, None if place >= 0 else next(read))
-
-
-def _where_unknown(listed: Iterable[Listed], known: Iterable[int]) -> Iterator[Listed]:
-    return (one for one, place in zip(listed, known, strict=True) if place < 0)
+    found = memory.unchanged(ids)
+    known = [row if one.stamp else None for one, row in zip(listed, found, strict=True)]
+    read = iter(source.read(one for one, row in zip(listed, known, strict=True) if row is None))
+    for one, number, row in zip(listed, ids, known, strict=True):
+        yield Seen(one.name, number, row, next(read) if row is None else None)
 
 
 @lru_cache(maxsize=4)  # a command first asks whether anything is left to do, and then does it
 def _content_digest(source: ListedSource, signature: str, memory: Memory) -> str:  # noqa: ARG001 - of the files now
     digest = ContentDigest()
     for seen in walk(source, memory):
-        item = seen.item
-        if item is not None:
-            digest.add(item)
-        else:
-            row = memory.rows[seen.known]
-            digest.add_known(seen.name, sha256_of_known(row).hex(), None, memory.label(row))
+        if seen.item is not None:
+            digest.add(seen.item)
+        elif seen.known is not None:
+            digest.add_known(seen.name, sha256_of_known(seen.known).hex(), None, memory.label(seen.known))
     return digest.hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from os.path import commonprefix
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -54,6 +54,8 @@ class ZipSource(ListedSource):
     refused. A taken file beside `cifar10` would make `cifar10` the class: keep it out by `patterns`."""
     terms: str | None = None
     """Licence of the images and whom to name, in words; none: not known."""
+
+    listed_at_once: ClassVar[int] = 2**16  # which opens an archive once for so many files
 
     def describe(self) -> str:
         """Return the archive's name."""

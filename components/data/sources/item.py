@@ -134,6 +134,9 @@ class ListedSource(Source):
     A subclass gives `listing` and `read`; `items` follows from them.
     """
 
+    listed_at_once: ClassVar[int] = 2**12
+    """Files that are looked up, and read, together: as many are held, without their bytes."""
+
     @abstractmethod
     def listing(self) -> Iterator[Listed]:
         """Yield every file in the same order each time, opening none.

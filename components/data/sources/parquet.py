@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from pydantic import Field
 
@@ -53,6 +53,8 @@ class ParquetSource(ListedSource):
     """Name of a column with a text about each image, which is kept beside it."""
     terms: str | None = None
     """Licence of the images and whom to name, in words; none: not known."""
+
+    listed_at_once: ClassVar[int] = 2**16  # which opens an archive once for so many files
 
     def describe(self) -> str:
         """Return the name of the file or folder, or the address."""

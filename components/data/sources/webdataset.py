@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -51,6 +51,8 @@ class WebdatasetSource(ListedSource):
     """Take the text of the member `.cls` beside an image as its class; images without one are refused."""
     terms: str | None = None
     """Licence of the images and whom to name, in words; none: not known."""
+
+    listed_at_once: ClassVar[int] = 2**16  # which opens an archive once for so many files
 
     @field_validator("path", mode="before")
     @classmethod
