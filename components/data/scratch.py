@@ -47,7 +47,8 @@ class Scratch:
             OSError: The disk is full.
         """
         with _told_when_full():
-            for row in self._database.execute(sql, values):  # not "yield from": that would close it after the database
+            # Not "yield from", which would close the query, maybe after the database.
+            for row in self._database.execute(sql, values):  # noqa: UP028
                 yield row
 
     def first(self, sql: str, *values: object) -> tuple[Any, ...] | None:

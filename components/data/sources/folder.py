@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal, NoReturn
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from components.data.sources.item import (
     printable,
     stamp_of,
 )
+from components.data.sources.names import in_order
 
 # O_NONBLOCK: opening a FIFO would otherwise wait for a writer that may never come.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -98,16 +99,37 @@ class FolderSource(ListedSource):
         return root
 
     def _files(self, root: Path) -> Iterator[Path]:
-        for folder, folders, files in os.walk(root, onerror=_cannot_list):
-            folders[:] = sorted(name for name in folders if not is_junk(name))
-            linked = [name for name in folders if (Path(folder) / name).is_symlink()]
-            for name in sorted(files + linked):
-                if matches(name, self.patterns) and not is_junk(name):
-                    yield Path(folder) / name
+        """Yield a folder's files by name, then those of each folder in it; of names, those of such folders are held."""
+        folders: list[str] = []
+        for name in in_order(self._names(root, folders)):
+            yield root / name
+        for name in sorted(folders):
+            yield from self._files(root / name)
+
+    def _names(self, folder: Path, folders: list[str]) -> Iterator[str]:
+        """Yield the names of a folder's files, and of links to folders, in any order; put those of its folders aside.
+
+        Raises:
+            ValueError: It cannot be listed.
+        """
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if is_junk(entry.name):
+                        continue
+                    if _is_folder(entry):
+                        folders.append(entry.name)
+                    elif matches(entry.name, self.patterns):
+                        yield entry.name
+        except OSError as error:
+            raise ValueError(f"source.path: the folder {error.filename} cannot be listed: {error.strerror}") from error
 
 
-def _cannot_list(error: OSError) -> NoReturn:
-    raise ValueError(f"source.path: the folder {error.filename} cannot be listed: {error.strerror}") from error
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # it has vanished, which reading will tell
+        return False
 
 
 def _stamp(path: Path) -> str:
