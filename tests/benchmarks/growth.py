@@ -1,7 +1,8 @@
 """What a data set of ten times as many images costs: time, memory of every process, files and bytes.
 
 `python tests/benchmarks/growth.py measure --images 10000 --notes NOTES.json` measures one size and adds it to the
-notes, so that sizes can be measured one at a time; `... table --notes NOTES.json` prints the tables.
+notes, so that sizes can be measured one at a time; `... table --notes NOTES.json` prints the tables. `... fill` draws the
+pile alone, beforehand.
 
 Pictures are 16 px of noise drawn by number, as PNG, a thousand to a folder; of a thousand, five are cut short and two
 are copies. Each night is a process of its own, as is the loader. The memory of all processes that belong to it is asked
@@ -155,57 +156,91 @@ def _unnamed_bytes(number: int) -> int:
     return total
 
 
-def measure(images: int, folder: Path) -> dict[str, Any]:
-    """Return what a pile of so many images took: the first night, one with a hundredth more, and the loader."""
-    pile, store = folder / "pile", folder / "store"
-    shutil.rmtree(folder, ignore_errors=True)
+def fill(images: int, folder: Path) -> float:
+    """Draw a pile of so many images, if it is not there; return the seconds that took."""
     start = time.process_time()
-    add(pile, 0, images)
-    made_s = time.process_time() - start
-    first = Watched(NIGHT, pile, store).taken()
-    print(json.dumps(first), flush=True)
-    loading = Watched(LOADING, store, first["digest"]).taken()
-    print(json.dumps(loading), flush=True)
+    if not (folder / "drawn").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        add(folder / "pile", 0, images)
+        (folder / "drawn").write_text(f"{images}")
+    return time.process_time() - start
+
+
+def measure(images: int, folder: Path) -> dict[str, Any]:
+    """Return what a pile of so many images took: the first night, the loader, and a night with a hundredth more."""
+    pile, store = folder / "pile", folder / "store"
+    drawn_s = fill(images, folder)
+    first = _told(Watched(NIGHT, pile, store))
+    loading = _told(Watched(LOADING, store, first["digest"]))
     add(pile, images, images + images // 100)
-    grown = Watched(NIGHT, pile, store).taken()
-    print(json.dumps(grown), flush=True)
+    grown = _told(Watched(NIGHT, pile, store))
     shutil.rmtree(folder)
-    return {"facts": machine.facts(), "made_s": made_s, "first": first, "grown": grown, "loading": loading}
+    return {"facts": machine.facts(), "drawn_s": drawn_s, "first": first, "grown": grown, "loading": loading}
+
+
+def _told(watched: Watched) -> dict[str, Any]:
+    """Return what a program took, and print it at once: should a later one fail, that much is known."""
+    taken = watched.taken()
+    sys.stdout.write(json.dumps(taken) + "\n")
+    sys.stdout.flush()
+    return taken
 
 
 def table(notes: Mapping[str, Any]) -> Iterator[str]:
     """Yield the tables' lines."""
     sizes = sorted(notes, key=int)
     for part in ("first", "grown"):
-        yield f"| {part} night, images | CPU time | ms an image | wall | main process: held, most, when ready | decoder | "
-        yield "|---|---|---|---|---|---|---|---|"
-        for size in sizes:
-            one = notes[size][part]
-            main, ready = one["peaks"]["main"], one["ready"]["main"]
-            decoder = max((one["peaks"].get("decoder") or {"VmHWM": 0})["VmHWM"], 0)
-            yield (
-                f"| {int(size):,} | {one['cpu_s']:.1f} s | {1000 * one['cpu_s'] / int(size):.3f} | {one['wall_s']:.0f} s | "
-                f"{main['RssAnon']:.0f} of {main['VmHWM']:.0f} MiB, {ready['VmHWM']:.0f} | {decoder:.0f} MiB | "
-                f"{main['scratch']:.0f} MB | {one['files']}, {one['bytes'] / 1e6:.0f} MB |"
-            )
-    for size in sizes:
-        one = notes[size]["loading"]
-        main, ready = one["peaks"]["main"], one["ready"]["main"]
-        yield (
-            f"| {one['images']:,} | {one['opened_s']:.2f} s | {one['first_batch_s']:.2f} s | {one['own_cpu_s']:.1f} s | "
-            f"{main['RssAnon'] - ready['RssAnon']:.0f} MiB | {main['VmHWM'] - ready['VmHWM']:.0f} MiB |"
-        )
+        yield f"| images, {part} night | CPU time | an image | wall | held | most | when ready | decoder | scratch | left |"
+        yield "|" + "---|" * 10
+        yield from (_night(int(size), notes[size][part]) for size in sizes)
+    yield "| images to train on | opened | first batch | 500 batches | held more | resident more | pace |"
+    yield "|" + "---|" * 7
+    yield from (_loading(notes[size]["loading"]) for size in sizes)
+
+
+def _night(images: int, one: Mapping[str, Any]) -> str:
+    main, ready, decoder = one["peaks"]["main"], one["ready"]["main"], one["peaks"].get("decoder", {"VmHWM": 0})
+    cells = (
+        f"{images:,}",
+        f"{one['cpu_s']:.1f} s",
+        f"{1e6 * one['cpu_s'] / images:.0f} µs",
+        f"{one['wall_s']:.0f} s",
+        f"{main['RssAnon']:.1f} MiB",
+        f"{main['VmHWM']:.1f} MiB",
+        f"{ready['RssAnon']:.1f}, {ready['VmHWM']:.1f} MiB",
+        f"{decoder['VmHWM']:.1f} MiB",
+        f"{main['scratch']:.0f} MB",
+        f"{one['files']} files, {one['bytes'] / 1e6:.1f} MB",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _loading(one: Mapping[str, Any]) -> str:
+    main, ready = one["peaks"]["main"], one["ready"]["main"]
+    cells = (
+        f"{one['images']:,}",
+        f"{1000 * one['opened_s']:.1f} ms",
+        f"{1000 * one['first_batch_s']:.1f} ms",
+        f"{one['own_cpu_s']:.2f} s",
+        f"{main['RssAnon'] - ready['RssAnon']:.1f} MiB",
+        f"{main['VmHWM'] - ready['VmHWM']:.1f} MiB",
+        f"{500 * 64 / one['wall_s']:,.0f} images/s",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     """Measure one size, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("measure", "table"))
-    parser.add_argument("--notes", type=Path, required=True)
+    parser.add_argument("what", choices=("fill", "measure", "table"))
+    parser.add_argument("--notes", type=Path, default=Path("growth.json"))
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/kintsugi-growth"))
     asked = parser.parse_args()
     notes = json.loads(asked.notes.read_text()) if asked.notes.is_file() else {}
+    if asked.what == "fill":
+        fill(asked.images, asked.folder)
+        return
     if asked.what == "measure":
         notes[str(asked.images)] = measure(asked.images, asked.folder)
         write_atomically(asked.notes, json.dumps(notes, indent=1).encode())
