@@ -1,5 +1,9 @@
 """Changes: by which images two data sets differ, from their indexes alone."""
 
+from collections.abc import Iterator
+from heapq import merge
+from itertools import pairwise, zip_longest
+
 import numpy as np
 from jaxtyping import Shaped
 
@@ -35,9 +39,8 @@ def changed(earlier: ShardSet, later: ShardSet) -> Changes:
     Raises:
         ArtifactError: A shard of either is missing.
     """
-    before, now = _images(earlier), _images(later)
-    same = len(np.intersect1d(before, now, assume_unique=True))
-    return Changes(new=len(now) - same, gone=len(before) - same, same=same)
+    same = sum(1 for one, other in pairwise(merge(_images(earlier), _images(later))) if one == other)
+    return Changes(new=later.accepted - same, gone=earlier.accepted - same, same=same)
 
 
 def holds_same(one: ShardSet, other: ShardSet, split: str) -> bool:
@@ -50,20 +53,25 @@ def holds_same(one: ShardSet, other: ShardSet, split: str) -> bool:
         return True
     if one.splits[split].classes != other.splits[split].classes:
         return False
-    left, right = ShardReader(one, split), ShardReader(other, split)
-    is_stored_alike = np.array_equal(left.stored, right.stored)
-    return is_stored_alike and np.array_equal(_named(one, split), _named(other, split))
+    pairs = zip_longest(_stored(one, split), _stored(other, split))
+    return all(left is not None and right is not None and np.array_equal(left, right) for left, right in pairs)
 
 
-def _images(shards: ShardSet) -> Shaped[np.ndarray, " images"]:
-    """Return what tells the images from each other, each once: keys, behind which the class stands where it has one."""
-    return np.concatenate([_named(shards, split) for split in shards.splits])
+def _images(shards: ShardSet) -> Iterator[bytes]:
+    """Yield in order what tells the images from each other: keys, behind which the class stands where it has one."""
+    return merge(*(_named(shards, split) for split in shards.splits))
 
 
-def _named(shards: ShardSet, split: str) -> Shaped[np.ndarray, " images"]:
+def _named(shards: ShardSet, split: str) -> Iterator[bytes]:
     reader = ShardReader(shards, split)
-    keys = reader.packed_keys
-    if reader.labels is None or not len(keys):
-        return keys
-    classes = np.array([name.encode() for name in shards.splits[split].classes])
-    return np.strings.add(keys, classes[reader.labels])
+    labels, names = reader.labels, [name.encode() for name in shards.splits[split].classes]
+    for number, key in enumerate(reader.keys):
+        yield key.encode() + (b"" if labels is None else names[labels[number]])
+
+
+def _stored(shards: ShardSet, split: str) -> Iterator[Shaped[np.ndarray, " some"]]:
+    """Yield the images' keys and how many bytes each takes, some at a time, and then the numbers of their classes."""
+    reader = ShardReader(shards, split)
+    yield from reader.stored
+    if reader.labels is not None:
+        yield reader.labels

@@ -14,7 +14,7 @@ from jaxtyping import Int64, Shaped, UInt8
 from components.artifacts import ArtifactError
 from components.data.keys import Keys
 from components.data.opened import tars_of
-from components.data.rows_on_disk import mapped
+from components.data.rows_on_disk import AT_ONCE, mapped
 from components.data.shardset import ShardSet
 from components.data.tars import members
 from components.workspace import threads_per_process
@@ -96,9 +96,10 @@ class ShardReader:
         return np.asarray(self._index["key"])
 
     @property
-    def stored(self) -> Shaped[np.ndarray, " images"]:
-        """The images' keys, and how many bytes each takes."""
-        return np.asarray(self._index[["key", "bytes"]])
+    def stored(self) -> Iterator[Shaped[np.ndarray, " some"]]:
+        """The images' keys, and how many bytes each takes, some at a time."""
+        for start in range(0, len(self), AT_ONCE):
+            yield np.array(self._index[["key", "bytes"]][start : start + AT_ONCE])
 
     @property
     def places(self) -> Int64[np.ndarray, " images"]:

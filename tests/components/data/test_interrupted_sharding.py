@@ -86,6 +86,24 @@ def test_what_was_decoded_before_a_kill_is_not_decoded_again(tmp_path: Path) -> 
     assert not list((tmp_path / "store" / ".spool").glob("*.spool"))
 
 
+def test_what_was_decoded_before_a_kill_between_two_tars_is_not_decoded_again(tmp_path: Path) -> None:
+    dataset = pile(tmp_path / "pile")
+    process = started(tmp_path)
+    while not list((tmp_path / "store" / "shardset").glob("*/*-000001.tar")) and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGSTOP)
+    assert not list(Store(tmp_path / "store").digests("shardset"))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    output, _ = started(tmp_path).communicate(timeout=100)
+    whole = write_shards(dataset, Store(tmp_path / "whole"))
+    assert json.loads(output)["splits"] == whole.model_dump(mode="json")["splits"]
+    assert len(lines(tmp_path / "decoded")) == IMAGES
+    (made,) = (tmp_path / "store" / "shardset").glob(f"{whole.digest}*")
+    assert (made / "items.npy").read_bytes() == (whole.path / "items.npy").read_bytes()
+    assert (made / "train.index.npy").read_bytes() == (whole.path / "train.index.npy").read_bytes()
+
+
 def test_two_at_once_decode_every_image_once_and_end_with_one_dataset(tmp_path: Path) -> None:
     pile(tmp_path / "pile")
     both = [started(tmp_path, pause_s=0.01) for _ in range(2)]
