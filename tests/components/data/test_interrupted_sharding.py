@@ -28,10 +28,16 @@ from components.artifacts import Store
 from components.data import DatasetConfig, write_shards
 from components.data.preparation import Preparation
 from components.data.sources import FolderSource
+from components.data.spool import Spool
 from components.executors import LocalExecutor
 
-source, store, decoded, pause_s = sys.argv[1:]
-really = Preparation.prepare
+source, store, decoded, pause_s, writing_pause_s = sys.argv[1:]
+really, image = Preparation.prepare, Spool.image
+
+def slowly(spool, entry):
+    import time
+    time.sleep(float(writing_pause_s))
+    return image(spool, entry)
 
 def watched(preparation, content):
     import hashlib, time
@@ -42,6 +48,7 @@ def watched(preparation, content):
     return made
 
 Preparation.prepare = watched
+Spool.image = slowly
 FolderSource.is_made_here = True  # so it is done in threads of this process, where it can be watched
 dataset = DatasetConfig(source=FolderSource(path=source), size=16, shard_bytes="32KiB")
 print(json.dumps(write_shards(dataset, Store(Path(store)), executor=LocalExecutor(workers=1)).model_dump(mode="json")))
@@ -57,8 +64,8 @@ def pile(path: Path, images: int = IMAGES) -> DatasetConfig:
     return DatasetConfig(source=FolderSource(path=path), size=16, shard_bytes="32KiB")
 
 
-def started(tmp_path: Path, pause_s: float = 0.0, decoded: str = "decoded") -> subprocess.Popen[str]:
-    arguments = [tmp_path / "pile", tmp_path / "store", tmp_path / decoded, pause_s]
+def started(tmp_path: Path, pause_s: float = 0.0, writing_pause_s: float = 0.0) -> subprocess.Popen[str]:
+    arguments = [tmp_path / "pile", tmp_path / "store", tmp_path / "decoded", pause_s, writing_pause_s]
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -88,13 +95,12 @@ def test_what_was_decoded_before_a_kill_is_not_decoded_again(tmp_path: Path) -> 
 
 def test_what_was_decoded_before_a_kill_between_two_tars_is_not_decoded_again(tmp_path: Path) -> None:
     dataset = pile(tmp_path / "pile")
-    process = started(tmp_path)
+    process = started(tmp_path, writing_pause_s=0.05)
     while not list((tmp_path / "store" / "shardset").glob("*/*-000001.tar")) and process.poll() is None:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGSTOP)
-    assert not list(Store(tmp_path / "store").digests("shardset"))
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert not list(Store(tmp_path / "store").digests("shardset"))
     output, _ = started(tmp_path).communicate(timeout=100)
     whole = write_shards(dataset, Store(tmp_path / "whole"))
     assert json.loads(output)["splits"] == whole.model_dump(mode="json")["splits"]
