@@ -11,6 +11,7 @@ from jaxtyping import Shaped, UInt8
 from components.artifacts import Artifact, Store
 from components.data import SPLITS, ShardReader, ShardSet
 from components.data.reader import decode_of
+from components.data.rows_on_disk import write_rows
 from components.executors import LOCAL, ExecutorConfig, Packed
 from components.quality.fingerprints import AREAS, Fingerprints, fingerprints
 
@@ -88,18 +89,10 @@ def image_facts(
     """
 
     def write(draft: Path) -> Mapping[str, Any]:
-        blocks, done = [np.empty(0, ROW)], 0
-        with executor.open() as crew:
-            for (number, keys), block in crew.each(_measured, _partitions(shards)):
-                block["key"], block["split"] = keys, number
-                blocks.append(block)
-                done += len(block)
-                if progress is not None:
-                    progress(done, shards.accepted)
-        rows = np.concatenate(blocks)
-        _add_files(rows, shards)
-        np.save(draft / "facts.npy", rows, allow_pickle=False)
-        return {"images": len(rows)}
+        path = draft / "facts.npy"
+        write_rows(path, ROW, shards.accepted, _all_measured(shards, executor, progress))
+        _add_files(path, shards)
+        return {"images": shards.accepted}
 
     return store.materialise(ImageFacts, _inputs(shards), write)
 
@@ -133,6 +126,18 @@ def measured(pictures: UInt8[np.ndarray, "images height width 3"]) -> Rows:
     return rows
 
 
+def _all_measured(shards: ShardSet, executor: ExecutorConfig, progress: Progress | None) -> Iterator[Rows]:
+    """Yield rows of all images, some at a time, without what the shards say of their files."""
+    done = 0
+    with executor.open() as crew:
+        for (number, keys), block in crew.each(_measured, _partitions(shards)):
+            block["key"], block["split"] = keys, number
+            yield block
+            done += len(block)
+            if progress is not None:
+                progress(done, shards.accepted)
+
+
 def _partitions(shards: ShardSet) -> Iterator[tuple[tuple[int, Keys], tuple[object, ...]]]:
     """Yield of some images each the number of their split and their keys, and the encoded images and their names."""
     for number, split in enumerate(SPLITS):
@@ -152,13 +157,15 @@ def _inputs(shards: ShardSet) -> dict[str, Any]:
     return {"code": _CODE, "shards": shards.digest}
 
 
-def _add_files(rows: Rows, shards: ShardSet) -> None:
-    """Fill in what the shards say of the files that images came from."""
+def _add_files(path: Path, shards: ShardSet) -> None:
+    """Fill in, in a file of rows, what the shards say of the files that images came from."""
     place = 0
     for split in SPLITS:
         reader = ShardReader(shards, split)
+        rows = np.load(path, mmap_mode="r+", allow_pickle=False)  # mapped anew, so that what was touched is let go
         for number, said in reader.said():
             row = rows[place + number]
             row["width"], row["height"] = said.get("size", (0, 0))
             row["format"] = str(said.get("format", "")).encode()
+        rows.flush()
         place += len(reader)
