@@ -66,14 +66,14 @@ class FolderSource(ListedSource):
     def signature(self) -> str:
         """Return a digest of all names, sizes and times of change; no file is opened."""
         digest = hashlib.sha256()
-        for path in self._files(self._root()):
-            facts = path.lstat()
-            digest.update(f"{printable(str(path))}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        for path in self._files(str(self._root())):
+            facts = os.lstat(path)
+            digest.update(f"{printable(path)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:32]
 
     def count(self) -> int:
         """Return the number of files, without opening them."""
-        return sum(1 for _ in self._files(self._root()))
+        return sum(1 for _ in self._files(str(self._root())))
 
     def listing(self) -> Iterator[Listed]:
         """Yield every file in the order of the folders' sorted names.
@@ -81,15 +81,15 @@ class FolderSource(ListedSource):
         Raises:
             ValueError: The folder does not exist or is not a folder.
         """
-        root = self._root()
+        root = str(self._root())
         for path in self._files(root):
-            yield Listed(printable(str(path.relative_to(root))), _stamp(path), path)
+            yield Listed(printable(path[len(root) :].lstrip("/")), _stamp(path), path)
 
     def read(self, listed: Iterable[Listed]) -> Iterator[RawItem]:
         """Yield these files, reading one at a time."""
         root = self._root()
         for one in listed:
-            item = _read(one.name, one.place, root)
+            item = _read(one.name, Path(one.place), root)
             yield labelled(item) if self.labels else item
 
     def _root(self) -> Path:
@@ -98,15 +98,18 @@ class FolderSource(ListedSource):
             raise ValueError(f"source.path: {self.path} is {'not a folder' if root.exists() else 'not there'}")
         return root
 
-    def _files(self, root: Path) -> Iterator[Path]:
-        """Yield a folder's files by name, then those of each folder in it; of names, those of such folders are held."""
-        folders: list[str] = []
-        for name in in_order(self._names(root, folders)):
-            yield root / name
-        for name in sorted(folders):
-            yield from self._files(root / name)
+    def _files(self, folder: str) -> Iterator[str]:
+        """Yield a folder's files by name, then those of each folder in it; of names, those of such folders are held.
 
-    def _names(self, folder: Path, folders: list[str]) -> Iterator[str]:
+        Paths are texts: a `Path` takes longer to make than the file takes to be looked at.
+        """
+        folders: list[str] = []
+        for name in in_order(self._names(folder, folders)):
+            yield f"{folder.rstrip('/')}/{name}"
+        for name in sorted(folders):
+            yield from self._files(f"{folder.rstrip('/')}/{name}")
+
+    def _names(self, folder: str, folders: list[str]) -> Iterator[str]:
         """Yield the names of a folder's files, and of links to folders, in any order; put those of its folders aside.
 
         Raises:
@@ -132,9 +135,9 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _stamp(path: Path) -> str:
+def _stamp(path: str) -> str:
     try:
-        return stamp_of(path.lstat())
+        return stamp_of(os.lstat(path))
     except OSError:  # it has vanished, which reading will tell
         return ""
 
