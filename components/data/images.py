@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
 
-from components.data.base import Base
 from components.data.dataset import SPLITS, SplitConfig
+from components.data.grown_from import Base
 from components.data.ledger import Filed, Ledger
 from components.data.memory import ITEM, PACKED, Memory
 from components.data.scratch import Scratch, Table

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from components.data.base import Base, kept
 from components.data.dataset import SPLITS, DatasetConfig
+from components.data.grown_from import Base, kept
 from components.data.images import NOWHERE, Image, Images
 from components.data.preparation import KEY_DIGITS
 from components.data.rows_on_disk import AT_ONCE, Rows, write_rows

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts import Store
-from components.data.base import Base, DamagedBaseError
 from components.data.dataset import DatasetConfig
 from components.data.forgotten import Forgotten
+from components.data.grown_from import Base, DamagedBaseError
 from components.data.images import ROWS, Images
 from components.data.ingest import Ingested, Progress, ingest
 from components.data.layout import Classes, Writer

@@ -9,8 +9,8 @@ from typing import Any
 from components.artifacts import ArtifactError, Store, read_manifest, sha256_of
 from components.artifacts.records import Record, Records
 from components.artifacts.streaming import AbsentFiles
-from components.data.base import Base
 from components.data.dataset import SPLITS, DatasetConfig
+from components.data.grown_from import Base
 from components.data.memory import ITEMS, TEXTS, Memory
 from components.data.shardset import ShardSet
 from components.section import digest_of

@@ -1,8 +1,8 @@
 """What a data set of ten times as many images costs: time, memory of every process, files and bytes.
 
 `python tests/benchmarks/growth.py measure --images 10000 --notes NOTES.json` measures one size and adds it to the
-notes, so that sizes can be measured one at a time; `... table --notes NOTES.json` prints the tables. `... fill` draws the
-pile alone, beforehand.
+notes, so that sizes can be measured one at a time; `... table --notes NOTES.json` prints the tables, and `... fill`
+draws the pile alone, beforehand.
 
 Pictures are 16 px of noise drawn by number, as PNG, a thousand to a folder; of a thousand, five are cut short and two
 are copies. Each night is a process of its own, as is the loader. The memory of all processes that belong to it is asked
@@ -188,9 +188,9 @@ def _told(watched: Watched) -> dict[str, Any]:
 
 def table(notes: Mapping[str, Any]) -> Iterator[str]:
     """Yield the tables' lines."""
-    sizes = sorted(notes, key=int)
+    sizes, facts = sorted(notes, key=int), "CPU time | an image | wall | held | most | when ready | decoder | scratch"
     for part in ("first", "grown"):
-        yield f"| images, {part} night | CPU time | an image | wall | held | most | when ready | decoder | scratch | left |"
+        yield f"| images, {part} night | {facts} | left |"
         yield "|" + "---|" * 10
         yield from (_night(int(size), notes[size][part]) for size in sizes)
     yield "| images to train on | opened | first batch | 500 batches | held more | resident more | pace |"

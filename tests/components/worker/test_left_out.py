@@ -58,5 +58,5 @@ def test_leaving_images_out_makes_other_weights_and_an_empty_list_the_same(train
 
 
 def test_what_is_held_out_is_not_on_the_list_and_naming_it_changes_nothing(trained: Trained, shards: ShardSet) -> None:
-    whole, other = trained(None), trained(ShardReader(shards, "test").keys)
+    whole, other = trained(None), trained(list(ShardReader(shards, "test").keys))
     assert all(torch.equal(whole[name], other[name]) for name in whole)

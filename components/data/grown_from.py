@@ -1,4 +1,4 @@
-"""Base: the version that another grows from, and which of its tars stay."""
+"""Grown from: the version that another grows from, and which of its tars stay."""
 
 import os
 from collections.abc import Iterator, Sequence
