@@ -15,7 +15,7 @@ from components.data import scratch as scratches
 from components.data.dataset import SPLITS, SplitConfig
 from components.data.images import NOWHERE, ROWS, Images
 from components.data.ledger import Ledger, Refusal
-from components.data.memory import ITEM, PACKED, Memory, Outcome
+from components.data.memory import ITEM, PACKED, Memory, Outcome, id_of
 from components.data.rows_on_disk import find, lower_bounds, read_rows, write_rows
 from components.data.scratch import Scratch, Table
 from components.data.sources import Problem, names
@@ -167,3 +167,18 @@ def test_a_memory_finds_rows_by_id_and_by_name(tmp_path: Path) -> None:
     assert found == [KEYS[3], None, KEYS[0]]
     assert [len(block) for block in memory.blocks()] == [len(KEYS)]
     assert memory.label(memory.row(2)) == "cat"
+
+
+def test_a_memory_finds_the_files_of_a_name_whatever_their_stamps(tmp_path: Path) -> None:
+    known = [("a.png", "1"), ("a.png", ""), ("b.png", "2"), ("a.png", "3"), ("c.png", "")]
+    with Scratch() as scratch:
+        ledger = Ledger(scratch)
+        for name, stamp in known:
+            row = (id_of(name, stamp), b"s" * 32, KEYS[0].encode(), 0, 0, 0, 0, 0, len(stamp), 2, False, False)
+            ledger.add(PACKED.pack(*row), KEYS[0], b"{}")
+        ledger.write_memory(tmp_path, "SELECT 0 AS row")
+    memory = Memory.read(tmp_path)
+    assert memory is not None
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        expected = sorted(id_of(*one) for one in known if one[0] == name)
+        assert [bytes(row["id"]).ljust(32, b"\0") for row in memory.named(name)] == expected
