@@ -1,5 +1,6 @@
 """What work costs when there is twice and four times as much of it, in things that can be counted: never in seconds."""
 
+import gc
 import os
 import shutil
 import time
@@ -25,6 +26,7 @@ from components.data import (
     ShardSet,
     Share,
     decoded_pixels,
+    ingest,
     layout,
     ledger,
     reader,
@@ -79,6 +81,7 @@ def _passes(shards: ShardSet, pixels, passes: int, pause_s: float = 0) -> None:
 
 def _peak(work: Callable[[], object]) -> int:
     """Return the most bytes that `work` held at one time. NumPy and Python count; maps of files do not."""
+    gc.collect()
     tracemalloc.start()
     try:
         work()
