@@ -74,6 +74,11 @@ class ModelConfig(Section):
                 f"a recipe of kind '{self.recipe.kind}' is evaluated by kind {_evaluations_of(self.recipe)}, "
                 f"not '{self.evaluation.kind}'"
             )
+        if self.training.crop is not None and not self.recipe.needs_corruption:
+            raise ValueError(
+                f"training.crop is for models that mend; one of kind '{self.recipe.kind}' would make images of "
+                f"{self.training.crop} px and be judged beside those of dataset.size: remove it"
+            )
         if refused := judged_by_own_features(self.recipe, self.evaluation):
             raise ValueError(refused)
         return self
@@ -133,10 +138,14 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _networks_fit_the_images(self) -> Self:
         for name, model in self.models.items():
-            try:
-                model.recipe.check(self.dataset.size)
-            except ValueError as error:
-                raise ValueError(f"model '{name}' does not fit dataset.size {self.dataset.size}: {error}") from error
+            crop, size = model.training.crop, self.dataset.size
+            if crop is not None and crop > size:
+                raise ValueError(f"models.{name}.training.crop {crop} is larger than dataset.size {size}")
+            for what, side in (("dataset.size", size), ("training.crop", crop or size)):
+                try:
+                    model.recipe.check(side)
+                except ValueError as error:
+                    raise ValueError(f"model '{name}' does not fit {what} {side}: {error}") from error
         return self
 
     @model_validator(mode="after")

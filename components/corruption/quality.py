@@ -1,9 +1,11 @@
 """Loss of quality in handling: JPEG compression, down- and upsampling, faded contrast."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import cv2
 import numpy as np
+from pydantic import Field, model_serializer
 
 from components.corruption.degradation import DegradationSection, Image, Table, at_severity
 from components.corruption.shapes import Mask
@@ -45,12 +47,22 @@ class ResampleConfig(DegradationSection):
     kind: Literal["resample"] = "resample"
     enlarge: Literal["nearest", "linear", "cubic"] = "linear"
     """How the reduced image is enlarged; nearest is the published way, whose loss need not grow with severity."""
+    factor: int | None = Field(default=None, ge=2, le=8)
+    """Reduce each side to one in so many pixels, whatever the severity, as images are that come at a half or a quarter
+    of the wanted size; None takes the severity's ratio."""
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        dumped = handler(self)
+        if self.factor is None:  # configurations from before there was a choice keep their digests
+            dumped.pop("factor", None)
+        return dumped
 
     def _degrade(
         self, image: Image, severity: int, rng: np.random.Generator
     ) -> tuple[Image, Mask | None, dict[str, Any]]:
         del rng
-        ratio = at_severity(_RESAMPLE_RATIO, image, severity)
+        ratio = at_severity(_RESAMPLE_RATIO, image, severity) if self.factor is None else 1 / self.factor
         height, width = image.shape[:2]
         reduced_to = (max(int(width * ratio), 1), max(int(height * ratio), 1))
         reduced = cv2.resize(image, reduced_to, interpolation=cv2.INTER_AREA)

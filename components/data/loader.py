@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from components.corruption import CorruptionMix
 from components.corruption.drawing import Drawing, drawing
@@ -29,6 +30,7 @@ class Loader:
         *,
         seed: int,
         flip: bool = False,
+        margin: int = 0,
         corruption: CorruptionMix | None = None,
         processes: int = 0,
     ) -> None:
@@ -39,12 +41,13 @@ class Loader:
             share: Which rows of every global batch are loaded.
             seed: Seed of the run.
             flip: Mirror every other image, drawn anew in each pass.
+            margin: Cut a square from each image, whose side is so many pixels less, at a place drawn anew in each pass.
             corruption: What to show the model instead of the images; None: nothing.
             processes: How many of them draw the corruption; none: the loader's own thread does.
         """
         self._samples, self._share, self._seed = samples, share, seed
-        self._corruption, self._processes = corruption, processes
-        self._order = Order(samples, share, seed=seed, flip=flip)
+        self._corruption, self._processes, self._margin = corruption, processes, margin
+        self._order = Order(samples, share, seed=seed, flip=flip, margin=margin)
 
     def batches(self, first_image: int) -> Generator[Batch, None, None]:
         """Yield the batches that begin with image number `first_image`, without end.
@@ -71,8 +74,10 @@ class Loader:
 
     def _load(self, first_image: int, damage: Drawing | None) -> Batch:
         samples, share = self._samples, self._share
-        numbers, passes, mirrored = self._order.rows(first_image)
+        numbers, passes, mirrored, corners = self._order.rows(first_image)
         images = samples.pixels.take(numbers, axis=0)
+        if corners is not None:
+            images = _cut(images, corners, self._margin)
         images[mirrored] = _mirror(images[mirrored])
         corrupted = missing = None
         if damage is not None:
@@ -88,6 +93,13 @@ class Loader:
             global_size=share.batch,
             labels=None if samples.labels is None else torch.from_numpy(samples.labels[numbers]),
         )
+
+
+def _cut(images: Pictures, corners: Int64[np.ndarray, "images 2"], margin: int) -> Pictures:
+    """Return of each image the square whose top left corner is given, and whose side is `margin` less."""
+    side = images.shape[1] - margin
+    parts = [one[top : top + side, left : left + side] for one, (top, left) in zip(images, corners, strict=True)]
+    return np.stack(parts)
 
 
 def _mirror(images: Pictures) -> Pictures:

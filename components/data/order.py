@@ -81,12 +81,14 @@ class Rows(NamedTuple):
     """How often each has been seen before."""
     mirrored: Bool[np.ndarray, " batch"]
     """Whether left and right are exchanged."""
+    corners: Int64[np.ndarray, "batch 2"] | None = None
+    """Top and left, in pixels, of what is cut from each; None where images stay whole."""
 
 
 class Order:
     """Image number i of a run is place i % N of pass i // N over the N images of a split."""
 
-    def __init__(self, samples: Samples, share: Share, *, seed: int, flip: bool = False) -> None:
+    def __init__(self, samples: Samples, share: Share, *, seed: int, flip: bool = False, margin: int = 0) -> None:
         """Prepare one rank's share of every global batch.
 
         Args:
@@ -94,9 +96,11 @@ class Order:
             share: Which rows of every global batch are wanted.
             seed: Seed of the run.
             flip: Mirror every other image, drawn anew in each pass.
+            margin: Pixels of a side that squares cut from images leave out; where they are cut is drawn anew in each
+                pass. 0 leaves images whole.
         """
         self._samples, self._share, self._seed = samples, share, seed
-        self._flip = flip
+        self._flip, self._margin = flip, margin
         self._passes: dict[int, _Pass] = {}
 
     def rows(self, first_image: int) -> Rows:
@@ -104,7 +108,7 @@ class Order:
         start = first_image + self._share.offset
         passes, places = np.divmod(np.arange(start, start + self._share.rows), len(self._samples.pixels))
         numbers = self._numbers(passes, places)
-        return Rows(numbers, passes, self._flips(passes, numbers))
+        return Rows(numbers, passes, self._flips(passes, numbers), self._corners(passes, numbers))
 
     def tars(self, first_image: int) -> tuple[list[int], list[int]]:
         """Return the numbers of the tars of the window that image `first_image` lies in, and of the window after it.
@@ -147,10 +151,21 @@ class Order:
         """Return whether each image is mirrored: one bit of a hash of (seed, "flip", pass) and the image's key."""
         if not self._flip:
             return np.zeros(len(numbers), np.bool_)
-        streams = {one: stream_key(self._seed, "flip", one) % 2**64 for one in np.unique(passes).tolist()}
+        return (self._hashed("flip", passes, numbers) & np.uint64(1)).astype(np.bool_)
+
+    def _corners(self, passes: _Numbers, numbers: _Numbers) -> Int64[np.ndarray, "batch 2"] | None:
+        """Return where each image is cut: the halves of a hash of (seed, "crop", pass) and the image's key."""
+        if not self._margin:
+            return None
+        words = self._hashed("crop", passes, numbers)
+        halves = np.stack([words >> np.uint64(32), words & np.uint64(2**32 - 1)], axis=1)
+        return (halves * np.uint64(self._margin + 1) >> np.uint64(32)).astype(np.int64)
+
+    def _hashed(self, purpose: str, passes: _Numbers, numbers: _Numbers) -> UInt64[np.ndarray, " batch"]:
+        streams = {one: stream_key(self._seed, purpose, one) % 2**64 for one in np.unique(passes).tolist()}
         salt = np.array([streams[one] for one in passes.tolist()], np.uint64)
         words = np.array([int(self._samples.keys[number][:16], 16) for number in numbers.tolist()], np.uint64)
-        return (_mix(words ^ salt) & np.uint64(1)).astype(np.bool_)
+        return _mix(words ^ salt)
 
 
 def _mix(words: UInt64[np.ndarray, " batch"]) -> UInt64[np.ndarray, " batch"]:

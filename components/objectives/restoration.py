@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from components.deferred.torch import F, Tensor, torch
 from components.objectives.adversarial import Hinge, PointwiseAdversarial, PointwiseConfig
@@ -33,8 +34,18 @@ class RestorationConfig(Section):
     PSNR loss of Chen et al. 2022, https://arxiv.org/abs/2204.04676: small holes count as much as large ones, as they do
     in psnr_hole. Best with `valid_weight` 0: else a gated network may learn to change no pixel at all, which is easier,
     and with `hole_weight` 0, for a network whose fill is good already."""
+    psnr_full_weight: float = Field(default=0.0, ge=0)
+    """Weight of the same over all pixels of each image, missing or not: for models that restore everything, so that
+    slight damage counts as much as heavy damage."""
     total_variation: float = Field(default=0.0, ge=0)
     """Weight of the difference of neighbouring pixels where one is missing; 0.1 in Liu et al. 2018."""
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        dumped = handler(self)
+        if not self.psnr_full_weight:  # configurations from before there was a choice keep their digests
+            dumped.pop("psnr_full_weight", None)
+        return dumped
 
     def losses(
         self,
@@ -56,6 +67,8 @@ class RestorationConfig(Section):
             loss = loss + self.squared_weight * error.square().mean()
         if self.psnr_weight:
             loss = loss + self.psnr_weight * log_squared_error(error, missing)
+        if self.psnr_full_weight:
+            loss = loss + self.psnr_full_weight * log_squared_error(error, torch.ones_like(missing))
         if self.total_variation:
             loss = loss + self.total_variation * total_variation(composite(restored, target, missing), missing)
         return {"loss": loss, "hole_l1": hole.detach(), "valid_l1": valid.detach()}

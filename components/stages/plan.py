@@ -213,7 +213,7 @@ def _facts(run: RunConfig, model: ModelConfig, shards: ShardSet | None, files: i
     recipe = model.recipe.resolved(shards.splits["train"]) if shards else model.recipe
     execution = model.execution
     rows = model.training.batch // (execution.processes * execution.nodes * model.training.accumulate)
-    costs = costs_of(recipe, run.dataset.size, rows, cache)
+    costs = costs_of(recipe, model.training.size_seen(run.dataset.size), rows, cache)
     memory = (
         "" if costs.training_bytes is None else f", about {costs.training_bytes / 1e6:,.0f} MB a process in training"
     )

@@ -29,6 +29,9 @@ class TrainingConfig(Section):
     """Memory layout NHWC, which convolutions prefer on CPUs and tensor cores."""
     flip: bool = True
     """Mirror each image left to right with probability one half, drawn per image and pass."""
+    crop: int | None = Field(default=None, ge=8, le=1024)
+    """Side, in pixels, of the square that is cut from each image at a place drawn per image and pass; None trains on
+    whole images. For models that mend: they are judged, and serve, at the whole size."""
     window: int | None = Field(default=None, ge=1)
     """Shuffle the tars of the training images, and then the images of so many tars together; None shuffles all images
     of a pass together. Sets that are streamed (`streaming_cache`) need it."""
@@ -59,9 +62,14 @@ class TrainingConfig(Section):
     @model_serializer(mode="wrap")
     def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         dumped = handler(self)
-        if self.window is None:  # configurations from before there was a choice keep their digests
-            dumped.pop("window", None)
+        for name in ("window", "crop"):  # configurations from before there was a choice keep their digests
+            if getattr(self, name) is None:
+                dumped.pop(name, None)
         return dumped
+
+    def size_seen(self, size: int) -> int:
+        """Return the side of what networks are shown of images of `size` px."""
+        return size if self.crop is None else self.crop
 
 
 StepMode = Literal["auto", "eager", "graph"]

@@ -101,7 +101,7 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
     if resumed and distributed.is_main():
         _log.info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
     if execution.compile:
-        _compile(recipe, job, shards.size, world.device)
+        _compile(recipe, job, training.size_seen(shards.size), world.device)
     with ExitStack() as stack:
         batches = stack.enter_context(closing(_loader(job, shards, world).batches(state.images)))
         reporter = None
@@ -223,7 +223,11 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
     if mix is None and fits(samples, world.device):
         return HeldLoader(samples, share, world.device, seed=job.seed, flip=job.model.training.flip)
     drawn_by = drawing_processes(job.model.execution, world.device)
-    loader = Loader(samples, share, seed=job.seed, flip=job.model.training.flip, corruption=mix, processes=drawn_by)
+    training = job.model.training
+    margin = shards.size - training.size_seen(shards.size)
+    loader = Loader(
+        samples, share, seed=job.seed, flip=training.flip, margin=margin, corruption=mix, processes=drawn_by
+    )
     return prefetching(loader, samples, share, job.seed)
 
 
