@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from components.corruption import CorruptionMix
 from components.corruption.drawing import Drawing, drawing
@@ -95,7 +95,9 @@ class Loader:
         )
 
 
-def _cut(images: Pictures, corners: Int64[np.ndarray, "images 2"], margin: int) -> Pictures:
+def _cut(
+    images: UInt8[np.ndarray, "images whole whole 3"], corners: Int64[np.ndarray, "images 2"], margin: int
+) -> UInt8[np.ndarray, "images side side 3"]:
     """Return of each image the square whose top left corner is given, and whose side is `margin` less."""
     side = images.shape[1] - margin
     parts = [one[top : top + side, left : left + side] for one, (top, left) in zip(images, corners, strict=True)]

@@ -22,6 +22,7 @@ from components.objectives.lecam import Anchors, LecamConfig
 from components.objectives.penalty import Pass
 from components.pictures.pixels import to_pixels
 from components.recipes.classes import Classes, classes_among
+from components.recipes.directions import strongest
 from components.recipes.duel import DiscriminatorObjective, Duel, GeneratorObjective
 from components.recipes.handover import Handover
 from components.recipes.recipe import (
@@ -230,7 +231,19 @@ class GanProducer:
     @inference_mode
     def generate(self, samples: int, seed: int, first: int = 0) -> Images:
         """Return the pictures numbered `first` and on of the draw `seed`."""
-        return self._made(self.scale * latents_of(samples, self.latent, seed, first))
+        return self._made(*self._drawn(samples, seed, first))
+
+    @inference_mode
+    def along(self, directions: int, samples: int, shifts: Sequence[float], seed: int) -> Sequence[Sequence[Images]]:
+        """Return the first pictures of the draw `seed`, whose noise is moved along the strongest directions."""
+        noise, *rest = self._drawn(samples, seed, 0)
+        probing = [one[:1].to(device_of(self.network)) for one in rest]
+        ways = strongest(self.network, lambda code: self.network(code, *probing), self.latent, directions).cpu()
+        return [[self._made(noise + self.scale * shift * way, *rest) for shift in shifts] for way in ways]
+
+    def _drawn(self, samples: int, seed: int, first: int) -> tuple[Tensor, ...]:
+        """Return what the network takes for the pictures numbered `first` and on, the noise first."""
+        return (self.scale * latents_of(samples, self.latent, seed, first),)
 
     def _made(self, *inputs: Tensor) -> Images:
         device, samples = device_of(self.network), len(inputs[0])
@@ -246,11 +259,9 @@ class ClassGanProducer(GanProducer):
         self._classes = Classes(frequencies)
         self.classes = self._classes.names
 
-    @inference_mode
-    def generate(self, samples: int, seed: int, first: int = 0) -> Images:
-        """Return the pictures numbered `first` and on of the draw `seed`, each class as often as it should be."""
-        latents = self.scale * latents_of(samples, self.latent, seed, first)
-        return self._made(latents, self._classes.draw(samples, seed, first))
+    def _drawn(self, samples: int, seed: int, first: int) -> tuple[Tensor, ...]:
+        """Return noise, and classes of which each comes as often as it should."""
+        return (*super()._drawn(samples, seed, first), self._classes.draw(samples, seed, first))
 
     @inference_mode
     def generate_class(self, name: str, samples: int, seed: int, first: int = 0) -> Images:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
-import numpy as np
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from components import seeding
 from components.data.batch import Batch
 from components.data.statistics import demand_images
-from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
+from components.deferred.torch import Module, Tensor, nn, torch
 from components.models import InpainterNetworkConfig
 from components.models.network import Inpainter
 from components.models.patch import PatchDiscriminator, PatchDiscriminatorConfig
@@ -19,18 +19,9 @@ from components.models.resnet import ResnetConfig
 from components.objectives.penalty import Differentiated, Pass
 from components.objectives.perceptual import PerceptualConfig, PerceptualLoss
 from components.objectives.restoration import MaskAwareConfig, RestorationConfig, composite, feature_distance
-from components.pictures.pixels import to_pixels, to_tensor
 from components.recipes.handover import Handover
-from components.recipes.recipe import (
-    PRODUCER,
-    Images,
-    Missing,
-    Recipe,
-    RestorerRecipe,
-    device_of,
-    expect,
-    row_blocks,
-)
+from components.recipes.recipe import PRODUCER, Recipe, RestorerRecipe, expect
+from components.recipes.restoring import REACH_PX, InpainterProducer
 from components.section import Section
 from components.training.guard import CORRECTION
 from components.training.optimizer import AdamConfig, OptimizerConfig
@@ -61,6 +52,9 @@ class InpainterConfig(RestorerRecipe):
     restores: Restores = "missing"
     """What a mended picture takes from the network. Missing: missing pixels alone, all others stay as they came.
     Everything: the whole picture, for damage that hides nothing, such as noise, blur and JPEG."""
+    reach_px: float = Field(default=REACH_PX, gt=0, le=1024)
+    """How far from known pixels `repair` trusts the network, in pixels; the middle of wider holes it fills from a
+    smaller copy. A fifth of the side of the images trained on or so, for networks that see so far."""
     loss: RestorationConfig = RestorationConfig()
     """Distance between the mended and the true image."""
     perceptual: PerceptualConfig | None = None
@@ -69,6 +63,13 @@ class InpainterConfig(RestorerRecipe):
     """A discriminator to play against; None trains on the distance alone."""
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
     """Steps of the network that fills in."""
+
+    @model_serializer(mode="wrap")
+    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        dumped = handler(self)
+        if self.reach_px == REACH_PX:  # configurations from before there was a choice keep their digests
+            dumped.pop("reach_px", None)
+        return dumped
 
     @property
     def features_trained_on(self) -> tuple[str, ...]:
@@ -122,10 +123,10 @@ class InpainterConfig(RestorerRecipe):
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
         return (torch.zeros(1, 3, size, size), torch.zeros(1, 1, size, size))
 
-    def producer(self, network: nn.Module) -> "InpainterProducer":
+    def producer(self, network: nn.Module) -> InpainterProducer:
         """Return the network behind the interface that evaluation and serving use."""
         mender = expect(network, Inpainter)  # type: ignore[type-abstract] # asked for, not made
-        return InpainterProducer(mender, self.restores)
+        return InpainterProducer(mender, self.restores, self.reach_px)
 
 
 def damaged(batch: Batch) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 1 height width"]]:
@@ -263,23 +264,3 @@ class PatchObjective(Module):
         loss = self.loss.discriminator_loss(real_logits, fake_logits, changed)
         reported = {"penalty": penalty, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
         return {"loss": loss + penalty, **{name: value.detach() for name, value in reported.items()}}
-
-
-class InpainterProducer:
-    """Pictures mended by a trained network."""
-
-    def __init__(self, network: Inpainter, restores: Restores = "missing") -> None:
-        self.network = network.eval()
-        self.stride = network.stride
-        self.restores_known = restores == "everything"
-
-    @inference_mode
-    def restore(self, corrupted: Images, missing: Missing) -> Images:
-        """Return mended pictures; pixels that are not missing are untouched unless the model restores everything."""
-        device = device_of(self.network)
-        blocks = []
-        for rows in row_blocks(len(corrupted)):
-            holes = torch.from_numpy(np.array(missing[rows], order="C")).to(device).unsqueeze(1).float()
-            blocks.append(to_pixels(self.network(to_tensor(corrupted[rows], device), holes)))
-        restored = np.concatenate(blocks)
-        return restored if self.restores_known else np.where(missing[..., None], restored, corrupted)

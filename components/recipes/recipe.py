@@ -237,6 +237,8 @@ class Restorer(Protocol):
 
     stride: int
     """Height and width must be multiples of this."""
+    reach_px: float
+    """How far from known pixels it is trusted in photographs of any size; wider holes begin from a smaller copy."""
     restores_known: bool
     """Whether it changes pixels that are not missing too: it undoes noise, blur and other damage that hides nothing."""
 

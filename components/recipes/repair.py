@@ -28,7 +28,7 @@ def repair(
     restorer: Restorer,
     image: Picture,
     missing: Bool[np.ndarray, "mask_height mask_width"],
-    reach_px: float = 6.0,
+    reach_px: float | None = None,
     side_px: int | None = None,
 ) -> Picture:
     """Return `image` with missing pixels filled in; all others are untouched, or restored where the model does that.
@@ -42,7 +42,7 @@ def repair(
         restorer: The network, fully convolutional.
         image: Shape (height, width, 3).
         missing: Shape (height, width), True where missing.
-        reach_px: How far from known pixels the network is trusted.
+        reach_px: How far from known pixels the network is trusted; None: as far as it says itself.
         side_px: Show the network each wide hole whole, amid surroundings as wide as itself, in a copy whose longer side
             has at most so many pixels, and trust it there; for networks that learnt to fill such holes.
 
@@ -54,8 +54,9 @@ def repair(
     if side_px is not None and side_px < 4 * restorer.stride:
         raise ValueError(f"a side of {side_px} px, expected at least {4 * restorer.stride} for this network")
     known = _restored(restorer, image, missing) if restorer.restores_known else image
-    start, left = (image, missing) if side_px is None else _shown_whole(restorer, image, missing, reach_px, side_px)
-    filled = _filled(restorer, start, left, reach_px)
+    reach = restorer.reach_px if reach_px is None else reach_px
+    start, left = (image, missing) if side_px is None else _shown_whole(restorer, image, missing, reach, side_px)
+    filled = _filled(restorer, start, left, reach)
     np.copyto(filled, known, where=~missing[..., None])
     return filled
 

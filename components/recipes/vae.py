@@ -20,6 +20,7 @@ from components.objectives.variational import VariationalConfig, divergence
 from components.pictures.pixels import to_pixels, to_tensor
 from components.recipes.interpolation import spherical, straight
 from components.recipes.mixture import Mixture, MixtureConfig, fit_mixture
+from components.recipes.directions import strongest
 from components.recipes.recipe import (
     PRODUCER,
     Bound,
@@ -212,6 +213,14 @@ class VaeProducer:
         """Return `steps` views of the spherical ways between the pictures 2n and 2n + 1 of the draw `seed`."""
         codes = self.network.draw(2 * pairs, seed).to(device_of(self.network))
         return self._seen(spherical(codes[::2], codes[1::2], steps))
+
+    @inference_mode
+    def along(self, directions: int, samples: int, shifts: Sequence[float], seed: int) -> Sequence[Sequence[Images]]:
+        """Return the first pictures of the draw `seed`, whose codes are moved along the strongest directions."""
+        vae = self.network.vae
+        ways = strongest(vae, vae.decode, vae.latent, directions)
+        codes = self.network.draw(samples, seed).to(device_of(self.network))
+        return [self._seen(torch.stack([codes + shift * way for shift in shifts])) for way in ways]
 
     def _seen(self, ways: Float[Tensor, "steps pairs latent"]) -> Sequence[Images]:
         return [to_pixels(self.network.picture(codes)) for codes in ways]

@@ -10,6 +10,7 @@ class BoundedRestorer:
     def __init__(self, inner: Restorer, deadline: Deadline) -> None:
         self._inner, self._deadline = inner, deadline
         self.stride = inner.stride
+        self.reach_px = inner.reach_px
         self.restores_known = inner.restores_known
 
     def restore(self, corrupted: Images, missing: Missing) -> Images:

@@ -39,6 +39,7 @@ class GatheringRestorer:
     def __init__(self, inner: Restorer, measures: Measures, cores: int) -> None:
         self._inner, self._measures = inner, measures
         self.stride = inner.stride
+        self.reach_px = inner.reach_px
         self.restores_known = inner.restores_known
         self._waiting: list[_Piece] = []
         self._cores = cores

@@ -249,6 +249,30 @@ def test_a_configuration_without_windows_and_streaming_is_written_as_before_ther
     assert streamed["models"]["gan"]["training"]["window"] == 8
 
 
+def test_a_configuration_without_squares_is_written_as_before_there_were_any():
+    dumped = load(QUICKSTART).model_dump(mode="json")["models"]["inpainter"]
+    assert "crop" not in dumped["training"]
+    assert "reach_px" not in dumped["recipe"]
+    assert "psnr_full_weight" not in dumped["recipe"]["loss"]
+    said = ["training.crop=8", "recipe.reach_px=9", "recipe.loss.psnr_full_weight=2"]
+    dumped = load(QUICKSTART, [f"models.inpainter.{one}" for one in said]).model_dump(mode="json")["models"]["inpainter"]
+    assert (dumped["training"]["crop"], dumped["recipe"]["reach_px"]) == (8, 9)
+    assert dumped["recipe"]["loss"]["psnr_full_weight"] == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("models.gan.training.crop=16", "training.crop is for models that mend; one of kind 'gan' would make images"),
+        ("models.inpainter.training.crop=999", "models.inpainter.training.crop 999 is larger than dataset.size"),
+        ("models.inpainter.training.crop=9", "model 'inpainter' does not fit training.crop 9: "),
+    ],
+)
+def test_squares_that_no_model_could_learn_from_are_refused_in_words(override, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(QUICKSTART, [override])
+
+
 def test_a_configuration_without_a_policy_is_written_as_before_there_was_one(file):
     assert "retraining" not in load(file).model_dump()
     assert load(file, ["retraining.hours=2"]).model_dump()["retraining"]["hours"] == 2

@@ -180,3 +180,14 @@ def test_heavier_severity_hides_more():
         ]
         assert hidden == sorted(hidden)
         assert hidden[-1] < 0.5
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_factor_keeps_one_pixel_of_each_square_whatever_the_severity(factor, photographs):
+    image = reduced(photographs[0], 64)
+    config = ResampleConfig(factor=factor, enlarge="nearest", severity=5)
+    degraded = config.degrade(image, np.random.default_rng(0))
+    squares = image.reshape(64 // factor, factor, 64 // factor, factor, 3).mean(axis=(1, 3))
+    assert np.abs(degraded.image[::factor, ::factor] - squares).max() <= 0.5
+    assert degraded.recipe["ratio"] == 1 / factor
+    assert "factor" not in ResampleConfig().model_dump()

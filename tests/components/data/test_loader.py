@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from components.corruption import CorruptionMix
 from components.data import Batch, HeldLoader, Loader, Samples, Share
+from components.data.order import Order
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), np.uint8)
 KEYS = [np.random.default_rng(number).bytes(16).hex() for number in range(23)]
@@ -158,3 +159,38 @@ def test_pixels_that_a_device_holds_give_the_same_batches_to_the_bit(flip: bool)
         assert torch.equal(one.labels, other.labels)
         assert torch.equal(one.noise("z", 3), other.noise("z", 3))
         assert (one.first_image, one.offset, one.global_size) == (other.first_image, other.offset, other.global_size)
+
+
+def squares(**options: object) -> list[Batch]:
+    return take(loader(margin=6, **options), 30)
+
+
+def test_squares_are_cut_out_of_their_images_from_corner_to_corner() -> None:
+    corners = set()
+    for batch in squares(batch=23):
+        assert batch.images.shape == (23, 3, 10, 10)
+        order = Order(Samples(IMAGES, KEYS, "d"), Share(23), seed=3, margin=6).rows(batch.first_image)
+        assert order.corners is not None
+        for image, number, (top, left) in zip(batch.images, order.numbers, order.corners.tolist(), strict=True):
+            whole = torch.from_numpy(IMAGES[number]).permute(2, 0, 1).float() / 127.5 - 1
+            torch.testing.assert_close(image, whole[:, top : top + 10, left : left + 10])
+            corners.add((top, left))
+    assert corners == {(top, left) for top in range(7) for left in range(7)}
+
+
+def test_squares_are_the_same_for_any_number_of_ranks_and_from_any_image_on() -> None:
+    options = {"flip": True, "corruption": CorruptionMix()}
+    whole = squares(**options)
+    parts = [squares(rank=rank, processes=2, **options) for rank in range(2)]
+    assert all(same(batch, [part[number] for part in parts]) for number, batch in enumerate(whole))
+    (resumed,) = take(loader(margin=6, **options), 1, first_image=5 * 8)
+    assert same(whole[5], [resumed])
+
+
+def test_squares_are_mirrored_as_whole_images_are() -> None:
+    plain, flipped = (squares(batch=23, flip=flip) for flip in (False, True))
+    whole, mirrored = (take(loader(batch=23, flip=flip), 30) for flip in (False, True))
+    for cut, one, two in zip(zip(plain, flipped, strict=True), whole, mirrored, strict=True):
+        changed = (one.images != two.images).flatten(1).any(1)
+        assert torch.equal(cut[1].images[changed], cut[0].images[changed].flip(3))
+        assert torch.equal(cut[1].images[~changed], cut[0].images[~changed])

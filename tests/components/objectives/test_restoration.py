@@ -100,3 +100,11 @@ def test_the_psnr_term_hardly_tells_errors_below_one_per_cent_of_the_range_apart
     assert exact == pytest.approx(math.log(4 * 1e-4), abs=1e-5)  # in [-1, 1] errors are twice those in [0, 1]
     assert good - exact < 0.011
     assert bad == pytest.approx(math.log(4 * (0.01 + 1e-4)), abs=1e-5)
+
+
+def test_the_psnr_term_of_whole_images_takes_every_pixel_for_a_missing_one():
+    restored, target, missing = given()
+    config = RestorationConfig(hole_weight=0, valid_weight=0, psnr_full_weight=2)
+    loss = config.losses(restored, target, missing)["loss"]
+    torch.testing.assert_close(loss, 2 * log_squared_error((restored - target).abs(), torch.ones_like(missing)))
+    assert "psnr_full_weight" not in RestorationConfig().model_dump()

@@ -19,6 +19,7 @@ RNG = np.random.default_rng(0)
 class Spy:
     """A restorer that fills with 1 and notes the sizes it was given."""
 
+    reach_px = 6.0
     restores_known = False
 
     def __init__(self, stride: int = 4) -> None:
@@ -94,6 +95,18 @@ def test_a_hole_wider_than_the_reach_starts_from_a_smaller_copy():
     assert (mended[30:90, 30:90] == 1).all()
 
 
+def test_a_network_that_sees_far_is_trusted_as_far_as_it_says():
+    missing = hole(128, 128, slice(20, 100), slice(20, 100))
+    far, near = Spy(), Spy()
+    far.reach_px = 40.0
+    repair(far, picture(128, 128), missing)
+    repair(near, picture(128, 128), missing)
+    assert far.sizes == [(128, 128)]
+    assert len(near.sizes) > 1
+    config = InpainterConfig(network=ResnetConfig(width=8, blocks=1), reach_px=40.0)
+    assert config.producer(config.build(16, 1).networks[PRODUCER]).reach_px == 40.0
+
+
 def test_a_narrow_hole_is_mended_at_full_size_only():
     spy = Spy()
     repair(spy, picture(128, 128), hole(128, 128, slice(0, 128), slice(60, 70)))
@@ -156,7 +169,7 @@ def test_the_surroundings_of_a_hole_give_what_the_whole_tile_gives(network):
     filler = lively_restorer(network)
     image, missing = picture(512, 512), hole(512, 512, slice(250, 260), slice(130, 141))
     at_once = filler.restore(image[None], missing[None])[0]
-    filler.restores_known = False
+    filler.reach_px, filler.restores_known = 6.0, False
     apart = np.abs(repair(filler, image, missing).astype(int) - at_once)[missing]
     assert apart.max() <= 1
 
@@ -167,7 +180,7 @@ def test_steps_across_the_borders_of_tiles_are_those_inside_tiles(size):
     image = np.stack([np.sin(rows / 31 + k) * np.cos(columns / 43) * 90 + 128 for k in range(3)], -1).astype(np.uint8)
     missing = ((rows + columns) % 40 < 10) | hole(*size, slice(430, 530), slice(380, 960))
     filler = lively_restorer(ResnetConfig(width=8))
-    filler.restores_known = False
+    filler.reach_px, filler.restores_known = 6.0, False
     mended = repair(filler, image, missing).astype(int)
     borders = {448 * number + shift for number in (1, 2) for shift in (0, 32, 64)}
     for axis in (0, 1):
@@ -221,6 +234,7 @@ def test_a_mask_of_another_size_is_refused(producers):
 class Whitener(Spy):
     """A restorer of whole pictures that adds 1 to known pixels, and 100 to those near the tile's edge."""
 
+    reach_px = 6.0
     restores_known = True
 
     def restore(self, corrupted: np.ndarray, missing: np.ndarray) -> np.ndarray:

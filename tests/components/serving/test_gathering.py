@@ -20,6 +20,7 @@ NETWORKS = get_args(get_args(InpainterNetworkConfig)[0])
 class Gated:
     """A restorer that begins its first batch only when told to, and remembers how large batches were."""
 
+    reach_px = 6.0
     restores_known = False
 
     def __init__(self, inner):

@@ -31,7 +31,7 @@ class Mender:
 
     def __init__(self, grey: int, *, restores_known: bool = False) -> None:
         self.grey = grey
-        self.restores_known = restores_known
+        self.restores_known, self.reach_px = restores_known, 6.0
 
     def restore(self, corrupted, missing):
         return np.where(missing[..., None], np.uint8(self.grey), corrupted)
