@@ -80,6 +80,17 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """Views of the same samples, one of which is seen at a time."""
+
+    title: str
+    frames: tuple[Picture, ...]
+    """Of one shape."""
+    places: tuple[float, ...]
+    """Where each view stands: how far samples are moved, in standard deviations."""
+
+
+@dataclass(frozen=True)
 class Measured:
     """Scores by row, and pictures by name."""
 
@@ -87,6 +98,8 @@ class Measured:
     pictures: dict[str, Picture]
     panels: tuple[tuple[str, Images], ...] = ()
     """Views of the same test images with their headings, each uint8 (n, size, size, 3)."""
+    strips: tuple[Strip, ...] = ()
+    """What a slider moves through."""
 
 
 NOTHING = Measured({}, {})

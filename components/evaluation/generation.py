@@ -23,6 +23,7 @@ from components.evaluation.evidence import (
     made_together,
 )
 from components.evaluation.extractors import MINIMUM_IMAGES, FidelityConfig
+from components.evaluation.inside import ways
 from components.evaluation.likelihood import likelihood_scores
 from components.evaluation.protocol import MODEL_ROW, Score
 from components.evaluation.restoration import reconstruction_scores
@@ -130,7 +131,10 @@ class GenerationEvaluation(EvaluationSection):
         if isinstance(producer, LatentModel):
             scores += _likelihood(producer, evidence)
             pictures |= _ways(producer, evidence)
-        return Measured({MODEL_ROW: scores}, pictures)
+        if (nearest := judges.nearest(shown[:SHOWN_ROWS])) is not None:
+            views = [("sample", shown[:SHOWN_ROWS]), ("nearest training image", nearest)]
+            pictures["nearest"] = figures.panels(figures.shrunk(views))
+        return Measured({MODEL_ROW: scores}, pictures, strips=ways(producer, evidence.seed))
 
     def measure_baselines(self, evidence: Evidence) -> Measured:
         """Return the scores of every baseline."""

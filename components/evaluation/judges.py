@@ -48,6 +48,13 @@ class Judges:
         copies = self.copying.scores(seen, pictures) if self.copying is not None else ()
         return (*self.fidelity.scored(seen), *colours, *copies)
 
+    def nearest(self, pictures: Pictures) -> Pictures | None:
+        """Return the training image nearest to each picture; None but in the main process, or with nothing compared."""
+        known = None if self.copying is None else self.copying.known
+        if known is None or not len(known.sketches):
+            return None
+        return self.evidence.training.take(known.nearest_images(sketched(pictures, slice(0, len(pictures)))), axis=0)
+
     def about(self, producer: Generator) -> tuple[Score, ...]:
         """Return what is asked of models alone: how near their classes are, and what the held-out images are worth.
 

@@ -22,6 +22,7 @@ from components.evaluation.evidence import (
     Measured,
     made_together,
 )
+from components.evaluation.inside import extremes, looked_at
 from components.evaluation.protocol import MODEL_ROW, Protocol, Score
 from components.evaluation.restoration import restoration_scores
 from components.evaluation.toning import picture_toning
@@ -82,7 +83,9 @@ class RestorationEvaluation(EvaluationSection):
             ("Mended", restored[shown]),
             ("Error x4", figures.difference(frozen.images[shown], restored[shown])),
         )
-        pictures = {"restorations": figures.panels(panels)}
+        pictures = {"restorations": figures.panels(figures.shrunk(panels)), **extremes(restored, frozen)}
+        if (seen := looked_at(producer, frozen)) is not None:
+            pictures["looked_at"] = seen
         return Measured({MODEL_ROW: (*self._scores(restored, evidence), *_leak(evidence))}, pictures, panels)
 
     def measure_baselines(self, evidence: Evidence) -> Measured:
@@ -95,7 +98,7 @@ class RestorationEvaluation(EvaluationSection):
             if (restored := _mended(baseline.knowing(evidence.statistics).restore, frozen)) is not None:
                 rows[baseline.kind] = self._scores(restored, evidence)
                 views.append((baseline.kind.replace("_", " "), restored[shown]))
-        return Measured(rows, {"baselines": figures.panels([*views, ("truth", frozen.images[shown])])})
+        return Measured(rows, {"baselines": figures.panels(figures.shrunk([*views, ("truth", frozen.images[shown])]))})
 
     def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
         frozen = _frozen(evidence)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -59,6 +59,15 @@ class Neighbours:
     def nearest(self, features: Features, pictures: Sketches) -> Float[np.ndarray, " images"]:
         """Return the distance of each picture to its nearest training image."""
         return _nearest(features, pictures, self.features, self.sketches)
+
+    def nearest_images(self, pictures: Sketches) -> Int64[np.ndarray, " images"]:
+        """Return the number of each picture's nearest training image, of candidates by thumbnails, by pixels."""
+        small = _thumbnailed(self.sketches)
+        views = [torch.cdist(thumbnails(view), small) for view in (pictures, pictures.flip(3))]
+        count = min(4 * CANDIDATES, len(small))
+        chosen = torch.minimum(*views).topk(count, dim=1, largest=False).indices
+        best = distances(pictures, self.sketches[chosen]).argmin(dim=1, keepdim=True)
+        return chosen.gather(1, best).squeeze(1).numpy()
 
 
 def held_distances(images: PixelSource, training: PixelSource) -> Float[np.ndarray, " images"]:
@@ -126,7 +135,7 @@ def _nearest(
     count = min(CANDIDATES, len(others) - are_first)
     if count < 1:
         return np.empty(0, np.float32)
-    small = torch.cat([thumbnails(others[rows]) for rows in blocks_of(slice(0, len(others)), _ROWS_AT_ONCE)])
+    small = _thumbnailed(others)
     found = [torch.empty(0)]
     for rows in blocks_of(slice(0, len(pictures)), _ROWS_AT_ONCE):
         some = pictures[rows]
@@ -140,6 +149,10 @@ def _nearest(
             chosen.append(apart.topk(count, dim=1, largest=False).indices)
         found.append(distances(some, others[torch.cat(chosen, dim=1)]).amin(dim=1))
     return torch.cat(found).numpy()
+
+
+def _thumbnailed(pictures: Sketches) -> Float[Tensor, "images numbers"]:
+    return torch.cat([thumbnails(pictures[rows]) for rows in blocks_of(slice(0, len(pictures)), _ROWS_AT_ONCE)])
 
 
 def _write(real: RealDistances, images: int, draft: Path) -> Mapping[str, Any]:

@@ -76,6 +76,23 @@ def panels(
     return _above([name for name, _ in views], body)
 
 
+def shrunk(
+    views: Sequence[tuple[str, UInt8[np.ndarray, "_images _side _side 3"]]], most_px: int = 192
+) -> list[tuple[str, UInt8[np.ndarray, "_images _shrunk _shrunk 3"]]]:
+    """Return views for `panels` whose square images have at most so many pixels a side; smaller ones stay as they are.
+
+    Rows of large photographs would make files of many megabytes.
+    """
+
+    def small(image: Picture) -> UInt8[np.ndarray, "_rows _columns 3"]:
+        return np.asarray(Image.fromarray(image).resize((most_px, most_px), Image.Resampling.LANCZOS))
+
+    return [
+        (name, images if images.shape[2] <= most_px else np.stack([small(image) for image in images]))
+        for name, images in views
+    ]
+
+
 def contact_sheet(images: Sequence[UInt8[np.ndarray, "side side 3"]], columns: int = 6) -> Picture:
     """Return square pictures of one size, at least one, in rows on white, each at most 128 px wide."""
     tile = min(images[0].shape[0], _LARGEST_TILE_PX)

@@ -18,9 +18,9 @@ from components.models.vae import ConvVaeConfig, Vae, reparameterise
 from components.objectives.likelihood import Likelihood
 from components.objectives.variational import VariationalConfig, divergence
 from components.pictures.pixels import to_pixels, to_tensor
+from components.recipes.directions import strongest
 from components.recipes.interpolation import spherical, straight
 from components.recipes.mixture import Mixture, MixtureConfig, fit_mixture
-from components.recipes.directions import strongest
 from components.recipes.recipe import (
     PRODUCER,
     Bound,

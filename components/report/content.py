@@ -112,6 +112,25 @@ class Panels(Record):
         return self
 
 
+class StripFrame(Record):
+    """One place of a strip."""
+
+    label: str = Field(min_length=1)
+    picture: Picture
+
+
+class PictureStrip(Record):
+    """Views of the same samples, of which a slider shows one at a time."""
+
+    title: str = Field(min_length=1)
+    frames: tuple[StripFrame, ...] = Field(min_length=1)
+
+    @property
+    def start(self) -> int:
+        """The view that is shown first: the one in the middle."""
+        return len(self.frames) // 2
+
+
 class Ground(Record):
     """The held-out images that a table of scores rests on."""
 
@@ -151,6 +170,8 @@ class ModelPage(Record):
     """Metrics to draw as intervals; empty draws the first row of the table."""
     samples: tuple[Picture, ...] = ()
     panels: Panels | None = None
+    strips: tuple[PictureStrip, ...] = ()
+    """What samples become along directions of the model's code; empty on pages of versions that did not look."""
     plots: tuple[CurvePlot, ...] = ()
     progress: tuple[Snapshot, ...] = ()
     costs: tuple[StageCost, ...] = ()

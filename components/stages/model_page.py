@@ -8,6 +8,7 @@ import numpy as np
 from components.config import ModelConfig
 from components.evaluation.gate import Decision
 from components.evaluation.protocol import MODEL_ROW
+from components.pictures.figures import encode_within
 from components.recipes.export import read_card
 from components.report.content import (
     CurvePlot,
@@ -18,7 +19,9 @@ from components.report.content import (
     ModelPage,
     Panels,
     Picture,
+    PictureStrip,
     Snapshot,
+    StripFrame,
     Subject,
 )
 from components.report.restoration import panels_of
@@ -37,6 +40,7 @@ from components.stages.spent import clock_of, costs_of
 from components.training.curve import read_curve
 
 _SNAPSHOTS = 6
+_FRAME_BYTES = 15_000
 _LOAD = "system/"
 """Begins the names of what the machine was busy with, which the table of costs sums up."""
 _CAPTIONS = {
@@ -48,6 +52,10 @@ _CAPTIONS = {
     "template": "Baseline template: altered copies of training images.",
     "baselines": "What fills need no training, on the same damaged images.",
     "restorations": "Test images, the damage, and the mended picture.",
+    "nearest": "Samples, and beside each the training image that is nearest to it, pixel by pixel.",
+    "worst": "The two worst pictures of each bin of missing area, by PSNR, small holes first.",
+    "best": "The two best pictures of each bin of missing area, likewise.",
+    "looked_at": "What the model looks at: the more gold, the more the hole's fill changes if that part is hidden too.",
 }
 
 
@@ -69,6 +77,7 @@ def model_page(candidate: Candidate, data: Data) -> ModelPage:
         charted=(candidate.config.promotion.metric,),
         samples=tuple(_pictures(evaluated)),
         panels=_panels(evaluated),
+        strips=tuple(_strips(evaluated)),
         plots=tuple(_plots(checkpoint)),
         progress=tuple(_snapshots(checkpoint)),
         costs=tuple(costs_of(checkpoint, evaluated)),
@@ -139,6 +148,21 @@ def _panels(evaluated: Evaluated) -> Panels | None:
     labels = [f"test image {number + 1}" for number in range(len(sides[0][1]))]
     panels = panels_of(sides, labels, "Held-out images with masks frozen before training, small holes first.")
     return panels.model_copy(update={"after": 2})
+
+
+def _strips(evaluated: Evaluated) -> Iterator[PictureStrip]:
+    path = evaluated.scores.path / "strips.npz"
+    if not path.is_file():
+        return
+    with np.load(path) as kept:
+        labels = [f"{place:+g} deviations" if place else "as drawn" for place in kept["places"].tolist()]
+        for title in (name for name in kept.files if name != "places"):
+            pictures = [encode_within(frame, _FRAME_BYTES) for frame in kept[title]]
+            frames = tuple(
+                StripFrame(label=label, picture=Picture(content=content, alt=f"{title}, {label}"))
+                for label, content in zip(labels, pictures, strict=True)
+            )
+            yield PictureStrip(title=title, frames=frames)
 
 
 def _plots(checkpoint: Checkpoint) -> Iterator[CurvePlot]:

@@ -49,3 +49,6 @@ def run_evaluation(job: EvaluateJob, world: distributed.World) -> None:
         (job.folder / "pictures" / f"{name}.png").write_bytes(png(picture, smallest=True))
     if measured.panels:
         np.savez_compressed(job.folder / "panels.npz", allow_pickle=False, **dict(measured.panels))
+    if measured.strips:
+        frames = {strip.title: np.stack(strip.frames) for strip in measured.strips}
+        np.savez_compressed(job.folder / "strips.npz", allow_pickle=False, places=measured.strips[0].places, **frames)

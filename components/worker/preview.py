@@ -55,4 +55,5 @@ class Preview:
 def before_after(truth: Images, corrupted: Images, restored: Images) -> figures.Picture:
     """Return rows of truth, damage, repair and four times their difference, under headings."""
     apart = figures.difference(truth, restored)
-    return figures.panels([("truth", truth), ("damaged", corrupted), ("mended", restored), ("difference x4", apart)])
+    views = [("truth", truth), ("damaged", corrupted), ("mended", restored), ("difference x4", apart)]
+    return figures.panels(figures.shrunk(views))

@@ -1,8 +1,8 @@
 """Photographs of 512 px mended by a trained inpainter and by what needs no training: `photos.py EXPORT FOLDER`.
 
-Each photograph of FOLDER (square, of 512 px; parts of one photograph are named PHOTO.PART.png) gets two thick masks, each
-over 5 to 50 % of it. EXPORT is mended by `repair`, as `kintsugi repair` does. Hole PSNR, and how far mended pictures are from
-true ones as EfficientNet-Lite2 sees them, with 95 % intervals over photographs.
+Each photograph of FOLDER (PNG, 512 x 512 px; parts of one are named PHOTO.PART.png) gets two thick masks, each over 5 to
+50 % of it. EXPORT is mended by `repair`, as `kintsugi repair` does. Hole PSNR, and how far mended pictures are from true ones
+as EfficientNet-Lite2 sees them, with 95 % intervals over photographs.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from components.evaluation.extractors import EfficientNetLite2Config, FidelityCo
 from components.evaluation.features import Extractor
 from components.evaluation.gaussian import Normal, frechet_distance
 from components.evaluation.intervals import bootstrap_means
-from components.recipes.export import load_producer, read_card
+from components.recipes.export import load_producer
 from components.recipes.repair import repair
 
 MASKS = 2
@@ -95,11 +95,9 @@ def main() -> None:
     shown, missing = MIX.corrupt_batch(truth, keys, [0] * len(keys), SEED)
     eye = Extractor(FidelityConfig(extractor=EfficientNetLite2Config(resolution=SEEN_PX), batch=8))
     true = eye.see(truth)
+    print(f"{len({*names})} photographs, {len(names)} mended pictures, {missing.mean():.1%} missing")
     print(
-        f"{len({*names})} photographs, {len(names)} mended pictures, {missing.mean():.1%} missing; {read_card(asked.export)}"
-    )
-    print(
-        "| | hole PSNR, dB | gain over harmonic | lite2, to its own truth | fd lite2 | s a picture |\n|---|---|---|---|---|---|"
+        "| | hole PSNR, dB | over harmonic | lite2, to its truth | fd lite2 | s a picture |\n|---|---|---|---|---|---|"
     )
     columns, reference = {"truth": truth, "shown": shown}, None
     for name, way in ways(asked.export, asked.reach):
@@ -112,7 +110,8 @@ def main() -> None:
         apart = (seen.features - true.features).norm(dim=1).numpy()
         distance = frechet_distance(Normal.of(seen.features), Normal.of(true.features))
         print(
-            f"| {name} | {by_photograph(found, names)} | {gain} | {by_photograph(apart, names)} | {distance:.0f} | {spent:.2f} |",
+            f"| {name} | {by_photograph(found, names)} | {gain} | {by_photograph(apart, names)} | {distance:.0f} "
+            f"| {spent:.2f} |",
             flush=True,
         )
     if asked.sheet:

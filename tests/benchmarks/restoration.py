@@ -1,9 +1,9 @@
-"""One trained restorer beside classical peers, per kind and severity of damage: `restoration.py EXPORT CONFIG PHOTOS.zip`.
+"""One trained restorer beside classical peers, by kind and severity of damage: `restoration.py EXPORT CONFIG PHOTOS.zip`.
 
-Judged on photographs that CONFIG holds out for tests, the first by key, each damaged by one kind at a time. Peers are told more
-than the restorer, which is told nothing: the noise's deviation, the blur's kernel, the factor of low resolution, the scratches'
-mask; other settings of theirs are those that do best on other photographs of the same set. BM3D is measured where it is installed: its
-licence is for non-commercial use alone, so `peers.txt` does not name it (`pip install bm3d`, and its folder in PYTHONPATH).
+Judged on photographs that CONFIG holds out for tests, the first by key, each damaged by one kind at a time. Peers are told
+more than the restorer, which is told nothing: the noise's deviation, the blur's kernel, the factor of low resolution, the
+scratches' mask; other settings of theirs are those that do best on other photographs of the same set. BM3D is measured where it
+is installed: its licence is for non-commercial use alone, so `peers.txt` does not name it (`pip install bm3d`).
 """
 
 import argparse
@@ -25,7 +25,7 @@ from components.corruption.defects import ScratchesConfig
 from components.corruption.degradation import DegradationSection, Degraded
 from components.corruption.noise import GaussianNoiseConfig
 from components.corruption.quality import JpegConfig, ResampleConfig
-from components.data.preparation import Prepared, Preparation
+from components.data.preparation import Preparation, Prepared
 from components.evaluation.restoration import restoration_scores
 from components.recipes.export import load_producer
 from components.seeding import numpy_generator

@@ -12,7 +12,7 @@ for (const film of document.querySelectorAll(".film")) {
     range.setAttribute("aria-valuetext", output.textContent);
   };
   range.max = frames.length - 1;
-  range.value = frames.length - 1;
+  range.value = film.dataset.start ?? frames.length - 1;
   range.addEventListener("input", show);
   show();
 }

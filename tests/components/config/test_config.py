@@ -255,7 +255,9 @@ def test_a_configuration_without_squares_is_written_as_before_there_were_any():
     assert "reach_px" not in dumped["recipe"]
     assert "psnr_full_weight" not in dumped["recipe"]["loss"]
     said = ["training.crop=8", "recipe.reach_px=9", "recipe.loss.psnr_full_weight=2"]
-    dumped = load(QUICKSTART, [f"models.inpainter.{one}" for one in said]).model_dump(mode="json")["models"]["inpainter"]
+    dumped = load(QUICKSTART, [f"models.inpainter.{one}" for one in said]).model_dump(mode="json")["models"][
+        "inpainter"
+    ]
     assert (dumped["training"]["crop"], dumped["recipe"]["reach_px"]) == (8, 9)
     assert dumped["recipe"]["loss"]["psnr_full_weight"] == 2
 

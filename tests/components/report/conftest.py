@@ -23,9 +23,11 @@ from components.report.content import (
     ModelPage,
     PageContent,
     Picture,
+    PictureStrip,
     RejectedFile,
     RunFacts,
     Snapshot,
+    StripFrame,
     Subject,
 )
 from components.report.costs import StageCost
@@ -205,6 +207,16 @@ def gan() -> ModelPage:
                 protocol=protocol.digest,
                 curves=(falling("fd_efficientnet_lite0", 200, 9e4, 7, points=9),),
             ),
+        ),
+        strips=tuple(
+            PictureStrip(
+                title=f"Direction {number}",
+                frames=tuple(
+                    StripFrame(label=label, picture=picture_of(noisy(images, 9 * place, number), label))
+                    for place, label in enumerate(("-2 deviations", "as drawn", "+2 deviations"))
+                ),
+            )
+            for number in (1, 2)
         ),
         progress=tuple(
             Snapshot(

@@ -118,9 +118,25 @@ def test_the_film_shows_one_moment_at_a_time(pages, browser):
     tab = browser.new_page()
     tab.goto(pages["page"].as_uri())
     open_all(tab)
-    assert tab.locator(".film figure:visible").count() == 1
-    tab.locator(".film-control input").press("Home")
-    assert tab.locator(".film-control output").inner_text() == "2k images"
+    film = tab.locator(".film:not([data-start])")
+    assert film.locator("figure:visible").count() == 1
+    control = tab.locator(".film-control").last
+    control.locator("input").press("Home")
+    assert control.locator("output").inner_text() == "2k images"
+    tab.close()
+
+
+def test_a_direction_begins_in_the_middle_and_is_moved_along_by_itself(pages, browser):
+    tab = browser.new_page()
+    tab.goto(pages["page"].as_uri())
+    tab.locator("summary", has_text="Inside").click()
+    first, second = (tab.locator(".film-control").nth(number) for number in (0, 1))
+    assert [one.locator("output").inner_text() for one in (first, second)] == ["as drawn", "as drawn"]
+    first.locator("input").press("End")
+    assert [one.locator("output").inner_text() for one in (first, second)] == ["+2 deviations", "as drawn"]
+    strips = tab.locator(".film[data-start]")
+    assert strips.nth(0).locator("figure:visible img").get_attribute("alt") == "+2 deviations"
+    assert strips.locator("figure:visible").count() == 2
     tab.close()
 
 
@@ -130,7 +146,7 @@ def test_a_print_is_light_and_hides_nothing(pages, browser):
     tab.emulate_media(media="print")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert tab.locator(".film figure:visible").count() == 4
+    assert tab.locator(".film figure:visible").count() == 4 + 2 * 3
     assert tab.locator("details:not([open])").count() == 0
     tab.close()
 
