@@ -15,7 +15,7 @@ _TRAINING_CODE = 3
 """Version of what training computes; raise it when equal configurations would give other weights."""
 _EVALUATION_CODE = 3
 """Version of what evaluation computes; raise it when equal models would get other scores."""
-_PAGE_CODE = 5
+_PAGE_CODE = 6
 """Version of what the page shows; raise it when equal runs should get another page."""
 
 

@@ -1,8 +1,8 @@
 """Photographs of 512 px mended by a trained inpainter and by what needs no training: `photos.py EXPORT FOLDER`.
 
-Each photograph of FOLDER (PNG, 512 x 512 px; parts of one are named PHOTO.PART.png) gets two thick masks, each over 5 to
-50 % of it. EXPORT is mended by `repair`, as `kintsugi repair` does. Hole PSNR, and how far mended pictures are from true ones
-as EfficientNet-Lite2 sees them, with 95 % intervals over photographs.
+Each photograph of FOLDER (PNG, 512 x 512 px; parts of one are named PHOTO.PART.png) gets thick masks, each over 5 to
+50 % of it. EXPORT is mended by `repair`, as `kintsugi repair` does. Hole PSNR, and how far mended pictures are from
+true ones as EfficientNet-Lite2 sees them, with 95 % intervals over photographs.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from components.evaluation.intervals import bootstrap_means
 from components.recipes.export import load_producer
 from components.recipes.repair import repair
 
-MASKS = 2
 MIX = CorruptionMix(masks=(StrokesConfig(style="thick"),), area=(0.05, 0.5))
 SEED = 17
 SEEN_PX = 260
@@ -46,7 +45,7 @@ def photographs(folder: Path) -> tuple[list[str], np.ndarray]:
 
 def ways(export: Path, reaches: list[float]) -> Iterator[tuple[str, Way]]:
     """Yield what mends one picture, by name; None trained first."""
-    for section in (Telea(), NavierStokes(), Harmonic(), Biharmonic()):
+    for section in (Harmonic(), Biharmonic(), Telea(), NavierStokes()):
         yield section.kind, lambda image, hole, by=section: by.restore(image[None], hole[None])[0]
     producer = load_producer(export)
     yield "ours, in one piece", lambda image, hole: producer.restore(image[None], hole[None])[0]
@@ -70,10 +69,9 @@ def by_photograph(values: np.ndarray, names: list[str]) -> str:
 
 
 def sheet(folder: Path, columns: dict[str, np.ndarray]) -> None:
-    """Write pictures in rows, one column a way, of every eighth mended picture."""
-    rows = [
-        np.concatenate([cv2.resize(column[i], (256, 256)) for column in columns.values()], 1) for i in range(0, 40, 8)
-    ]
+    """Write pictures in rows, one column a way, of every fourth mended picture."""
+    shown = range(0, len(columns["truth"]), 4)
+    rows = [np.concatenate([cv2.resize(column[i], (256, 256)) for column in columns.values()], 1) for i in shown]
     Image.fromarray(np.concatenate(rows)).save(folder)
 
 
@@ -85,12 +83,13 @@ def main() -> None:
     parser.add_argument(
         "--reach", type=float, nargs="*", default=[], help="trust the network so far (px), each in turn"
     )
+    parser.add_argument("--masks", type=int, default=2, help="of each photograph")
     parser.add_argument("--sheet", type=Path, help="write pictures to look at")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     names, truth = photographs(asked.folder)
-    names, truth = names * MASKS, np.concatenate([truth] * MASKS)
+    names, truth = names * asked.masks, np.concatenate([truth] * asked.masks)
     keys = [f"{name}/{place}" for place, name in enumerate(names)]
     shown, missing = MIX.corrupt_batch(truth, keys, [0] * len(keys), SEED)
     eye = Extractor(FidelityConfig(extractor=EfficientNetLite2Config(resolution=SEEN_PX), batch=8))

@@ -1,9 +1,10 @@
-"""One trained restorer beside classical peers, by kind and severity of damage: `restoration.py EXPORT CONFIG PHOTOS.zip`.
+"""One trained restorer beside classical peers, by kind and severity of damage: `restoration.py EXPORT CONFIG ZIP`.
 
-Judged on photographs that CONFIG holds out for tests, the first by key, each damaged by one kind at a time. Peers are told
-more than the restorer, which is told nothing: the noise's deviation, the blur's kernel, the factor of low resolution, the
-scratches' mask; other settings of theirs are those that do best on other photographs of the same set. BM3D is measured where it
-is installed: its licence is for non-commercial use alone, so `peers.txt` does not name it (`pip install bm3d`).
+Judged on photographs that CONFIG holds out for tests, the first by key, each damaged by one kind at a time. Peers are
+told more than the restorer, which is told nothing: the noise's deviation, the blur's kernel, the factor of low
+resolution, the scratches' mask; other settings of theirs are those that do best on other photographs of the same set.
+BM3D is measured where it is installed (`pip install bm3d`): `peers.txt` does not name it, for its licence is for
+non-commercial use alone.
 """
 
 import argparse
