@@ -16,6 +16,7 @@ from pydantic import (
 
 from components.artifacts.storage import checked_place
 from components.config import text
+from components.config.fitting import check_sizes
 from components.config.mistakes import explain, no_numbers
 from components.config.retraining import RetrainingConfig
 from components.config.streaming import check_streaming
@@ -73,11 +74,6 @@ class ModelConfig(Section):
             raise ValueError(
                 f"a recipe of kind '{self.recipe.kind}' is evaluated by kind {_evaluations_of(self.recipe)}, "
                 f"not '{self.evaluation.kind}'"
-            )
-        if self.training.crop is not None and not self.recipe.needs_corruption:
-            raise ValueError(
-                f"training.crop is for models that mend; one of kind '{self.recipe.kind}' would make images of "
-                f"{self.training.crop} px and be judged beside those of dataset.size: remove it"
             )
         if refused := judged_by_own_features(self.recipe, self.evaluation):
             raise ValueError(refused)
@@ -138,14 +134,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _networks_fit_the_images(self) -> Self:
         for name, model in self.models.items():
-            crop, size = model.training.crop, self.dataset.size
-            if crop is not None and crop > size:
-                raise ValueError(f"models.{name}.training.crop {crop} is larger than dataset.size {size}")
-            for what, side in (("dataset.size", size), ("training.crop", crop or size)):
-                try:
-                    model.recipe.check(side)
-                except ValueError as error:
-                    raise ValueError(f"model '{name}' does not fit {what} {side}: {error}") from error
+            check_sizes(name, model.recipe, model.training, self.dataset.size)
         return self
 
     @model_validator(mode="after")

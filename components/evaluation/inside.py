@@ -97,7 +97,8 @@ def _gilded(image: Picture, changes: Float64[np.ndarray, "8 8"]) -> UInt8[np.nda
         ..., None
     ]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] * 0.6
-    return np.rint(grey * (1 - 0.85 * share) + np.array(_GOLD) * 0.85 * share).astype(np.uint8)
+    gilded: Picture = np.rint(grey * (1 - 0.85 * share) + np.array(_GOLD) * 0.85 * share).astype(np.uint8)
+    return gilded
 
 
 def _errors(restored: Images, truth: Images, missing: Missing) -> Float64[np.ndarray, " images"]:

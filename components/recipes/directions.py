@@ -65,4 +65,5 @@ def strongest(
     stacked = torch.cat(weights)
     vectors = torch.linalg.eigh(stacked.T @ stacked).eigenvectors.T.flip(0)[:count]
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
-    return (vectors * largest.sign()).float()
+    found: Tensor = (vectors * largest.sign()).float()
+    return found
