@@ -63,7 +63,7 @@ class Champion:
         """Whether it restores whole pictures, so that it needs no mask."""
         return self._restorer().restores_known
 
-    def repair(
+    def repair(  # noqa: PLR0913 - a person's options
         self,
         image: Pictured,
         mask: Pictured | None = None,
@@ -71,10 +71,11 @@ class Champion:
         mask_is: Meaning | None = None,
         grow: float = 0,
         size: int | None = None,
+        enlarge: int = 1,
         to: str | Path | None = None,
         mark: bool = True,
     ) -> Image.Image:
-        """Return a mended picture of the same size and mode, as `kintsugi repair` makes it.
+        """Return a mended picture of the same size, if not enlarged, and mode, as `kintsugi repair` makes it.
 
         Pixels that are not missing are the picture's own, unless the model restores everything. It comes upright, as
         its EXIF asks. Only modes that cannot hold what networks make become others: a palette L or RGB, grey of 1 or
@@ -89,6 +90,7 @@ class Champion:
             grow: By how many pixels the missing parts grow on all sides.
             size: Show the network each wide hole whole, in a copy of its surroundings whose longer side has at most so
                 many pixels; None mends holes from coarse to fine, a rim at a time.
+            enlarge: So many times the sides, for models that learnt to restore enlarged pictures among all else.
             to: A file to write as well, in the format of its suffix, whole or not at all; over the picture itself, if
                 you wish. It keeps what the picture's own file says beside pixels.
             mark: Say in that file which model mended it.
@@ -99,10 +101,20 @@ class Champion:
         """
         target = None if to is None else Path(to)
         form = None if target is None else files.demand_target(target)
-        mended = self.mended(damaged(image, mask, mask_is, grow), size)
+        mended = self.mended(self.enlarged(damaged(image, mask, mask_is, grow), enlarge), size)
         if target is not None and form is not None:
             files.save(mended.written(form, self.maker if mark else None).content, target)
         return mended.image
+
+    def enlarged(self, harm: Damaged, factor: int) -> Damaged:
+        """Return what this model is to restore in a size of its own: the picture, enlarged by cubic interpolation.
+
+        Raises:
+            ValueError: The model restores no known pixels, the factor is none, or the picture would be too large.
+        """
+        if factor != 1 and not self.restores_known:
+            raise ValueError(f"{self.called} only fills missing pixels; one that restores everything can enlarge")
+        return harm.enlarged(factor)
 
     def mended(self, harm: Damaged, size: int | None = None) -> Mended:
         """Return a picture, mended, and still with all that its file says; `size` is that of `repair`.

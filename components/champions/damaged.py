@@ -1,6 +1,6 @@
 """Damaged: a picture to mend and what of it is missing, from files, Pillow's pictures or arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,15 @@ from PIL import Image
 from components.champions import files
 from components.pictures.masks import Meaning
 from components.pictures.photo import Photo
-from components.pictures.reading import hole_in, photo_of, read_mask, read_photo
+from components.pictures.reading import MOST_PIXELS, hole_in, photo_of, read_mask, read_photo
 from components.recipes.photos import demand_size
 
 Levels = UInt8[np.ndarray, "height width *channels"] | Bool[np.ndarray, "height width"]
 Pictured = str | Path | Image.Image | Levels
 """A picture: where its file is, or as it is in memory."""
 
+MOST_ENLARGED = 8
+"""Times the sides; models can learn no more (`factor` of the degradation `resample`)."""
 _CHANNELS = ((), (1,), (2,), (3,), (4,))
 
 
@@ -31,6 +33,25 @@ class Damaged:
     """What messages call the picture."""
     mask: str
     """What messages call the mask."""
+
+    def enlarged(self, factor: int) -> "Damaged":
+        """Return the picture, and what is missing of it, with so many times its sides.
+
+        Raises:
+            ValueError: The factor is not 1 to `MOST_ENLARGED`, or the picture would be larger than any that is read.
+        """
+        if not 1 <= factor <= MOST_ENLARGED:
+            raise ValueError(f"enlarge {factor}: expected 1 to {MOST_ENLARGED}")
+        if factor == 1:
+            return self
+        height, width = (factor * side for side in self.photo.pixels.shape[:2])
+        if height * width > MOST_PIXELS:
+            raise ValueError(
+                f"{self.name}: enlarged {factor} times it would have {height * width / 1e6:.0f} million pixels, "
+                f"expected at most {MOST_PIXELS / 1e6:g} million"
+            )
+        hole = None if self.hole is None else self.hole.repeat(factor, axis=0).repeat(factor, axis=1)
+        return replace(self, photo=self.photo.enlarged(factor), hole=hole)
 
 
 def damaged(image: Pictured, mask: Pictured | None, meaning: Meaning | None = None, grow_px: float = 0) -> Damaged:

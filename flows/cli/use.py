@@ -47,6 +47,10 @@ def repair(  # noqa: PLR0913 - a person's options
             "wide holes are mended from coarse to fine, a rim at a time."
         ),
     ] = None,
+    enlarge: Annotated[
+        int,
+        Parameter(help="So many times the sides, with a model that restores everything and has learnt low resolution."),
+    ] = 1,
     output: Output,
     model: Annotated[str, Parameter(help="Registered name, or its last part.")] = "inpainter",
     version: Version = None,
@@ -63,6 +67,8 @@ def repair(  # noqa: PLR0913 - a person's options
     if image.is_dir():
         from flows.cli.batch import Wishes
 
+        if enlarge != 1:
+            raise ValueError(f"--enlarge {enlarge}: expected a single picture, {image} is a folder")
         _repair_folder(image, Wishes(mask, mask_is, grow, size, mark), output, model, version)
         return
     from components.champions import files
@@ -75,6 +81,7 @@ def repair(  # noqa: PLR0913 - a person's options
 
     harm = damaged(image, mask, mask_is, grow)
     mender = champion(model, version)
+    harm = mender.enlarged(harm, enlarge)
     try:
         mended = mender.mended(harm, size)
     except MaskMissingError as error:

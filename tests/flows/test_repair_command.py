@@ -148,6 +148,8 @@ def test_a_mask_can_be_said_to_be_meant_otherwise_and_grow(kintsugi, tmp_path):
             ("none.png", "-o", "out.gif"),
             "out.gif: cannot be written; .gif names no format that is written; expected .png",
         ),
+        (("photo.png", "--enlarge", "2", "-o", "out.png"), "one that restores everything can enlarge"),
+        ((".", "--masks", ".", "--enlarge", "2", "-o", "out"), "--enlarge 2: expected a single picture, . is a folder"),
         (("none.png", "-o", "away/out.png"), "away/out.png: there is no folder away"),
         (("none.png", "-o", "folder.png"), "folder.png: a folder, expected the name of a file"),
     ],

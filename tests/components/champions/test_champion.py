@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -113,6 +114,29 @@ def test_a_model_that_restores_everything_needs_no_mask(champion):
     assert (np.asarray(mender.repair(PHOTO)) != PHOTO).any()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
+def test_a_picture_is_restored_in_a_size_of_its_own(mode, champion, tmp_path):
+    mender, picture = champion("restorer"), Image.fromarray(PHOTO).convert(mode)
+    restored = mender.repair(picture, enlarge=2, to=tmp_path / "large.png")
+    assert restored.size == (2 * picture.width, 2 * picture.height)
+    height, width = PHOTO.shape[:2]
+    plain = cv2.resize(np.asarray(picture.convert("RGB")), (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC)
+    expected = np.asarray(mender.repair(Image.fromarray(plain)))
+    if mode == "RGB":
+        assert np.array_equal(restored, expected)
+    with Image.open(tmp_path / "large.png") as written:
+        assert written.size == restored.size
+
+
+def test_what_says_a_file_beside_its_pixels_is_said_of_the_enlarged_one(champion, tmp_path):
+    small = tmp_path / "small.jpg"
+    Image.fromarray(PHOTO).save(small, dpi=(72, 72), quality=95)
+    champion("restorer").repair(small, enlarge=4, to=tmp_path / "large.jpg")
+    with Image.open(tmp_path / "large.jpg") as written:
+        assert written.size == (4 * PHOTO.shape[1], 4 * PHOTO.shape[0])
+        assert written.info["dpi"] == (72, 72)
+
+
 def test_pictures_are_those_of_the_command_and_more_extend_fewer(champion, registered, tmp_path):
     maker, producer = champion("gan"), load_producer(registered / "exports" / "gan-0")
     made = maker.generate(3, seed=7)
@@ -136,6 +160,9 @@ def test_pictures_are_those_of_the_command_and_more_extend_fewer(champion, regis
         (lambda c: c("vae").generate(of="cat"), "zoo-vae version 1 was trained without classes"),
         (lambda c: c("gan").generate(of="emu"), "class 'emu': expected one of "),
         (lambda c: c("gan").generate(0), "0 pictures were asked for, expected at least 1"),
+        (lambda c: c("inpainter").repair(PHOTO, HOLE, enlarge=2), "one that restores everything can enlarge"),
+        (lambda c: c("restorer").repair(PHOTO, enlarge=9), "enlarge 9: expected 1 to 8"),
+        (lambda c: c("restorer").repair(np.zeros((3000, 3000), np.uint8), enlarge=4), "would have 144 million pixels"),
         (lambda c: c("inpainter").repair("photo.png"), "only fills missing pixels; say with a mask which of photo.png"),
         (lambda c: c("inpainter").repair("no.png", "mask.png"), "no.png: cannot be read (No such file or directory)"),
         (lambda c: c("inpainter").repair("photo.png", "torn.png"), "torn.png: cannot be read as a whole picture"),

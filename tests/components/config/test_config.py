@@ -265,7 +265,10 @@ def test_a_configuration_without_squares_is_written_as_before_there_were_any():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("models.gan.training.crop=16", "models.gan.training.crop is for models that mend; one of kind 'gan' would make images"),
+        (
+            "models.gan.training.crop=16",
+            "models.gan.training.crop is for models that mend; one of kind 'gan' would make images",
+        ),
         ("models.inpainter.training.crop=999", "models.inpainter.training.crop 999 is larger than dataset.size"),
         ("models.inpainter.training.crop=9", "model 'inpainter' does not fit training.crop 9: "),
     ],
