@@ -102,11 +102,21 @@ def richardson_lucy(turns: int) -> Peer:
     return peer
 
 
-def non_local_means(picture: Picture, deviation: float) -> Picture:
-    """Return the non-local means, with the settings of scikit-image's example for a known deviation."""
-    return classical.denoise_nl_means(
-        picture, patch_size=5, patch_distance=6, h=0.6 * deviation, sigma=deviation, fast_mode=False, channel_axis=-1
-    )
+def non_local_means(strength: float) -> Callable[[Picture, float], Picture]:
+    """Return the non-local means, with the patches of scikit-image's example and a strength in deviations."""
+
+    def peer(picture: Picture, deviation: float) -> Picture:
+        return classical.denoise_nl_means(
+            picture,
+            patch_size=5,
+            patch_distance=6,
+            h=strength * deviation,
+            sigma=deviation,
+            fast_mode=True,
+            channel_axis=-1,
+        )
+
+    return peer
 
 
 def wavelets(picture: Picture, deviation: float) -> Picture:
@@ -154,8 +164,11 @@ def peers_of(name: str, others: np.ndarray) -> dict[str, Peer]:
     if kind == "scratches":
         return {"median": median, "biharmonic, told where": with_mask}
     deviations = JPEG_DEVIATIONS if kind == "JPEG" else (0.0,)
-    denoisers = {"non-local means": non_local_means, "wavelets": wavelets}
-    peers = {who: best(name, [told(work, one) for one in deviations], others) for who, work in denoisers.items()}
+    denoisers = {"non-local means": [non_local_means(h) for h in (0.2, 0.4, 0.6, 0.9)], "wavelets": [wavelets]}
+    peers = {
+        who: best(name, [told(work, one) for work in works for one in deviations], others)
+        for who, works in denoisers.items()
+    }
     if bm3d is not None:  # it takes 2.4 s an image: with a deviation of JPEG's that is in the middle
         peers["BM3D"] = told(bm3d.bm3d_rgb, 0.03)
     return peers
@@ -200,12 +213,15 @@ def figures(restored: np.ndarray, truth: np.ndarray) -> str:
     )
 
 
-def rows(name: str, truth: np.ndarray, others: np.ndarray, ours: Callable[[np.ndarray], np.ndarray]) -> Iterator[str]:
-    """Yield the table's rows of one damage."""
+def rows(
+    name: str, truth: np.ndarray, others: np.ndarray | None, ours: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[str]:
+    """Yield the table's rows of one damage; without other photographs to choose their settings on, without peers."""
     shown = damaged(name, truth)
     pictures = np.stack([one.image for one in shown])
     ways = {"as it is": lambda: pictures, "**ours**": lambda: ours(pictures)}
-    ways |= {who: lambda peer=peer: answers(peer, shown) for who, peer in peers_of(name, others).items()}
+    peers = {} if others is None else peers_of(name, others)
+    ways |= {who: lambda peer=peer: answers(peer, shown) for who, peer in peers.items()}
     for who, way in ways.items():
         before = time.process_time()
         restored = way()
@@ -220,6 +236,7 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="the restorer alone")
     parser.add_argument("--only", nargs="*", default=list(DAMAGES), help="which damages")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -229,7 +246,9 @@ def main() -> None:
     print(f"{len(truth)} photographs of {truth.shape[1]} px, 95 % intervals over them")
     print("| damage | by | PSNR, dB | SSIM | ms an image |\n|---|---|---|---|---|")
     for name in asked.only:
-        for row in rows(name, truth, others, lambda p: producer.restore(p, np.zeros(p.shape[:3], bool))):
+        for row in rows(
+            name, truth, others if asked.peers else None, lambda p: producer.restore(p, np.zeros(p.shape[:3], bool))
+        ):
             print(row, flush=True)
 
 
