@@ -36,11 +36,11 @@ def strongest(
     """Return unit vectors of the code that the network's first layers answer most, the strongest first.
 
     They are the eigenvectors of AᵀA, where A is the weight of what takes the code in: closed-form factorisation, Shen
-    and Zhou 2021, equation 6, https://arxiv.org/abs/2007.06600. Where several layers do, theirs are stacked. Each
-    vector's largest number is above 0.
+    and Zhou 2021, equation 6, https://arxiv.org/abs/2007.06600. Where several layers do, theirs are stacked. Of a code
+    of maps, whose entry is a convolution, each map is moved as a whole. Each vector's largest number is above 0.
 
     Args:
-        network: Whose linear layers are looked at.
+        network: Whose linear layers and convolutions are looked at.
         run: Passes a code, on the network's device, through it.
         latent: Numbers in a code.
         count: Directions, at most.
@@ -48,12 +48,12 @@ def strongest(
     probe = torch.linspace(-1, 1, latent, device=device_of(network))[None]
     weights: list[Tensor] = []
 
-    def look(layer: nn.Linear, given: tuple[Tensor, ...]) -> None:
-        seen = given[0]
-        if seen.ndim == 2 and seen.shape[1] >= latent and torch.equal(seen[:, :latent].float(), probe):
-            weights.append(layer.weight.detach()[:, :latent].double())
+    def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        seen = given[0].flatten(1)
+        if seen.shape[1] >= latent and torch.equal(seen[:, :latent].float(), probe):
+            weights.append(_answer(layer, given[0])[:, :latent].double())
 
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     watched = [layer.register_forward_pre_hook(look) for layer in layers]
     try:
         run(probe)
@@ -67,3 +67,12 @@ def strongest(
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
     found: Tensor = (vectors * largest.sign()).float()
     return found
+
+
+def _answer(layer: nn.Module, code: Float[Tensor, "1 *shape"]) -> Float[Tensor, "outputs numbers"]:
+    """Return by how much each output moves with each number of the code; of maps, with the mean of each map."""
+    weight: Tensor = layer.weight.detach()  # type: ignore[assignment] # of a linear layer or a convolution
+    if weight.dim() == 2:
+        return weight
+    places = code[0, 0].numel()
+    return weight.sum(dim=(2, 3)).repeat_interleave(places, dim=1) / places**0.5

@@ -111,6 +111,7 @@ def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion, sta
     training, execution = model.training, model.execution
     card = read_card(checkpoint.path / "export")
     began = () if start is None else (Fact(label="Began with", value=f"{start.name}, {start.images:,} images"),)
+    squares = () if training.crop is None else (Fact(label="Learnt on squares of", value=f"{training.crop} px"),)
     return (
         Fact(label="Family", value=checkpoint.family),
         Fact(label="Images seen", value=f"{checkpoint.images_in_all:,}"),
@@ -119,6 +120,7 @@ def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion, sta
         Fact(label="Processes", value=f"{execution.processes * execution.nodes}"),
         Fact(label="Arithmetic", value=training.precision),
         Fact(label="Image size", value=f"{card.size} px"),
+        *squares,
         Fact(label="Registered as", value=f"{promotion.model}, version {promotion.version}"),
         Fact(label="In service now", value=f"version {promotion.champion}"),
         Fact(label="Export", value=checkpoint.export),
