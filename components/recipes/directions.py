@@ -71,8 +71,11 @@ def strongest(
 
 def _answer(layer: nn.Module, code: Float[Tensor, "1 *shape"]) -> Float[Tensor, "outputs numbers"]:
     """Return by how much each output moves with each number of the code; of maps, with the mean of each map."""
-    weight: Tensor = layer.weight.detach()  # type: ignore[assignment] # of a linear layer or a convolution
+    weight = layer.weight  # a property where it is normalised, so no parameter of that name
+    assert isinstance(weight, Tensor)
+    weight = weight.detach()
     if weight.dim() == 2:
         return weight
     places = code[0, 0].numel()
-    return weight.sum(dim=(2, 3)).repeat_interleave(places, dim=1) / places**0.5
+    answer: Tensor = weight.sum(dim=(2, 3)).repeat_interleave(places, dim=1) / places**0.5
+    return answer
