@@ -36,7 +36,8 @@ class RestorationConfig(Section):
     and with `hole_weight` 0, for a network whose fill is good already."""
     psnr_full_weight: float = Field(default=0.0, ge=0)
     """Weight of the same over all pixels of each image, missing or not: for models that restore everything, so that
-    slight damage counts as much as heavy damage."""
+    slight damage counts as much as heavy damage. Images without any then weigh most: where they are many, a network
+    may rest at changing nothing, and `squared_weight` is the better start."""
     total_variation: float = Field(default=0.0, ge=0)
     """Weight of the difference of neighbouring pixels where one is missing; 0.1 in Liu et al. 2018."""
 
