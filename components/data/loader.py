@@ -81,7 +81,7 @@ class Loader:
         images[mirrored] = _mirror(images[mirrored])
         corrupted = missing = None
         if damage is not None:
-            shown, holes = damage(images, [samples.keys[number] for number in numbers], passes.tolist())
+            shown, holes = damage(images, [samples.keys[number] for number in numbers.tolist()], passes.tolist())
             corrupted, missing = to_tensor(shown), torch.from_numpy(holes).unsqueeze(1).float()
         return Batch(
             images=to_tensor(images),
