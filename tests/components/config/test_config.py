@@ -56,7 +56,7 @@ MISTAKES = {
     "executor, models, models_at_once, name, retraining, seed, store",
     "dataset.siize=3": "dataset.siize: unknown key; did you mean 'size'? Allowed here: encoding, fit, ",
     "models.gan.training.imags=3": "models.gan.training.imags: unknown key; did you mean 'images'? Allowed here: accum",
-    "models.gan.training.ema.half=3": "models.gan.training.ema.half: unknown key. Allowed here: beside, half_life_images",
+    "models.gan.training.ema.half=3": "models.gan.training.ema.half: unknown key. Allowed here: beside, half_life",
     "models.gan.recipe.generator.widht=3": "models.gan.recipe.generator.widht: unknown key; did you mean 'width'?",
     "models.gan.recipe.loss={kind: hinge, r3: 3}": "models.gan.recipe.loss.r3: unknown key. Allowed",
     "models.gan.recipe.kind=gon": "models.gan.recipe.kind: unknown kind 'gon'; did you mean 'gan'? Allowed: gan, vae",
