@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     ByteSize,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -31,13 +29,10 @@ from components.evaluation.yardstick import EvaluationSetChoice
 from components.executors import LOCAL, ExecutorConfig
 from components.recipes import RecipeConfig
 from components.recipes.recipe import RecipeSection
-from components.section import Section, kinds
+from components.section import Grown, Section, kinds
 from components.training.config import ExecutionConfig, TrainingConfig, check_division
 
 _NAME = r"^[a-z][a-z0-9_-]{0,39}$"
-
-_YOUNGER = {"retraining": RetrainingConfig(), "executor": LOCAL, **dict.fromkeys(("sweep", "streaming_cache"))}
-"""Sections that configurations of earlier releases do not have: left out as they are by default, so digests stay."""
 
 
 class ConfigError(ValueError):
@@ -85,7 +80,7 @@ def _evaluations_of(recipe: RecipeSection) -> str:
     return " or ".join(f"'{one.model_fields['kind'].default}'" for one in members)
 
 
-class RunConfig(Section):
+class RunConfig(Grown):
     """All that one pipeline run is determined by."""
 
     name: str = Field(pattern=_NAME)
@@ -117,6 +112,8 @@ class RunConfig(Section):
     """What `kintsugi sweep` searches over; changes nothing that other commands do."""
     models: dict[str, ModelConfig] = Field(min_length=1)
     """The models to train, by name."""
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"executor", "retraining", "streaming_cache", "sweep"})
 
     @field_validator("store")
     @classmethod
@@ -177,14 +174,6 @@ class RunConfig(Section):
             for value in choice.ends:
                 self.trying({path: value})
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        for name, default in _YOUNGER.items():
-            if getattr(self, name) == default:
-                dumped.pop(name, None)
-        return dumped
 
     @property
     def of_the_night(self) -> "RunConfig":

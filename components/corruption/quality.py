@@ -1,14 +1,14 @@
 """Loss of quality in handling: JPEG compression, down- and upsampling, faded contrast."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
-from pydantic import Field, model_serializer
+from pydantic import Field
 
 from components.corruption.degradation import DegradationSection, Image, Table, at_severity
 from components.corruption.shapes import Mask
+from components.section import Grown
 
 _JPEG_QUALITY: Table[int] = {32: (80, 65, 58, 50, 40), 64: (65, 58, 50, 40, 25), 224: (25, 18, 15, 10, 7)}
 _RESAMPLE_RATIO: Table[float] = {
@@ -41,7 +41,7 @@ class JpegConfig(DegradationSection):
         return np.asarray(decoded, dtype=np.uint8), None, {"quality": quality}
 
 
-class ResampleConfig(DegradationSection):
+class ResampleConfig(DegradationSection, Grown):
     """Reduction by area to a ratio of each side and enlargement back; ratios are those of ImageNet-C's pixelate."""
 
     kind: Literal["resample"] = "resample"
@@ -51,12 +51,7 @@ class ResampleConfig(DegradationSection):
     """Reduce each side to one in so many pixels, whatever the severity, as images are that come at a half or a quarter
     of the wanted size; None takes the severity's ratio."""
 
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        dumped = handler(self)
-        if self.factor is None:  # configurations from before there was a choice keep their digests
-            dumped.pop("factor", None)
-        return dumped
+    ADDED: ClassVar[frozenset[str]] = frozenset({"factor"})
 
     def _degrade(
         self, image: Image, severity: int, rng: np.random.Generator

@@ -1,13 +1,12 @@
 """The config section of a dataset: where images come from and what becomes of them."""
 
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import ByteSize, Field, model_serializer, model_validator
+from pydantic import ByteSize, Field, model_validator
 
 from components.data.encoding import EncodingConfig, PngEncoding
 from components.data.sources import SourceConfig
-from components.section import Section
+from components.section import Grown, Section
 
 SPLITS = ("train", "validation", "test")
 
@@ -40,7 +39,7 @@ class SplitConfig(Section):
         return "validation" if place < self.test + self.validation else "train"
 
 
-class DatasetConfig(Section):
+class DatasetConfig(Grown):
     """Which images, at which size, held in which form."""
 
     source: SourceConfig
@@ -65,9 +64,4 @@ class DatasetConfig(Section):
     scores are of images that no model has seen; no image changes its split. kept: the run's page says how many there
     are."""
 
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: Callable[["DatasetConfig"], dict[str, Any]]) -> dict[str, Any]:
-        dumped = handler(self)
-        if self.near_copies == "kept":  # configurations from before there was a choice keep their digests
-            dumped.pop("near_copies", None)
-        return dumped
+    ADDED: ClassVar[frozenset[str]] = frozenset({"near_copies"})

@@ -1,13 +1,10 @@
 """Rule: what a configuration asks of a challenger before it may replace the champion."""
 
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from components.section import Section
-
-_ADDED = ("also", "approval", "attempt_days", "copies_significance", "most_leaked")
-"""Fields of a rule that are left out where they hold their default: rules from before they were keep their digests."""
+from components.section import Grown, Section
 
 
 class Floor(Section):
@@ -38,7 +35,7 @@ class Guard(Section):
     to."""
 
 
-class PromotionRule(Section):
+class PromotionRule(Grown):
     """When a challenger may replace the champion."""
 
     metric: str
@@ -73,12 +70,6 @@ class PromotionRule(Section):
     improvement widens with their number, so that of equal challengers at most 5 in 100 such spans see one promoted by
     luck, however many are tried; a single attempt is judged as ever. 0 counts none."""
 
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).model_fields
-        dumped = handler(self)
-        return {
-            name: value
-            for name, value in dumped.items()
-            if name not in _ADDED or getattr(self, name) != fields[name].default
-        }
+    ADDED: ClassVar[frozenset[str]] = frozenset(
+        {"also", "approval", "attempt_days", "copies_significance", "most_leaked"}
+    )

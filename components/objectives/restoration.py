@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import ClassVar
 
 from jaxtyping import Float
-from pydantic import Field, model_serializer
+from pydantic import Field
 
 from components.deferred.torch import F, Tensor, torch
 from components.objectives.adversarial import Hinge, PointwiseAdversarial, PointwiseConfig
-from components.section import Section
+from components.section import Grown, Section
 
 _LEAST_ERROR = 4e-4
 
 
-class RestorationConfig(Section):
+class RestorationConfig(Grown):
     """Weighted distance between mended and true image. Means run over all pixels of the batch, or over its images.
 
     So the mean over equal batches of several processes is that of the joined batch, which dividing by the batch's
@@ -41,12 +41,7 @@ class RestorationConfig(Section):
     total_variation: float = Field(default=0.0, ge=0)
     """Weight of the difference of neighbouring pixels where one is missing; 0.1 in Liu et al. 2018."""
 
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        dumped = handler(self)
-        if not self.psnr_full_weight:  # configurations from before there was a choice keep their digests
-            dumped.pop("psnr_full_weight", None)
-        return dumped
+    ADDED: ClassVar[frozenset[str]] = frozenset({"psnr_full_weight"})
 
     def losses(
         self,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
-from pydantic import Field, model_serializer
+from pydantic import Field
 
 from components import seeding
 from components.data.batch import Batch
@@ -22,7 +21,7 @@ from components.objectives.restoration import MaskAwareConfig, RestorationConfig
 from components.recipes.handover import Handover
 from components.recipes.recipe import PRODUCER, Recipe, RestorerRecipe, expect
 from components.recipes.restoring import REACH_PX, InpainterProducer
-from components.section import Section
+from components.section import Grown, Section
 from components.training.guard import CORRECTION
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
@@ -43,7 +42,7 @@ class AdversaryConfig(Section):
     """Steps of the discriminator."""
 
 
-class InpainterConfig(RestorerRecipe):
+class InpainterConfig(RestorerRecipe, Grown):
     """A restoration network and what it is trained for."""
 
     kind: Literal["inpainter"] = "inpainter"
@@ -64,12 +63,7 @@ class InpainterConfig(RestorerRecipe):
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
     """Steps of the network that fills in."""
 
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        dumped = handler(self)
-        if self.reach_px == REACH_PX:  # configurations from before there was a choice keep their digests
-            dumped.pop("reach_px", None)
-        return dumped
+    ADDED: ClassVar[frozenset[str]] = frozenset({"reach_px"})
 
     @property
     def features_trained_on(self) -> tuple[str, ...]:

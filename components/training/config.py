@@ -1,11 +1,10 @@
 """Sections of a training run: what determines its result, and apart from that how it is carried out."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from components.section import Section
+from components.section import Grown, Section
 from components.training.ema import EmaConfig
 from components.training.guard import GuardConfig
 from components.training.selection import ValidationConfig
@@ -13,7 +12,7 @@ from components.training.selection import ValidationConfig
 _HOUR_S = 3600
 
 
-class TrainingConfig(Section):
+class TrainingConfig(Grown):
     """What determines the weights. Together with recipe, data and seed it names the checkpoint."""
 
     images: int = Field(gt=0)
@@ -44,6 +43,8 @@ class TrainingConfig(Section):
     validation: ValidationConfig | None = None
     """Scores while training, and the choice of the average that is exported; None exports the last one."""
 
+    ADDED: ClassVar[frozenset[str]] = frozenset({"crop", "window"})
+
     @model_validator(mode="after")
     def _batch_divides(self) -> "TrainingConfig":
         if self.batch % self.accumulate:
@@ -58,14 +59,6 @@ class TrainingConfig(Section):
                 "chooses by its score: give that section, with select: best, or leave them out"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        dumped = handler(self)
-        for name in ("window", "crop"):  # configurations from before there was a choice keep their digests
-            if getattr(self, name) is None:
-                dumped.pop(name, None)
-        return dumped
 
     def size_seen(self, size: int) -> int:
         """Return the side of what networks are shown of images of `size` px."""
@@ -90,11 +83,7 @@ class PricePerHour(Section):
         return (self.core * core_s + self.gpu * card_s) / _HOUR_S
 
 
-_YOUNGER = {"price_per_hour": None, "step": "auto", "drawing_processes": None}
-"""Fields that pages of earlier releases do not have: left out where they say nothing, for the sake of digests."""
-
-
-class ExecutionConfig(Section):
+class ExecutionConfig(Grown):
     """How a run is carried out. Nothing here changes what it computes beyond float rounding."""
 
     processes: int = Field(default=1, ge=1)
@@ -135,10 +124,7 @@ class ExecutionConfig(Section):
     price_per_hour: PricePerHour | None = None
     """What an hour of the hardware costs, for pages, leaderboard and comparisons; None shows no money."""
 
-    @model_serializer(mode="wrap")
-    def _without_added_defaults(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        dumped = handler(self)
-        return {name: value for name, value in dumped.items() if value != _YOUNGER.get(name, ...)}
+    ADDED: ClassVar[frozenset[str]] = frozenset({"drawing_processes", "price_per_hour", "step"})
 
 
 def check_division(training: TrainingConfig, execution: ExecutionConfig) -> None:

@@ -1,12 +1,9 @@
 """What work costs when there is twice and four times as much of it, in things that can be counted: never in seconds."""
 
-import gc
 import os
 import shutil
 import time
-import tracemalloc
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -79,17 +76,6 @@ def _passes(shards: ShardSet, pixels, passes: int, pause_s: float = 0) -> None:
             time.sleep(pause_s)
 
 
-def _peak(work: Callable[[], object]) -> int:
-    """Return the most bytes that `work` held at one time. NumPy and Python count; maps of files do not."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
 def _slope(costs: dict[int, int], counts: dict[int, int]) -> float:
     """Return by how much a cost grows per image from the smallest to the largest pile."""
     least, most = min(TIMES), max(TIMES)
@@ -128,7 +114,7 @@ def test_a_loader_holds_an_index_and_a_few_batches_however_many_images_there_are
         pixels = decoded_pixels(sets[times], "train", tmp_path, 0)
         counts[times] = len(pixels)
         # Paused, so that the thread is as far ahead as it may be each time, however busy the machine is.
-        peaks[times] = _peak(lambda pixels=pixels, times=times: _passes(sets[times], pixels, 1, pause_s=0.02))
+        peaks[times] = peak_of(lambda pixels=pixels, times=times: _passes(sets[times], pixels, 1, pause_s=0.02))
     assert _slope(peaks, counts) < DECODED_BYTES / 2  # far from holding the images
 
 
@@ -144,7 +130,7 @@ def test_sharding_holds_nothing_of_a_file_once_that_is_written_down(piles, tmp_p
     peaks = {}
     for times in (min(TIMES), *TIMES):  # what is imported for it is held for good
         dataset, store = _dataset(piles[times], "4MiB"), Store(tmp_path / f"{len(peaks)}-{times}")
-        peaks[times] = _peak(lambda dataset=dataset, store=store: write_shards(dataset, store))
+        peaks[times] = peak_of(lambda dataset=dataset, store=store: write_shards(dataset, store))
         shutil.rmtree(store.root)
     assert _slope(peaks, {times: IMAGES * times for times in TIMES}) < 64  # less than a key, or a name
     assert max(peaks.values()) < 2**23  # nor is room set aside for files as large as they may be

@@ -12,7 +12,7 @@ import pytest
 
 from components.artifacts import Store
 from components.artifacts.storage import Storage, open_storage
-from tests.team.seaweed import BUCKET, Seaweed, free_ports
+from tests.team.seaweed import BUCKET, Seaweed, free_ports, settings
 from tests.team.stack import Stack, port_names
 
 
@@ -55,12 +55,8 @@ def team(servers: Stack) -> Stack:
 @pytest.fixture
 def s3(s3_server: int, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let boto3 find the server by its standard variables; give an s3:// prefix of the test's own."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{s3_server}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "devadmin")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "devadminsecret")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    for name, value in settings(s3_server).items():
+        monkeypatch.setenv(name, value)
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
 
 

@@ -25,6 +25,18 @@ _READER = {
 }
 
 
+def settings(port: int) -> dict[str, str]:
+    """Return the variables by which boto3 finds a server, and nothing of the person who runs the tests."""
+    return {
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "devadmin",
+        "AWS_SECRET_ACCESS_KEY": "devadminsecret",
+        "AWS_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports that are free, and so are those 10,000 above, where SeaweedFS speaks gRPC."""
     found: list[int] = []

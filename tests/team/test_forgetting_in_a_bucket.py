@@ -26,7 +26,7 @@ from components.stages.candidate import Checkpoint
 from components.tracking import registry, runs
 from components.workspace import Workspace
 from tests.team.conftest import Proxy
-from tests.team.seaweed import BUCKET
+from tests.team.seaweed import BUCKET, settings
 from tests.team.unattended import Pile, write_config
 
 pytestmark = [pytest.mark.team, pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(1_200)]
@@ -116,12 +116,8 @@ def people(s3_server: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         os.utime(pile / f"{number:03d}.png", (LONG_AGO_S,) * 2)
     config = write_config(folder / "nights.yaml", Pile(pile), images=9_600)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{s3_server}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "devadmin")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "devadminsecret")
-        patch.setenv("AWS_REGION", "us-east-1")
-        patch.setenv("AWS_CONFIG_FILE", "/dev/null")
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        for name, value in settings(s3_server).items():
+            patch.setenv(name, value)
         found = People(config, folder / "home", f"s3://{BUCKET}/{uuid.uuid4().hex}", folder / "twin")
         found.call("run", str(config))
         write_shards(found.run.dataset, Store(Workspace(found.twin).create().store))

@@ -1,8 +1,6 @@
 """What is sorted, joined and numbered on disk is what the obvious version in memory gives, and little of it is held."""
 
 import json
-import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +20,7 @@ from components.data.sources import Problem, names
 from components.data.spool import Spool
 from components.data.tars import Sample, members, write_tars
 from components.data.texts import Texts
+from tests.memory import peak_of
 
 SPLIT = SplitConfig(validation=0.3, test=0.3)
 KEYS = [f"{number * 0x9E3779B97F4A7C15 % 2**128:032x}" for number in range(1, 9)]
@@ -117,16 +116,6 @@ def test_a_file_written_in_blocks_is_the_one_that_numpy_writes(tmp_path: Path, c
     assert [row for block in read_rows(tmp_path / "blocks.npy") for row in block["width"]] == list(range(count))
     with pytest.raises(ValueError, match=f"{count} rows, expected {count + 1}"):
         write_rows(tmp_path / "short.npy", ITEM, count + 1, [rows])
-
-
-def peak_of(work: Callable[[], object]) -> int:
-    """Return the most bytes that `work` held at one time. NumPy and Python count; maps of files do not."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_tar_is_written_and_read_without_holding_its_members(tmp_path: Path) -> None:
