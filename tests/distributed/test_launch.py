@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from components.launch import Interrupted, LaunchFailed, Limits, Placement, Program, Stopped, launch_ranks
+from tests.processes import command_of
 
 pytestmark = pytest.mark.distributed
 HERE = Path(__file__).parent
@@ -194,7 +195,7 @@ def test_an_error_in_the_caller_ends_ranks_that_ignore_sigterm(tmp_path, monkeyp
 
 
 def agent_of(caller: psutil.Process) -> psutil.Process:
-    return next(one for one in caller.children() if "components.launch.agent" in one.cmdline())
+    return next(one for one in caller.children() if "components.launch.agent" in command_of(one))
 
 
 @COUNTS

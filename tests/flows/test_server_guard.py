@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import command_of
+
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(300)]
 
 KINTSUGI = str(Path(sys.executable).with_name("kintsugi"))
@@ -19,7 +21,7 @@ LONG = "models.vae.training.images=10_000_000"
 
 def below(process: "subprocess.Popen[bytes]", words: str) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children(recursive=True)
-    return [one for one in children if words in " ".join(one.cmdline())]
+    return [one for one in children if words in " ".join(command_of(one))]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from components.data.sources import WebdatasetSource
 from components.executors import LOCAL, DaskExecutor, ExecutorConfig, LocalExecutor
 from components.stages.page import _data as data_card
 from tests.hostile import corpus
+from tests.processes import command_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -63,7 +64,7 @@ def test_a_cluster_of_this_machine_makes_the_same_of_them_and_ends(
         del here[young], there[young]
     assert here == there
     demand(made[1], outcomes)
-    assert not [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
+    assert not [one for one in psutil.Process().children() if "spawn_main" in " ".join(command_of(one))]
 
 
 def test_a_zip_of_them_all_becomes_a_data_set_and_nothing_is_unpacked(tmp_path: Path) -> None:

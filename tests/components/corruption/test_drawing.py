@@ -23,6 +23,7 @@ import os, sys
 import numpy as np
 from components.corruption import CorruptionMix
 from components.corruption.drawing import drawing
+from tests.processes import command_of
 with drawing(CorruptionMix(), 1, 2) as damage:
     damage(np.zeros((2, 16, 16, 3), np.uint8), ["a", "b"], [0, 0])
     print(os.getpid(), flush=True)
@@ -33,16 +34,8 @@ with drawing(CorruptionMix(), 1, 2) as damage:
 def drawers(process=None):
     """Return the processes that draw: those below the server that forks them."""
     below = (process or psutil.Process()).children(recursive=True)
-    servers = [one for one in below if "components.corruption.mix" in commanded(one)]
+    servers = [one for one in below if "components.corruption.mix" in command_of(one)]
     return [one for server in servers for one in server.children() if one.is_running()]
-
-
-def commanded(process):
-    """Return the process's command line; nothing where it has ended meanwhile."""
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def test_batches_are_the_same_whoever_draws_their_damage_and_nobody_is_left():

@@ -24,6 +24,7 @@ from components.data.encoding import JpegEncoding, PngEncoding
 from components.data.preparation import Preparation
 from components.data.sources import Problem
 from components.executors import LocalExecutor
+from tests.processes import command_of
 
 LONG_AGO_S = 1_000_000_000
 PREPARATION = Preparation(size=16, fit="crop", encoding=PngEncoding(), max_image_pixels=50_000_000)
@@ -49,7 +50,7 @@ def reasons(made: list[Made]) -> list[str]:
 
 def at_work() -> list[psutil.Process]:
     """Return the processes that decode: those that the forkserver has forked."""
-    servers = [one for one in psutil.Process().children() if "components.launch.forking" in one.cmdline()]
+    servers = [one for one in psutil.Process().children() if "components.launch.forking" in command_of(one)]
     return [child for server in servers for child in server.children()]
 
 

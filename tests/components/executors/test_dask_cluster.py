@@ -33,6 +33,7 @@ from components.stages.nights import run_digest
 from components.stages.plan import plan
 from flows.cli.doctor.dask_scheduler import findings
 from tests.clusters import Cluster
+from tests.processes import command_of
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -125,7 +126,7 @@ def test_damaged_images_and_facts_are_the_same_bytes(here: ShardSet, cluster: Cl
 def decoders_of(workers: list[psutil.Process]) -> Iterator[psutil.Process]:
     """Yield the processes that decode for the workers: those that their forkservers have forked."""
     for server in (child for worker in workers for child in worker.children()):
-        if "components.launch.forking" in server.cmdline():
+        if "components.launch.forking" in command_of(server):
             yield from server.children()
 
 

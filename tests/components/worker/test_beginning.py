@@ -56,7 +56,11 @@ def job(shards, tmp_path) -> Make:
 
     def make(folder: str, recipe: dict | object = GAN, origin: Origin | None = None, **training) -> TrainJob:
         parsed = TypeAdapter(RecipeConfig).validate_python(recipe)
-        rest = {"evaluation": {"kind": "generation"}, "promotion": {"metric": "fd_efficientnet_lite0"}}
+        judge = {"extractor": {"kind": "efficientnet_lite2"}}  # no discriminator looks through this one
+        rest = {
+            "evaluation": {"kind": "generation", "fidelity": judge},
+            "promotion": {"metric": "fd_efficientnet_lite2"},
+        }
         if parsed.needs_corruption:
             rest = {"evaluation": {"kind": "restoration"}, "promotion": {"metric": "psnr_hole"}}
         training = {"images": STEPS * BATCH, "batch": BATCH, "ema": {"half_life_images": 32}} | training
