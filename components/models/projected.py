@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -87,9 +88,15 @@ class Eye(Module):
         network = EfficientNetLite("efficientnet-lite0", resolution, lite0_weights())
         self._hidden = (network,)  # in a tuple it is no part of the module: replicas and checkpoints pass it by
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Eye:  # noqa: FBT001, FBT002 - torch's own
+        """Move the network, too, when this module is moved."""
+        self._hidden[0]._apply(fn)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _channels _h _w"]]:
         """Return the features after each tapped block, of deviation 1 over each image's own."""
-        network = self._hidden[0].to(image.device)
+        (network,) = self._hidden
         if image.shape[-1] != self.resolution:
             side = (self.resolution, self.resolution)
             image = F.interpolate(image, size=side, mode="bilinear", align_corners=False)

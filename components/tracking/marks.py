@@ -41,4 +41,4 @@ def mark_forgotten(name: str, version: int, words: str) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
