@@ -31,6 +31,7 @@ from components.data import (
     texts,
     write_shards,
 )
+from tests.memory import peak_of
 
 IMAGES = 150
 TIMES = (1, 2, 4)
