@@ -124,7 +124,7 @@ def test_red_tells_of_green_and_blue():
     alone = said.clone()
     said[:, 5:7] = -5.0
     said[:, 7] = said[:, 9] = 20.0  # green is red, and blue is green
-    likelihood: Likelihood = LogisticMixture(components=1)
+    likelihood = LogisticMixture(components=1)
     bits = [
         likelihood.bits(likelihood.of_levels([])(one.expand(64, -1, 2, 2), grey).mean(), 12) for one in (said, alone)
     ]
