@@ -14,6 +14,7 @@ from components.corruption.drawing import drawing
 from components.corruption.registry import JpegConfig
 from components.data.loader import Loader
 from components.data.order import Samples, Share
+from tests.processes import command_of
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (40, 16, 16, 3), np.uint8)
 KEYS = [f"{number:032x}" for number in range(len(IMAGES))]
@@ -23,7 +24,6 @@ import os, sys
 import numpy as np
 from components.corruption import CorruptionMix
 from components.corruption.drawing import drawing
-from tests.processes import command_of
 with drawing(CorruptionMix(), 1, 2) as damage:
     damage(np.zeros((2, 16, 16, 3), np.uint8), ["a", "b"], [0, 0])
     print(os.getpid(), flush=True)
