@@ -33,9 +33,7 @@ class InceptionV3(FeatureNetwork):
         self.side = published.INPUT_IMAGE_SIZE
         self.classes = nn.Linear(2048, 1008, bias=False)
         self.classes.weight = published.fc.weight
-        self.to(memory_format=torch.channels_last)
-        self.requires_grad_(requires_grad=False)
-        self.eval()
+        self._settle()
 
     def forward(
         self, images: UInt8[Tensor, "batch 3 height width"]

@@ -32,9 +32,7 @@ class EfficientNetLite(FeatureNetwork):
         head = _layer(network._conv_head, network._bn1, rectified=True)
         self.layers = nn.Sequential(stem, *(_Block(block) for block in network._blocks), head)
         self.classes = network._fc
-        self.to(memory_format=torch.channels_last)
-        self.requires_grad_(requires_grad=False)
-        self.eval()
+        self._settle()
 
     def forward(
         self, images: UInt8[Tensor, "batch 3 height width"]

@@ -27,6 +27,12 @@ class FeatureNetwork(Module, ABC):
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]:
         """Return features and logits in float32."""
 
+    def _settle(self) -> None:
+        """Lay out the weights as convolutions read them, and let nothing train them: what is built last."""
+        self.to(memory_format=torch.channels_last)
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a weights file; only tensors are unpickled, never code.
