@@ -1,47 +1,44 @@
-"""GANs at equal time of one core: each trained for so many minutes of it, judged by networks none was trained on.
+"""GANs and VAEs at equal time of one core, judged by networks none was trained on.
 
-`python tests/benchmarks/gan_learning.py IMAGES.zip FOLDER --minutes 6 --only as_it_was wide_discriminator` trains what
-`gan_learning.yaml` says under these names, and torch-mimicry's step under `mimicry`, on images in folders by class; it
-prints a row for each and leaves it, with a picture of the first 64 draws, in FOLDER. What is there is not done again.
-As many images are trained on as a rate measured just before lets fit into the time; the minutes that it took are told.
+`python tests/benchmarks/generator_learning.py IMAGES.zip FOLDER --minutes 6 --only as_it_was wide_discriminator`
+trains what `generator_learning.yaml` says under these names, and torch-mimicry's step under `mimicry`, on images in
+folders by class, or on the quickstart's emoji where IMAGES.zip is `openmoji`; it prints a row for each and leaves it,
+with a picture of the first 64 draws, in FOLDER. What is there is not done again. As many images are trained on as a
+rate measured just before lets fit into the time; the minutes that it took are told.
 """
 
 import argparse
-import copy
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import yaml
+from equal_time import laid_over, of_length, once, rate_of, trained
 from torch import nn
 from training_peers import mimicry_loop
 
-from components import distributed
 from components.artifacts import Store
-from components.config import ModelConfig
 from components.data import DatasetConfig, Samples, ShardReader, ShardSet, Share, decoded_pixels, write_shards
 from components.data.loader import Loader
 from components.evaluation.extractors import EfficientNetLite0Config, EfficientNetLite2Config, FidelityConfig
 from components.evaluation.fidelity import Fidelity
-from components.launch import Stopped
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.pictures import figures
 from components.pictures.encoding import png
 from components.recipes.export import load_producer
 from components.recipes.gan import GanConfig, GanProducer
 from components.recipes.recipe import PRODUCER, Generator
-from components.worker.jobs import TrainJob
-from components.worker.train import train_to_the_end
 
 HERE = Path(__file__)
 PEER = "mimicry"
+OPENMOJI = Path("openmoji")
 _AS_IT_WAS: dict[str, Any] = {
     "recipe": {
         "kind": "gan",
@@ -60,47 +57,11 @@ _AS_IT_WAS: dict[str, Any] = {
     "promotion": {"metric": "fd_efficientnet_lite2"},
 }
 _SHOWN, _SAMPLES = 64, 5_000
-_RATE_S = 8.0
 
 
-def laid_over(below: Any, above: Any) -> Any:
-    """Return a mapping with another laid over it; a section of another kind replaces what it covers."""
-    if not isinstance(below, dict) or not isinstance(above, dict) or above.get("kind") not in {None, below.get("kind")}:
-        return above
-    return {key: laid_over(below.get(key), above[key]) if key in above else below[key] for key in {**below, **above}}
-
-
-def trained(options: dict[str, Any], shards: ShardSet, folder: Path, images: int, seed: int, limit_s: float) -> float:
-    """Train for so many images, or until the process has spent so many seconds; return the seconds it has spent."""
-    model = laid_over(_AS_IT_WAS, options)
-    model["training"]["images"] = images // model["training"]["batch"] * model["training"]["batch"]
-    folder.mkdir(parents=True, exist_ok=True)
-    cache = folder.parent / "cache"
-    job = TrainJob(
-        run=folder.name,
-        model=ModelConfig.model_validate(model),
-        seed=seed,
-        shards=shards.path,
-        corruption=None,
-        folder=folder,
-        cache=cache,
-        tracking_run=None,
-    )
-    decoded_pixels(shards, "train", cache, 2**30)
-    begun = time.process_time()
-    world = distributed.World(rank=0, processes=1, local_rank=0, device=torch.device("cpu"))
-    with suppress(Stopped):
-        train_to_the_end(job, world, lambda: time.process_time() - begun > limit_s)
-    return time.process_time() - begun
-
-
-def rate_of(options: dict[str, Any], shards: ShardSet, folder: Path) -> float:
-    """Return the images that a second of the core is enough for."""
-    probe = laid_over(options, {"training": {"validation": None}, "execution": {"log_every": 32}})
-    trained(probe, shards, folder, 10**9, 1, _RATE_S)
-    points = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    warm = [one for one in points if "images_per_s" in one][8:]
-    return float(np.median([one["images_per_s"] / max(one["system/busy_cores"], 1e-3) for one in warm]))
+def model_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the section of a model: what is compared, over the GAN as it was."""
+    return cast("dict[str, Any]", laid_over(_AS_IT_WAS, options))
 
 
 def peer(shards: ShardSet, folder: Path, limit_s: float, seed: int) -> tuple[Generator, int, float]:
@@ -144,22 +105,14 @@ def row(
     if name == PEER:
         producer, images, spent_s = peer(shards, folder, 60 * minutes, seed)
     else:
-        rate = rate_of(options, shards, folder / f"{name}-rate")
-        images = int(60 * minutes * rate)
-        spent_s = trained(options, shards, folder / f"{name}-{seed}-{images}", images, seed, float("inf"))
+        model = model_of(options)
+        images = int(60 * minutes * rate_of(model, shards, folder / f"{name}-rate"))
+        spent_s = trained(of_length(model, images), shards, folder / f"{name}-{seed}-{images}", seed)
         found = load_producer(folder / f"{name}-{seed}-{images}" / "export")
         assert isinstance(found, Generator)
         producer = found
     facts = {"name": name, "seed": seed, "images": images, "core minutes": spent_s / 60, "load": os.getloadavg()[0]}
     return facts | judged(producer, shards, folder / "cache", seed, folder / f"{name}-{seed}.png")
-
-
-def once(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what is written at `path`, or write what is made."""
-    if not path.is_file():
-        path.write_text(json.dumps(make()))
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -173,14 +126,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=[*variants, PEER], default=[*variants, PEER])
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    source = {"kind": "zip", "path": str(options.images), "labels": True}
-    dataset = {"source": source, "size": 32, "split": {"validation": 0.02, "test": 0.1}}
+    source = (
+        {"kind": "openmoji"}
+        if options.images == OPENMOJI
+        else {"kind": "zip", "path": str(options.images), "labels": True}
+    )
+    dataset = {
+        "source": source,
+        "size": 32,
+        "split": {"validation": 0.02, "test": 0.15 if options.images == OPENMOJI else 0.1},
+    }
     options.folder.mkdir(parents=True, exist_ok=True)
     shards = write_shards(DatasetConfig.model_validate(dataset), Store(options.folder / "store"))
     for seed in options.seeds:
         for name in options.only:
-            variant, path = copy.deepcopy(variants.get(name) or {}), options.folder / f"{name}-{seed}.json"
-            found = once(path, lambda n=name, v=variant, s=seed: row(n, v, shards, options.folder, options.minutes, s))
+            path = options.folder / f"{name}-{seed}.json"
+            made = partial(row, name, variants.get(name) or {}, shards, options.folder, options.minutes, seed)
+            found = once(path, made)
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
 
