@@ -24,6 +24,11 @@ def check_sizes(name: str, recipe: RecipeSection, training: TrainingConfig, size
         )
     if crop is not None and crop > size:
         raise ValueError(f"models.{name}.training.crop {crop} is larger than dataset.size {size}")
+    if crop is not None and crop * max(training.crop_shrinks) > size:
+        raise ValueError(
+            f"models.{name}.training.crop {crop} times {max(training.crop_shrinks)}, the largest of crop_shrinks, is "
+            f"larger than dataset.size {size}"
+        )
     for what, side in (("dataset.size", size), ("training.crop", training.size_seen(size))):
         try:
             recipe.check(side)

@@ -26,6 +26,7 @@ from .frozen import write_corruption_set as write_corruption_set
 from .held import HeldLoader as HeldLoader
 from .held import fits as fits
 from .loader import Loader as Loader
+from .order import Cut as Cut
 from .order import Samples as Samples
 from .order import Share as Share
 from .order import sample_order as sample_order

@@ -12,7 +12,7 @@ from jaxtyping import Int64, UInt8
 from components.corruption import CorruptionMix
 from components.corruption.drawing import Drawing, drawing
 from components.data.batch import Batch
-from components.data.order import Order, Samples, Share
+from components.data.order import Cut, Order, Samples, Share
 from components.data.reader import Pictures
 from components.pictures.pixels import to_tensor
 
@@ -30,7 +30,7 @@ class Loader:
         *,
         seed: int,
         flip: bool = False,
-        margin: int = 0,
+        cut: Cut | None = None,
         corruption: CorruptionMix | None = None,
         processes: int = 0,
     ) -> None:
@@ -41,13 +41,13 @@ class Loader:
             share: Which rows of every global batch are loaded.
             seed: Seed of the run.
             flip: Mirror every other image, drawn anew in each pass.
-            margin: Cut a square from each image, whose side is so many pixels less, at a place drawn anew in each pass.
+            cut: Squares to cut from images and to learn from instead, drawn anew in each pass; None: whole images.
             corruption: What to show the model instead of the images; None: nothing.
             processes: How many of them draw the corruption; none: the loader's own thread does.
         """
         self._samples, self._share, self._seed = samples, share, seed
-        self._corruption, self._processes, self._margin = corruption, processes, margin
-        self._order = Order(samples, share, seed=seed, flip=flip, margin=margin)
+        self._corruption, self._processes, self._cut = corruption, processes, cut
+        self._order = Order(samples, share, seed=seed, flip=flip, cut=cut)
 
     def batches(self, first_image: int) -> Generator[Batch, None, None]:
         """Yield the batches that begin with image number `first_image`, without end.
@@ -74,10 +74,10 @@ class Loader:
 
     def _load(self, first_image: int, damage: Drawing | None) -> Batch:
         samples, share = self._samples, self._share
-        numbers, passes, mirrored, corners = self._order.rows(first_image)
+        numbers, passes, mirrored, squares = self._order.rows(first_image)
         images = samples.pixels.take(numbers, axis=0)
-        if corners is not None:
-            images = _cut(images, corners, self._margin)
+        if self._cut is not None and squares is not None:
+            images = _squares(images, squares, self._cut.side)
         images[mirrored] = _mirror(images[mirrored])
         corrupted = missing = None
         if damage is not None:
@@ -95,13 +95,15 @@ class Loader:
         )
 
 
-def _cut(
-    images: UInt8[np.ndarray, "images whole whole 3"], corners: Int64[np.ndarray, "images 2"], margin: int
+def _squares(
+    images: UInt8[np.ndarray, "images whole whole 3"], squares: Int64[np.ndarray, "images 3"], side: int
 ) -> UInt8[np.ndarray, "images side side 3"]:
-    """Return of each image the square whose top left corner is given, and whose side is `margin` less."""
-    side = images.shape[1] - margin
-    parts = [one[top : top + side, left : left + side] for one, (top, left) in zip(images, corners, strict=True)]
-    return np.stack(parts)
+    """Return of each image the square with this top, left and side; a larger one shrunk to `side`, by area."""
+    parts = [
+        one[top : top + length, left : left + length] for one, (top, left, length) in zip(images, squares, strict=True)
+    ]
+    shrunk = (one if len(one) == side else cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in parts)
+    return np.stack([*shrunk])
 
 
 def _mirror(images: Pictures) -> Pictures:

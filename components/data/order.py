@@ -72,6 +72,17 @@ class Share:
         return self.rank * self.rows
 
 
+class Cut(NamedTuple):
+    """Squares that are cut from images and learnt from instead of them."""
+
+    whole: int
+    """Side of the images, in pixels."""
+    side: int
+    """Side of what is learnt from."""
+    shrinks: tuple[int, ...] = (1,)
+    """How many times as large the squares are cut that are shrunk to it: one of these for each image and pass."""
+
+
 class Rows(NamedTuple):
     """One rank's rows of a global batch."""
 
@@ -81,14 +92,16 @@ class Rows(NamedTuple):
     """How often each has been seen before."""
     mirrored: Bool[np.ndarray, " batch"]
     """Whether left and right are exchanged."""
-    corners: Int64[np.ndarray, "batch 2"] | None = None
-    """Top and left, in pixels, of what is cut from each; None where images stay whole."""
+    squares: Int64[np.ndarray, "batch 3"] | None = None
+    """Top, left and side, in pixels, of what is cut from each; None where images stay whole."""
 
 
 class Order:
     """Image number i of a run is place i % N of pass i // N over the N images of a split."""
 
-    def __init__(self, samples: Samples, share: Share, *, seed: int, flip: bool = False, margin: int = 0) -> None:
+    def __init__(
+        self, samples: Samples, share: Share, *, seed: int, flip: bool = False, cut: Cut | None = None
+    ) -> None:
         """Prepare one rank's share of every global batch.
 
         Args:
@@ -96,11 +109,10 @@ class Order:
             share: Which rows of every global batch are wanted.
             seed: Seed of the run.
             flip: Mirror every other image, drawn anew in each pass.
-            margin: Pixels of a side that squares cut from images leave out; where they are cut is drawn anew in each
-                pass. 0 leaves images whole.
+            cut: What is cut from images; where, and how large, is drawn anew in each pass. None leaves images whole.
         """
         self._samples, self._share, self._seed = samples, share, seed
-        self._flip, self._margin = flip, margin
+        self._flip, self._cut = flip, cut
         self._passes: dict[int, _Pass] = {}
 
     def rows(self, first_image: int) -> Rows:
@@ -108,7 +120,7 @@ class Order:
         start = first_image + self._share.offset
         passes, places = np.divmod(np.arange(start, start + self._share.rows), len(self._samples.pixels))
         numbers = self._numbers(passes, places)
-        return Rows(numbers, passes, self._flips(passes, numbers), self._corners(passes, numbers))
+        return Rows(numbers, passes, self._flips(passes, numbers), self._squares(passes, numbers))
 
     def tars(self, first_image: int) -> tuple[list[int], list[int]]:
         """Return the numbers of the tars of the window that image `first_image` lies in, and of the window after it.
@@ -153,13 +165,20 @@ class Order:
             return np.zeros(len(numbers), np.bool_)
         return (self._hashed("flip", passes, numbers) & np.uint64(1)).astype(np.bool_)
 
-    def _corners(self, passes: _Numbers, numbers: _Numbers) -> Int64[np.ndarray, "batch 2"] | None:
-        """Return where each image is cut: the halves of a hash of (seed, "crop", pass) and the image's key."""
-        if not self._margin:
+    def _squares(self, passes: _Numbers, numbers: _Numbers) -> Int64[np.ndarray, "batch 3"] | None:
+        """Return what is cut from each image.
+
+        Where are the halves of a hash of (seed, "crop", pass) and the image's key, how large is one of "shrink".
+        """
+        if self._cut is None:
             return None
+        shrinks = np.array(self._cut.shrinks, np.int64)
+        chosen = (self._hashed("shrink", passes, numbers) >> np.uint64(32)) * np.uint64(len(shrinks)) >> np.uint64(32)
+        sides = self._cut.side * shrinks[chosen.astype(np.int64)]
+        places = (self._cut.whole - sides + 1).astype(np.uint64)
         words = self._hashed("crop", passes, numbers)
-        halves = np.stack([words >> np.uint64(32), words & np.uint64(2**32 - 1)], axis=1)
-        return (halves * np.uint64(self._margin + 1) >> np.uint64(32)).astype(np.int64)
+        corners = (half * places >> np.uint64(32) for half in (words >> np.uint64(32), words & np.uint64(2**32 - 1)))
+        return np.stack([*(one.astype(np.int64) for one in corners), sides], axis=1)
 
     def _hashed(self, purpose: str, passes: _Numbers, numbers: _Numbers) -> UInt64[np.ndarray, " batch"]:
         streams = {one: stream_key(self._seed, purpose, one) % 2**64 for one in np.unique(passes).tolist()}

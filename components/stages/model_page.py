@@ -37,6 +37,7 @@ from components.stages.candidate import (
     after,
 )
 from components.stages.spent import clock_of, costs_of
+from components.training.config import TrainingConfig
 from components.training.curve import read_curve
 
 _SNAPSHOTS = 6
@@ -107,11 +108,16 @@ def _ground(judged_on: EvaluationSet, model: ModelConfig) -> Ground:
     return Ground(name=judged_on.name, facts=facts, is_pinned=judged_on.pinned is not None)
 
 
+def _squares(training: TrainingConfig) -> str:
+    shrunk = f", shrunk by {training.crop_shrinks}" if training.crop_shrinks != (1,) else ""
+    return f"{training.crop} px{shrunk}"
+
+
 def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion, start: Start | None) -> tuple[Fact, ...]:
     training, execution = model.training, model.execution
     card = read_card(checkpoint.path / "export")
     began = () if start is None else (Fact(label="Began with", value=f"{start.name}, {start.images:,} images"),)
-    squares = () if training.crop is None else (Fact(label="Learnt on squares of", value=f"{training.crop} px"),)
+    squares = () if training.crop is None else (Fact(label="Learnt on squares of", value=_squares(training)),)
     return (
         Fact(label="Family", value=checkpoint.family),
         Fact(label="Images seen", value=f"{checkpoint.images_in_all:,}"),

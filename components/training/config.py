@@ -1,6 +1,6 @@
 """Sections of a training run: what determines its result, and apart from that how it is carried out."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,10 @@ class TrainingConfig(Grown):
     crop: int | None = Field(default=None, ge=8, le=1024)
     """Side, in pixels, of the square that is cut from each image at a place drawn per image and pass; None trains on
     whole images. For models that mend: they are judged, and serve, at the whole size."""
+    crop_shrinks: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(default=(1,), min_length=1)
+    """How many times as large squares are cut before they are shrunk to `crop`; one of these for each image and pass.
+    `repair` mends wide holes in copies of half the size, of a quarter and so on: [1, 2, 4, 8] shows a network what it
+    meets there."""
     window: int | None = Field(default=None, ge=1)
     """Shuffle the tars of the training images, and then the images of so many tars together; None shuffles all images
     of a pass together. Sets that are streamed (`streaming_cache`) need it."""
@@ -43,12 +47,18 @@ class TrainingConfig(Grown):
     validation: ValidationConfig | None = None
     """Scores while training, and the choice of the average that is exported; None exports the last one."""
 
-    ADDED: ClassVar[frozenset[str]] = frozenset({"crop", "window"})
+    ADDED: ClassVar[frozenset[str]] = frozenset({"crop", "crop_shrinks", "window"})
 
     @model_validator(mode="after")
     def _batch_divides(self) -> "TrainingConfig":
         if self.batch % self.accumulate:
             raise ValueError(f"batch {self.batch} is not divisible by accumulate {self.accumulate}")
+        return self
+
+    @model_validator(mode="after")
+    def _squares_are_shrunk(self) -> "TrainingConfig":
+        if self.crop is None and self.crop_shrinks != (1,):
+            raise ValueError(f"crop_shrinks {list(self.crop_shrinks)} shrinks squares, but there is no crop")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,18 @@ import torch
 
 from components import distributed, launch
 from components.artifacts.files import draft_folder
-from components.data import HeldLoader, Loader, Samples, ShardReader, ShardSet, Share, decoded_pixels, fits, without
+from components.data import (
+    Cut,
+    HeldLoader,
+    Loader,
+    Samples,
+    ShardReader,
+    ShardSet,
+    Share,
+    decoded_pixels,
+    fits,
+    without,
+)
 from components.data.prefetch import PrefetchingLoader, prefetching
 from components.data.statistics import PixelStatistics
 from components.data.windows import Windows
@@ -224,10 +235,8 @@ def _loader(job: TrainJob, shards: ShardSet, world: distributed.World) -> Loader
         return HeldLoader(samples, share, world.device, seed=job.seed, flip=job.model.training.flip)
     drawn_by = drawing_processes(job.model.execution, world.device)
     training = job.model.training
-    margin = shards.size - training.size_seen(shards.size)
-    loader = Loader(
-        samples, share, seed=job.seed, flip=training.flip, margin=margin, corruption=mix, processes=drawn_by
-    )
+    cut = None if training.crop is None else Cut(shards.size, training.crop, training.crop_shrinks)
+    loader = Loader(samples, share, seed=job.seed, flip=training.flip, cut=cut, corruption=mix, processes=drawn_by)
     return prefetching(loader, samples, share, job.seed)
 
 

@@ -252,6 +252,7 @@ def test_a_configuration_without_windows_and_streaming_is_written_as_before_ther
 def test_a_configuration_without_squares_is_written_as_before_there_were_any():
     dumped = load(QUICKSTART).model_dump(mode="json")["models"]["inpainter"]
     assert "crop" not in dumped["training"]
+    assert "crop_shrinks" not in dumped["training"]
     assert "reach_px" not in dumped["recipe"]
     assert "psnr_full_weight" not in dumped["recipe"]["loss"]
     said = ["training.crop=8", "recipe.reach_px=9", "recipe.loss.psnr_full_weight=2"]
@@ -270,6 +271,11 @@ def test_a_configuration_without_squares_is_written_as_before_there_were_any():
             "models.gan.training.crop is for models that mend; one of kind 'gan' would make images",
         ),
         ("models.inpainter.training.crop=999", "models.inpainter.training.crop 999 is larger than dataset.size"),
+        (
+            "models.inpainter.training={images: 64, crop: 16, crop_shrinks: [1, 4]}",
+            "models.inpainter.training.crop 16 times 4, the largest of crop_shrinks, is larger than dataset.size 32",
+        ),
+        ("models.inpainter.training.crop_shrinks=[2]", "crop_shrinks [2] shrinks squares, but there is no crop"),
         ("models.inpainter.training.crop=9", "model 'inpainter' does not fit training.crop 9: "),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.corruption import CorruptionMix
-from components.data import Batch, HeldLoader, Loader, Samples, Share
+from components.data import Batch, Cut, HeldLoader, Loader, Samples, Share
 from components.data.order import Order
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), np.uint8)
@@ -162,16 +162,17 @@ def test_pixels_that_a_device_holds_give_the_same_batches_to_the_bit(flip: bool)
 
 
 def squares(**options: object) -> list[Batch]:
-    return take(loader(margin=6, **options), 30)
+    return take(loader(cut=Cut(16, 10), **options), 30)
 
 
 def test_squares_are_cut_out_of_their_images_from_corner_to_corner() -> None:
     corners = set()
     for batch in squares(batch=23):
         assert batch.images.shape == (23, 3, 10, 10)
-        order = Order(Samples(IMAGES, KEYS, "d"), Share(23), seed=3, margin=6).rows(batch.first_image)
-        assert order.corners is not None
-        for image, number, (top, left) in zip(batch.images, order.numbers, order.corners.tolist(), strict=True):
+        order = Order(Samples(IMAGES, KEYS, "d"), Share(23), seed=3, cut=Cut(16, 10)).rows(batch.first_image)
+        assert order.squares is not None
+        for image, number, (top, left, side) in zip(batch.images, order.numbers, order.squares.tolist(), strict=True):
+            assert side == 10
             whole = torch.from_numpy(IMAGES[number]).permute(2, 0, 1).float() / 127.5 - 1
             torch.testing.assert_close(image, whole[:, top : top + 10, left : left + 10])
             corners.add((top, left))
@@ -183,8 +184,34 @@ def test_squares_are_the_same_for_any_number_of_ranks_and_from_any_image_on() ->
     whole = squares(**options)
     parts = [squares(rank=rank, processes=2, **options) for rank in range(2)]
     assert all(same(batch, [part[number] for part in parts]) for number, batch in enumerate(whole))
-    (resumed,) = take(loader(margin=6, **options), 1, first_image=5 * 8)
+    (resumed,) = take(loader(cut=Cut(16, 10), **options), 1, first_image=5 * 8)
     assert same(whole[5], [resumed])
+
+
+def test_larger_squares_are_shrunk_by_the_mean_of_what_lies_under_a_pixel() -> None:
+    found = set()
+    cut = Cut(16, 4, (1, 2, 4))
+    for batch in take(loader(batch=23, cut=cut), 30):
+        order = Order(Samples(IMAGES, KEYS, "d"), Share(23), seed=3, cut=cut).rows(batch.first_image)
+        assert order.squares is not None
+        for image, number, (top, left, side) in zip(batch.images, order.numbers, order.squares.tolist(), strict=True):
+            by = side // 4
+            whole = IMAGES[number][top : top + side, left : left + side].astype(float)
+            mean = torch.from_numpy(whole.reshape(4, by, 4, by, 3).mean((1, 3))).permute(2, 0, 1) / 127.5 - 1
+            assert (image - mean).abs().max() <= 0.51 / 127.5  # rounded to whole levels
+            found.add((by, top, left))
+    assert {by for by, _, _ in found} == {1, 2, 4}
+    assert {(top, left) for by, top, left in found if by == 4} == {(0, 0)}
+    assert {top for by, top, _ in found if by == 2} == set(range(9))
+
+
+def test_squares_are_cut_where_they_were_before_some_were_larger() -> None:
+    samples = Samples(IMAGES, KEYS, "d")
+    plain, shrunk = (Order(samples, Share(23), seed=3, cut=Cut(16, 4, by)).rows(46).squares for by in ((1,), (1, 1)))
+    assert plain is not None
+    assert shrunk is not None
+    assert plain[:4, :2].tolist() == [[6, 5], [12, 4], [3, 3], [1, 12]]
+    assert plain.tolist() == shrunk.tolist()
 
 
 def test_squares_are_mirrored_as_whole_images_are() -> None:
