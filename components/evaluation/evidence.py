@@ -25,7 +25,7 @@ SHOWN_ROWS = 10
 
 _BLOCK = 64
 
-Picture = UInt8[np.ndarray, "height width 3"]
+Picture = UInt8[np.ndarray, "_height _width 3"]
 Progress = Callable[[int, int | None], None]
 
 

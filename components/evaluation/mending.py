@@ -1,7 +1,7 @@
 """Mending: how far mended pictures are from the true ones, in the hole and in all."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -28,9 +28,11 @@ from components.evaluation.restoration import restoration_scores
 from components.evaluation.toning import picture_toning
 from components.pictures import figures
 from components.recipes.recipe import Images, Missing, Producer, RecipeSection, Restorer, RestorerRecipe
+from components.recipes.repair import repair
+from components.section import Grown
 
 
-class RestorationEvaluation(EvaluationSection):
+class RestorationEvaluation(EvaluationSection, Grown):
     """Error of mended images inside the hole and in all, per bin of missing area."""
 
     kind: Literal["restoration"] = "restoration"
@@ -43,6 +45,11 @@ class RestorationEvaluation(EvaluationSection):
         NavierStokes(),
     )
     """What needs no training and is scored beside the model."""
+    as_repaired: bool = False
+    """Judge what `kintsugi repair` makes of pictures, wide holes in smaller copies first, not what the network alone
+    does: for models that learnt on squares, and are used so."""
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"as_repaired"})
 
     @property
     def needs_corruption(self) -> bool:
@@ -73,7 +80,7 @@ class RestorationEvaluation(EvaluationSection):
         if not isinstance(producer, Restorer):
             raise TypeError(f"found a {type(producer).__name__}, expected a Restorer")
         frozen = _frozen(evidence)
-        restored = _mended(producer.restore, frozen)
+        restored = _mended(self._way_of(producer), frozen)
         if restored is None:
             return NOTHING
         shown = _spread(frozen)
@@ -100,6 +107,11 @@ class RestorationEvaluation(EvaluationSection):
                 views.append((baseline.kind.replace("_", " "), restored[shown]))
         return Measured(rows, {"baselines": figures.panels(figures.shrunk([*views, ("truth", frozen.images[shown])]))})
 
+    def _way_of(self, producer: Restorer) -> Callable[[Images, Missing], Images]:
+        if not self.as_repaired:
+            return producer.restore
+        return lambda shown, missing: np.stack([repair(producer, *pair) for pair in zip(shown, missing, strict=True)])
+
     def _scores(self, restored: Images, evidence: Evidence) -> tuple[Score, ...]:
         frozen = _frozen(evidence)
         scores = restoration_scores(
@@ -111,7 +123,14 @@ class RestorationEvaluation(EvaluationSection):
             evidence.seed,
             _degradations(frozen),
         )
+        if self.as_repaired:
+            scores = tuple(_said_of(score, mended="as by kintsugi repair") for score in scores)
         return (*scores, *picture_toning(restored, frozen.images, evidence.frozen_digest, evidence.seed))
+
+
+def _said_of(score: Score, **settings: str) -> Score:
+    protocol = score.protocol.model_copy(update={"settings": {**score.protocol.settings, **settings}})
+    return score.model_copy(update={"protocol": protocol})
 
 
 def _mended(restore: Callable[[Images, Missing], Images], frozen: FrozenImages) -> Images | None:
