@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,12 @@ from training_peers import mimicry_loop
 from components.artifacts import Store
 from components.data import DatasetConfig, Samples, ShardReader, ShardSet, Share, decoded_pixels, write_shards
 from components.data.loader import Loader
-from components.evaluation.extractors import EfficientNetLite0Config, EfficientNetLite2Config, FidelityConfig
+from components.evaluation.extractors import (
+    EfficientNetLite0Config,
+    EfficientNetLite2Config,
+    ExtractorConfig,
+    FidelityConfig,
+)
 from components.evaluation.fidelity import Fidelity
 from components.models.sngan_res import SnganDiscriminatorConfig, SnganGeneratorConfig
 from components.pictures import figures
@@ -56,7 +61,7 @@ _AS_IT_WAS: dict[str, Any] = {
     "evaluation": {"kind": "generation"},
     "promotion": {"metric": "fd_efficientnet_lite2"},
 }
-_SHOWN, _SAMPLES = 64, 5_000
+_SHOWN = 64
 
 
 def model_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -85,21 +90,30 @@ def peer(shards: ShardSet, folder: Path, limit_s: float, seed: int) -> tuple[Gen
     return GanProducer(network, 128, 1.0), seen[0], time.process_time() - begun
 
 
-def judged(producer: Generator, shards: ShardSet, cache: Path, seed: int, picture: Path) -> dict[str, Any]:
-    """Return each score with its interval, by both networks, and draw the first pictures."""
+class Look(NamedTuple):
+    """How closely pictures are looked at."""
+
+    samples: int
+    judges: tuple[ExtractorConfig, ...]
+
+
+def judged(producer: Generator, shards: ShardSet, folder: Path, name: str, seed: int, look: Look) -> dict[str, Any]:
+    """Return each score with its interval, and draw the first pictures into `folder`."""
     reader = ShardReader(shards, "test")
     test = reader.images(np.arange(len(reader)))
-    made = producer.generate(min(_SAMPLES, 2 * len(test)), seed)
-    picture.write_bytes(png(figures.grid(made[:_SHOWN], columns=16), smallest=True))
+    made = producer.generate(min(look.samples, 2 * len(test)), seed)
+    (folder / f"{name}-{seed}.png").write_bytes(png(figures.grid(made[:_SHOWN], columns=16), smallest=True))
     scores: dict[str, Any] = {}
-    for extractor in (EfficientNetLite2Config(), EfficientNetLite0Config()):
-        judge = Fidelity(test, FidelityConfig(extractor=extractor), f"{shards.digest}/test", seed, cache=cache)
+    for extractor in look.judges:
+        judge = Fidelity(
+            test, FidelityConfig(extractor=extractor), f"{shards.digest}/test", seed, cache=folder / "cache"
+        )
         scores |= {one.name: (one.value, one.low, one.high) for one in judge.scores(made)}
     return scores
 
 
 def row(
-    name: str, options: dict[str, Any], shards: ShardSet, folder: Path, minutes: float, seed: int
+    name: str, options: dict[str, Any], shards: ShardSet, folder: Path, minutes: float, seed: int, look: Look
 ) -> dict[str, Any]:
     """Train and judge one."""
     if name == PEER:
@@ -112,7 +126,7 @@ def row(
         assert isinstance(found, Generator)
         producer = found
     facts = {"name": name, "seed": seed, "images": images, "core minutes": spent_s / 60, "load": os.getloadavg()[0]}
-    return facts | judged(producer, shards, folder / "cache", seed, folder / f"{name}-{seed}.png")
+    return facts | judged(producer, shards, folder, name, seed, look)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -122,10 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--samples", type=int, default=5_000)
+    parser.add_argument("--quick", action="store_true", help="judge by EfficientNet-Lite2 alone")
     parser.add_argument("--seeds", type=int, nargs="+", default=[17])
     parser.add_argument("--only", nargs="+", choices=[*variants, PEER], default=[*variants, PEER])
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    judges = (EfficientNetLite2Config(), *(() if options.quick else (EfficientNetLite0Config(),)))
+    look = Look(options.samples, judges)
     source = (
         {"kind": "openmoji"}
         if options.images == OPENMOJI
@@ -141,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in options.seeds:
         for name in options.only:
             path = options.folder / f"{name}-{seed}.json"
-            made = partial(row, name, variants.get(name) or {}, shards, options.folder, options.minutes, seed)
+            made = partial(row, name, variants.get(name) or {}, shards, options.folder, options.minutes, seed, look)
             found = once(path, made)
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
