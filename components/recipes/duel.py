@@ -12,7 +12,6 @@ from components.objectives.adversarial import Adversarial
 from components.objectives.augmentation import AugmentationConfig
 from components.objectives.lecam import Anchors
 from components.objectives.penalty import Differentiated, Discriminator
-from components.recipes.handover import Handover
 from components.recipes.recipe import PRODUCER
 
 
@@ -26,7 +25,6 @@ class Duel(Module):
         augmentation: AugmentationConfig | None,
         *,
         conditional: bool,
-        handover: Handover | None,
     ) -> None:
         """Take the networks.
 
@@ -35,7 +33,6 @@ class Duel(Module):
             loss: What the two play for.
             augmentation: Changes to all that the discriminator sees; None: none.
             conditional: Whether both are told the classes.
-            handover: Brings the generator's images to the discriminator's phase; None: it has its own made.
         """
         super().__init__()
         self.generator = networks[PRODUCER]
@@ -48,7 +45,6 @@ class Duel(Module):
         self.loss = loss
         self.augmentation = augmentation
         self.conditional = conditional
-        self.handover = handover
 
     def made(self, batch: Batch, purpose: str) -> Float[Tensor, "batch 3 height width"]:
         """Return as many images as the batch has, from the noise called `purpose`.
@@ -94,7 +90,9 @@ class DiscriminatorObjective(Module):
         """Return the loss and, for the curves, the mean logits and what is adapted."""
         duel = self.duel
         real = duel.seen(batch.images, batch, "real")
-        fake = duel.seen(self._made(batch), batch, "fake")
+        with torch.no_grad():
+            made = duel.made(batch, "discriminator")
+        fake = duel.seen(made, batch, "fake")
         loss = duel.loss.at(images, batch.global_size)
         terms = loss.discriminator_terms(duel.judge(batch), real, fake, batch.uniform("penalty"), self.differentiated)
         reported = {
@@ -112,13 +110,6 @@ class DiscriminatorObjective(Module):
             reported["augmentation"] = duel.adaptation.chance.clone()
         return {"loss": total, **{name: value.detach() for name, value in reported.items()}}
 
-    def _made(self, batch: Batch) -> Float[Tensor, "batch 3 height width"]:
-        handover = self.duel.handover
-        if handover is not None and handover.holds(batch):
-            return handover.take(batch)
-        with torch.no_grad():
-            return self.duel.made(batch, "discriminator")
-
 
 class GeneratorObjective(Module):
     """Loss of the generator."""
@@ -131,8 +122,6 @@ class GeneratorObjective(Module):
         """Return the loss; real images are judged only where the loss compares with them."""
         duel, judge = self.duel, self.duel.judge(batch)
         fake = duel.made(batch, "generator")
-        if duel.handover is not None:
-            duel.handover.give(batch, fake)
         real_logits = None
         if duel.loss.needs_real_for_generator:
             with torch.no_grad():

@@ -24,7 +24,6 @@ from components.pictures.pixels import to_pixels
 from components.recipes.classes import Classes, classes_among
 from components.recipes.directions import strongest
 from components.recipes.duel import DiscriminatorObjective, Duel, GeneratorObjective
-from components.recipes.handover import Handover
 from components.recipes.recipe import (
     PRODUCER,
     GeneratorRecipe,
@@ -70,16 +69,13 @@ class GanConfig(GeneratorRecipe, Grown):
     less varied, as with the truncation trick of Brock et al. 2019, https://arxiv.org/abs/1809.11096."""
     discriminator_steps: int = Field(default=1, ge=1)
     """Discriminator steps per generator step."""
-    reuse_made: bool = False
-    """The generator steps first, and the discriminator judges the images that it was shown then, instead of having
-    others made for it: a pass of the generator less per step."""
     lecam: LecamConfig | None = None
     """Keep logits near those the discriminator used to give; None: off."""
     statistics: Literal["running", "standing"] = "running"
     """What the averaged generator's batch normalisations go by. Running: statistics of the weights as they moved.
     Standing: those of 1,024 pictures that the averaged weights make, at each validation and at the end."""
 
-    ADDED: ClassVar[frozenset[str]] = frozenset({"reuse_made", "lecam", "statistics"})
+    ADDED: ClassVar[frozenset[str]] = frozenset({"lecam", "statistics"})
 
     @field_validator("generator", "discriminator", mode="before")
     @classmethod
@@ -158,18 +154,18 @@ class GanConfig(GeneratorRecipe, Grown):
         return tuple(self.classes)
 
     def build(self, size: int, seed: int) -> Recipe:
-        """Return networks with their initial weights, and the phases: discriminator first unless images are reused."""
+        """Return networks with their initial weights, and the phases, discriminator first."""
         with seeding.initialising(seed, "generator"):
             generator = self.generator.build(size, len(self.classes))
         with seeding.initialising(seed, "discriminator"):
             discriminator = self.discriminator.build(size, len(self.classes))
-        differentiated, handover = Pass(), Handover() if self.reuse_made else None
+        differentiated = Pass()
         networks = nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator})
         if self.augmentation and self.augmentation.adaptive is not None:
             networks["adaptation"] = Adaptation(self.augmentation.adaptive, self.augmentation.probability)
         if self.lecam is not None:
             networks["anchors"] = Anchors(self.lecam)
-        duel = Duel(networks, self.loss, self.augmentation or None, conditional=self.conditional, handover=handover)
+        duel = Duel(networks, self.loss, self.augmentation or None, conditional=self.conditional)
         critic = Phase(
             name="discriminator",
             trains=discriminator,
@@ -184,7 +180,7 @@ class GanConfig(GeneratorRecipe, Grown):
             optimizer=self.optimizer,
             every=self.discriminator_steps,
         )
-        return Recipe(networks, (maker, critic) if self.reuse_made else (critic, maker), (differentiated,))
+        return Recipe(networks, (critic, maker), (differentiated,))
 
     def ready(self, network: nn.Module, seed: int) -> AbstractContextManager[None]:
         """Return a context within which the average of the generator has the statistics that it will be served with."""

@@ -9,7 +9,7 @@ from components.deferred.torch import Tensor
 
 
 class Handover:
-    """Made or mended images on their way from a network's phase to the discriminator's, of the same step and batch."""
+    """Mended images on their way from a network's phase to the discriminator's, of the same step and batch."""
 
     def __init__(self) -> None:
         self._kept: dict[int, Tensor] = {}
@@ -17,10 +17,6 @@ class Handover:
     def give(self, batch: Batch, images: Float[Tensor, "batch 3 height width"]) -> None:
         """Keep the images of `batch`, detached, until they are taken."""
         self._kept[batch.offset] = images.detach()
-
-    def holds(self, batch: Batch) -> bool:
-        """Return whether images of `batch` were given and not taken yet."""
-        return batch.offset in self._kept
 
     def take(self, batch: Batch) -> Float[Tensor, "batch 3 height width"]:
         """Return the images of `batch` and let go of them."""

@@ -128,7 +128,7 @@ def _against_example(images: NDArray[np.uint8], effort: Effort, folder: Path) ->
     theirs = copy.deepcopy(generator), copy.deepcopy(discriminator)
     generator = _OfNoClasses(generator)
     networks = nn.ModuleDict({PRODUCER: generator, "discriminator": discriminator})
-    duel = Duel(networks, NonSaturating(), None, conditional=False, handover=None)
+    duel = Duel(networks, NonSaturating(), None, conditional=False)
     recipe = Recipe(
         networks,
         (

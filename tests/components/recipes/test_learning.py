@@ -128,7 +128,6 @@ GANS = {
         loss=NonSaturating(r1=0.5),
         augmentation=AugmentationConfig(colour=False, cutout=0.25, adaptive=AdaptiveConfig(images=2_000)),
         lecam=LecamConfig(),
-        reuse_made=True,
         optimizer=NO_MOMENTUM,
         discriminator_optimizer=NO_MOMENTUM,
     ),
