@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -12,7 +11,8 @@ from pydantic import Field
 from components.deferred.torch import F, Module, Tensor, nn, torch
 from components.models.condition import Labels
 from components.models.dcgan import DcganDiscriminatorConfig, normalise_spectrally
-from components.models.features import LITE0_SHA256, lite0_weights
+from components.models.eye import Eye, Seen
+from components.models.features import LITE0_SHA256
 from components.models.initial import LEAKY_GAIN, LEAKY_SLOPE, LINEAR_GAIN, initialise
 from components.models.network import DiscriminatorSection, Judge
 
@@ -57,7 +57,7 @@ class ProjectedDiscriminator(Judge):
         super().__init__()
         self.weight = config.weight
         self.pixels = config.pixels.build(size, classes)
-        self.eye = Eye(config.resolution or size)
+        self.eye = Eye(config.resolution or size, tuple(_TAPS))
         self.mixing = Mixing(list(_TAPS.values()))
         self.heads = nn.ModuleList([_head(channels) for channels in _TAPS.values()])
         normalise_spectrally(self.heads)
@@ -67,46 +67,18 @@ class ProjectedDiscriminator(Judge):
     ) -> Float[Tensor, " batch"]:
         """Return one logit per image in [-1, 1]; `labels` are the numbers of their classes, if conditional."""
         own: Tensor = self.pixels(image, labels)
-        mixed = self.mixing(self.eye(image))
+        mixed = self.mixing(self.seen(image))
         said = [head(features).float().mean((1, 2, 3)) for head, features in zip(self.heads, mixed, strict=True)]
         return own.float() + self.weight * torch.stack(said).mean(0)
+
+    def seen(self, image: Float[Tensor, "batch 3 size size"]) -> Seen:
+        """Return the features after each tapped block, of deviation 1 over each image's own."""
+        return [F.layer_norm(features, features.shape[1:]) for features in self.eye(image)]
 
     def layers(self) -> list[nn.Module]:
         """Return the layers of the network that looks at pixels."""
         assert isinstance(self.pixels, Judge)
         return list(self.pixels.layers())
-
-
-class Eye(Module):
-    """EfficientNet-Lite0 up to its last block. Its weights are in no checkpoint: they are the package's, and stay."""
-
-    def __init__(self, resolution: int) -> None:
-        from components.models.efficientnet import EfficientNetLite  # imports torch
-
-        super().__init__()
-        self.resolution = resolution
-        network = EfficientNetLite("efficientnet-lite0", resolution, lite0_weights())
-        self._hidden = (network,)  # in a tuple it is no part of the module: replicas and checkpoints pass it by
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Eye:  # noqa: FBT001, FBT002 - torch's own
-        """Move the network, too, when this module is moved."""
-        self._hidden[0]._apply(fn)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
-
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> list[Float[Tensor, "batch _channels _h _w"]]:
-        """Return the features after each tapped block, of deviation 1 over each image's own."""
-        (network,) = self._hidden
-        if image.shape[-1] != self.resolution:
-            side = (self.resolution, self.resolution)
-            image = F.interpolate(image, size=side, mode="bilinear", align_corners=False)
-        x = (image * 127.5 + 0.5) / 128  # what (levels - 127) / 128 is of pixels in [-1, 1]
-        found = []
-        for number, layer in enumerate(network.layers[: max(_TAPS) + 2], start=-1):  # the stem is no block
-            x = layer(x)
-            if number in _TAPS:
-                found.append(F.layer_norm(x.float(), x.shape[1:]))
-        return found
 
 
 class Mixing(Module):
@@ -126,9 +98,7 @@ class Mixing(Module):
             del layer.weight
             layer.register_buffer("weight", weight)
 
-    def forward(
-        self, features: list[Float[Tensor, "batch _channels _h _w"]]
-    ) -> list[Float[Tensor, "batch _channels _h _w"]]:
+    def forward(self, features: Seen) -> Seen:
         """Return what each scale and all coarser ones say, of as many channels and places as before."""
         mixed = [layer(one) for layer, one in zip(self.across, features, strict=True)]
         for number in reversed(range(len(self.down))):

@@ -8,9 +8,7 @@ from torch import nn
 
 from components import seeding
 from components.models.dcgan import DcganDiscriminatorConfig
-from components.models.efficientnet import EfficientNetLite
-from components.models.features import lite0_weights
-from components.models.projected import Eye, Mixing, ProjectedDiscriminatorConfig
+from components.models.projected import Mixing, ProjectedDiscriminatorConfig
 
 
 def pictures(count: int, size: int = 32) -> torch.Tensor:
@@ -25,25 +23,20 @@ def network():
         return config.build(32)
 
 
-def test_the_last_features_are_those_that_the_extractor_judges_by_before_its_head():
-    extractor = EfficientNetLite("efficientnet-lite0", 32, lite0_weights())
-    seen = []
-    extractor.layers[-2].register_forward_hook(lambda module, given, output: seen.append(output.clone()))
+def test_features_are_of_deviation_one_over_each_image_and_may_be_those_of_a_larger_copy(network):
     images = pictures(2)
-    extractor(((images + 1) * 127.5).round().to(torch.uint8))
-    *_, last = Eye(32)(images)
-    normal = (seen[0] - seen[0].mean((1, 2, 3), keepdim=True)) / seen[0].std((1, 2, 3), keepdim=True, correction=0)
-    torch.testing.assert_close(last, normal, atol=1e-3, rtol=1e-3)
-
-
-def test_scales_halve_and_images_may_be_resized_for_the_eye():
-    assert [one.shape[1:] for one in Eye(32)(pictures(1))] == [(24, 8, 8), (40, 4, 4), (112, 2, 2), (320, 1, 1)]
-    assert Eye(64)(pictures(1))[0].shape == (1, 24, 16, 16)
+    seen = network.seen(images)
+    assert [one.shape[1:] for one in seen] == [(24, 8, 8), (40, 4, 4), (112, 2, 2), (320, 1, 1)]
+    for one, raw in zip(seen, network.eye(images), strict=True):
+        deviation = raw.std((1, 2, 3), keepdim=True, correction=0)
+        torch.testing.assert_close(one, (raw - raw.mean((1, 2, 3), keepdim=True)) / deviation, atol=1e-3, rtol=1e-3)
+    larger = ProjectedDiscriminatorConfig(pixels=DcganDiscriminatorConfig(width=4), resolution=64).build(32)
+    assert larger.seen(images)[0].shape == (2, 24, 16, 16)
 
 
 def test_the_logit_is_that_of_the_pixels_and_a_share_of_the_heads_mean(network):
     still, images = copy.deepcopy(network).eval(), pictures(3)
-    mixed = still.mixing(still.eye(images))
+    mixed = still.mixing(still.seen(images))
     heads = torch.stack([head(one).mean((1, 2, 3)) for head, one in zip(still.heads, mixed, strict=True)])
     torch.testing.assert_close(still(images), still.pixels(images) + 0.3 * heads.mean(0))
 
