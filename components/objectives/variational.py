@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from jaxtyping import Float
 from pydantic import Field
 
 from components.deferred.torch import Tensor, torch
 from components.distributed import all_reduce_sum, processes
+from components.objectives.features import FeatureLossConfig
 from components.objectives.likelihood import Pictures, Said
 from components.objectives.logistic import LogisticMixture
 from components.objectives.reconstruction import CalibratedSigma, FixedSigma
-from components.section import Section
+from components.section import Grown
 
 LikelihoodConfig = Annotated[FixedSigma | CalibratedSigma | LogisticMixture, Field(discriminator="kind")]
 
 
-class VariationalConfig(Section):
+class VariationalConfig(Grown):
     """Reconstruction error, plus the distance of the code from a standard normal."""
 
     likelihood: LikelihoodConfig = CalibratedSigma()
@@ -32,6 +33,10 @@ class VariationalConfig(Section):
     free_bits: float = Field(default=0.0, ge=0)
     """Bits per latent number, on average over the batch, below which divergence is not reduced further.
     Kingma et al. 2016, https://arxiv.org/abs/1606.04934."""
+    features: FeatureLossConfig | None = None
+    """Distance as a trained network sees it, beside the bound; None: off."""
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def weight(self, images: int) -> float:
         """Return the weight of the divergence after `images` images."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import model_validator
 
 from components import seeding
 from components.data.batch import Batch
 from components.data.cache import PixelSource
 from components.deferred.torch import Module, Tensor, inference_mode, nn, torch
 from components.models import VaeNetworkConfig
+from components.models.eye import Eye
+from components.models.features import LITE0_SHA256
 from components.models.vae import ConvVaeConfig, Vae, reparameterise
+from components.objectives.features import features_apart
 from components.objectives.likelihood import Likelihood
 from components.objectives.variational import VariationalConfig, divergence
 from components.pictures.pixels import to_pixels, to_tensor
+from components.recipes.couplings import CodeFlow, FlowConfig, fit_flow
 from components.recipes.directions import strongest
 from components.recipes.interpolation import spherical, straight
 from components.recipes.mixture import Mixture, MixtureConfig, fit_mixture
@@ -32,11 +37,12 @@ from components.recipes.recipe import (
     latents_of,
     row_blocks,
 )
+from components.section import Grown
 from components.training.optimizer import AdamConfig, OptimizerConfig
 from components.training.phase import Phase
 
 
-class VaeConfig(GeneratorRecipe):
+class VaeConfig(GeneratorRecipe, Grown):
     """An autoencoder whose code is normally distributed, so that new codes can be drawn."""
 
     kind: Literal["vae"] = "vae"
@@ -47,37 +53,60 @@ class VaeConfig(GeneratorRecipe):
     optimizer: OptimizerConfig = AdamConfig(rate=1e-3, betas=(0.9, 0.999))
     """Steps of encoder and decoder together."""
     mixture: MixtureConfig | None = None
-    """Fitted to the codes after training, to draw new codes from; None draws from the prior."""
+    """Fitted to the codes after training, to draw new codes from; None draws from the prior, or from the flow."""
+    flow: FlowConfig | None = None
+    """Fitted to the codes after training, to draw new codes from; None draws from the prior, or from the mixture."""
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"flow"})
+
+    @model_validator(mode="after")
+    def _codes_come_from_one(self) -> Self:
+        if self.mixture is not None and self.flow is not None:
+            raise ValueError("mixture and flow are both given, but new codes are drawn from one: leave one of them out")
+        return self
+
+    @property
+    def features_trained_on(self) -> tuple[str, ...]:
+        """sha256 of the weights of the network that the feature loss looks through, where it is on."""
+        return () if self.loss.features is None else (LITE0_SHA256,)
 
     def check(self, size: int, images: int | None = None) -> None:
         """Raise ValueError unless all can be built for `images` training images, if known, of `size` px."""
         super().check(size, images)
         if self.mixture is not None:
             self.mixture.check(self.network.code_size, images)
+        if self.flow is not None:
+            self.flow.check(self.network.code_size, images)
 
     def build(self, size: int, seed: int) -> Recipe:
         """Return the network with its initial weights, and the one phase."""
         with seeding.initialising(seed, "vae"):
             network = self.network.build(size, self.loss.likelihood.numbers)
+        networks, features = nn.ModuleDict({PRODUCER: network}), self.loss.features
+        eye = None if features is None else Eye(features.resolution or size, features.blocks)
+        if eye is not None:
+            networks["eye"] = eye  # so that it is moved and compiled with the other
         phase = Phase(
             name="vae",
             trains=network,
-            objective=VaeObjective(network, self.loss),
+            objective=VaeObjective(network, self.loss, eye),
             optimizer=self.optimizer,
             settings=lambda images, batch: self.loss.weight(images),  # noqa: ARG005 - every phase's signature
         )
-        return Recipe(nn.ModuleDict({PRODUCER: network}), (phase,))
+        return Recipe(networks, (phase,))
 
     def serving_network(self, size: int) -> "CodedVae":
         """Return encoder, decoder and code, for weights to be loaded into."""
-        mixture = Mixture(self.mixture.components, self.network.code_size) if self.mixture else None
-        return self._with_codes(self.network.build(size, self.loss.likelihood.numbers), mixture)
+        vae, latent = self.network.build(size, self.loss.likelihood.numbers), self.network.code_size
+        mixture = Mixture(self.mixture.components, latent) if self.mixture else None
+        return self._with_codes(vae, mixture, CodeFlow(self.flow, latent) if self.flow else None)
 
     def finished(self, network: nn.Module, training: PixelSource, seed: int) -> "CodedVae":
         """Return the trained network with what is fitted to it afterwards."""
         vae = _vae(network)
         mixture = fit_mixture(_codes(vae, training, seed), self.mixture, seed) if self.mixture else None
-        return self._with_codes(vae, mixture)
+        flow = fit_flow(_codes(vae, training, seed), self.flow, seed) if self.flow else None
+        return self._with_codes(vae, mixture, flow)
 
     def example(self, size: int) -> tuple[Tensor, ...]:
         """Return inputs of the serving network for one image, of the right shapes; zeros."""
@@ -87,18 +116,21 @@ class VaeConfig(GeneratorRecipe):
         """Return the network, in training or finished, behind the interface that evaluation and serving use."""
         return VaeProducer(network if isinstance(network, CodedVae) else self._with_codes(_vae(network)))
 
-    def _with_codes(self, vae: Vae, mixture: Mixture | None = None) -> "CodedVae":
-        return CodedVae(vae, self.loss.likelihood, mixture)
+    def _with_codes(self, vae: Vae, mixture: Mixture | None = None, flow: CodeFlow | None = None) -> "CodedVae":
+        return CodedVae(vae, self.loss.likelihood, mixture, flow)
 
 
 class CodedVae(Module):
-    """A VAE, how its pixels are read, and what its new codes are drawn from: a mixture, or without one the prior."""
+    """A VAE, how its pixels are read, and what its new codes are drawn from: a mixture, a flow, or else the prior."""
 
-    def __init__(self, vae: Vae, likelihood: Likelihood, mixture: Mixture | None = None) -> None:
+    def __init__(
+        self, vae: Vae, likelihood: Likelihood, mixture: Mixture | None = None, flow: CodeFlow | None = None
+    ) -> None:
         super().__init__()
         self.vae = vae
         self.likelihood = likelihood
         self.mixture = mixture
+        self.flow = flow
 
     def forward(
         self, image: Float[Tensor, "batch 3 size size"], noise: Float[Tensor, "batch latent"]
@@ -113,8 +145,8 @@ class CodedVae(Module):
 
     def draw(self, samples: int, seed: int, first: int = 0) -> Float[Tensor, "samples latent"]:
         """Return the new codes numbered `first` and on, on the CPU."""
-        if self.mixture:
-            return self.mixture.draw(samples, seed, first)
+        if (fitted := self.mixture or self.flow) is not None:
+            return fitted.draw(samples, seed, first)
         return latents_of(samples, self.vae.latent, seed, first)
 
 
@@ -151,17 +183,28 @@ def _codes(vae: Vae, training: PixelSource, seed: int) -> Float[np.ndarray, "ima
 
 
 class VaeObjective(Module):
-    """Negative evidence lower bound with a reparameterised sample."""
+    """Negative evidence lower bound with a reparameterised sample and, where asked for, the distance of features."""
 
-    def __init__(self, network: Vae, loss: VariationalConfig) -> None:
+    def __init__(self, network: Vae, loss: VariationalConfig, eye: Eye | None = None) -> None:
+        """Take what is trained, for what, and what the feature loss, if there is one, looks through."""
         super().__init__()
         self.network = network
         self.loss = loss
+        self.eye = eye
 
     def forward(self, batch: Batch, images: int) -> dict[str, Float[Tensor, ""]]:
-        """Return the loss and its two parts."""
+        """Return the loss and its parts."""
         said, mean, log_variance = self.network(batch.images, batch.noise("code", self.network.latent))
-        return self.loss.losses(said, batch.images, mean.float(), log_variance.float(), images)
+        losses = self.loss.losses(said, batch.images, mean.float(), log_variance.float(), images)
+        if self.eye is None or self.loss.features is None:
+            return losses
+        picture = self.loss.likelihood.picture(said)
+        with torch.autocast(picture.device.type, enabled=False):  # near pictures differ by less than bfloat16 tells
+            with torch.no_grad():
+                true = self.eye(batch.images)
+            apart = features_apart(self.eye(picture), true)
+        nats = self.loss.features.weight * picture[0].numel() * apart
+        return {**losses, "loss": losses["loss"] + nats, "features": apart.detach()}
 
 
 class VaeProducer:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -96,6 +97,7 @@ MODELS = {
             "mixture": {"components": 1},
         }
     },
+    "vae by features": adapted(examples.MATRIX.models["vae_by_features"]),
     "inpainter": RESTORATION
     | {
         "recipe": {
@@ -262,6 +264,22 @@ def test_ranks_that_are_killed_while_they_replay_steps_go_on_to_the_same_bytes(s
         run(killed, 2, once(7 * BATCH, lambda: ranks()[0].kill()))
     run(killed, 2)
     assert final_bytes(killed) == final_bytes(whole)
+
+
+def test_a_vae_that_goes_by_features_and_is_killed_goes_on_to_the_same_bytes_of_weights_and_export(shards, tmp_path):
+    whole, killed = (job_of("vae by features", shards, tmp_path / name / "run", LONG) for name in ("whole", "killed"))
+    run(whole, 2)
+    with pytest.raises(launch.LaunchFailed, match="SIGKILL"):
+        run(killed, 2, once(7 * BATCH, lambda: ranks()[0].kill()))
+    run(killed, 2)
+    assert final_bytes(killed) == final_bytes(whole)
+    models = [(job.folder / "export" / "model.safetensors").read_bytes() for job in (killed, whole)]
+    shutil.rmtree(whole.folder / "export")  # as if it had been killed while the flow was fitted
+    train_here(whole)
+    models.append((whole.folder / "export" / "model.safetensors").read_bytes())
+    assert models[0] == models[1] == models[2]
+    assert not any("eye" in name for name in load(final_bytes(whole)))
+    assert {name.split(".")[0] for name in load(models[0])} == {"vae", "flow"}
 
 
 def test_one_two_and_four_processes_see_the_same_rows_in_the_same_order_and_end_alike(shards, tmp_path):

@@ -11,16 +11,22 @@ from components.evaluation.generation import GenerationEvaluation
 from components.evaluation.mending import RestorationEvaluation
 from components.evaluation.protocol import Protocol, Score, ScoreTable
 from components.models.projected import ProjectedDiscriminatorConfig
+from components.objectives.features import FeatureLossConfig
 from components.objectives.perceptual import PerceptualConfig
+from components.objectives.variational import VariationalConfig
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import InpainterConfig
+from components.recipes.vae import VaeConfig
 from components.training.config import TrainingConfig
 
 JUDGE = EfficientNetLite0Config().sha256
 RULE = PromotionRule(metric="fd_efficientnet_lite0", must_beat_baselines=False)
 
 
-PLEASING = GanConfig(discriminator=ProjectedDiscriminatorConfig())
+PLEASING = {
+    "gan": GanConfig(discriminator=ProjectedDiscriminatorConfig()),
+    "vae": VaeConfig(loss=VariationalConfig(features=FeatureLossConfig())),
+}
 
 
 def model(recipe, extractor=None):
@@ -41,17 +47,22 @@ def table(*scores):
     return ScoreTable(subject="s", rows={"model": scores})
 
 
-def test_a_configuration_whose_model_is_trained_on_what_judges_it_is_refused_in_words():
+@pytest.mark.parametrize("family", PLEASING)
+def test_a_configuration_whose_model_is_trained_on_what_judges_it_is_refused_in_words(family):
     with pytest.raises(
         ValidationError, match=f"weights sha256 {JUDGE[:16]}…, .* take another extractor, or another loss"
     ):
-        model(PLEASING)
+        model(PLEASING[family])
 
 
-def test_another_extractor_or_another_loss_is_accepted():
-    assert model(GanConfig()).recipe == GanConfig()
-    assert model(PLEASING, {"kind": "efficientnet_lite2"}).recipe == PLEASING
-    assert model(PLEASING, {"kind": "inception"}).evaluation.features == (InceptionConfig().sha256,)
+@pytest.mark.parametrize("family", PLEASING)
+def test_another_extractor_or_another_loss_is_accepted(family):
+    pleasing, plain = PLEASING[family], type(PLEASING[family])()
+    assert pleasing.features_trained_on == (JUDGE,)
+    assert plain.features_trained_on == ()
+    assert model(plain).recipe == plain
+    assert model(pleasing, {"kind": "efficientnet_lite2"}).recipe == pleasing
+    assert model(pleasing, {"kind": "inception"}).evaluation.features == (InceptionConfig().sha256,)
 
 
 def test_an_inpainter_says_which_network_its_perceptual_loss_looks_through():

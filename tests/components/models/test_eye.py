@@ -1,4 +1,4 @@
-"""What losses see through a trained network: its own features, as gradients for images, and nothing to train or keep."""
+"""What losses see through a trained network: its own features, gradients for images, and nothing to train or keep."""
 
 import pytest
 import torch

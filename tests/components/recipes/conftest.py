@@ -14,6 +14,7 @@ from components.models.ffc import FfcConfig
 from components.models.residual_vae import ResidualVaeConfig
 from components.models.resnet import ResnetConfig
 from components.models.vae import ConvVaeConfig
+from components.recipes.couplings import FlowConfig
 from components.recipes.export import ModelCard, write_export
 from components.recipes.inpainter import InpainterConfig
 from components.recipes.mixture import MixtureConfig
@@ -34,6 +35,9 @@ RECIPES = {
     "conv_vae": VaeConfig(network=ConvVaeConfig(latent=8, width=4)),
     "vae with a mixture": VaeConfig(network=ConvVaeConfig(latent=8, width=4), mixture=FEW),
     "vae of maps with a mixture": VaeConfig(network=ResidualVaeConfig(latent=16, map_px=4, width=8), mixture=FEW),
+    "vae with a flow": VaeConfig(
+        network=ConvVaeConfig(latent=7, width=4), flow=FlowConfig(couplings=3, width=8, steps=60)
+    ),
     "ffc": InpainterConfig(network=FfcConfig(width=4, blocks=1)),
     "restorer": InpainterConfig(network=ResnetConfig(width=8, blocks=2), restores="everything"),
 }

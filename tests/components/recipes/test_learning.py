@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from components.corruption import CorruptionMix
 from components.models.dcgan import DcganDiscriminatorConfig, DcganGeneratorConfig
+from components.models.eye import Eye
 from components.models.gated_unet import GatedUnetConfig
 from components.models.hierarchical_vae import HierarchicalVaeConfig
 from components.models.patch import PatchDiscriminatorConfig
@@ -18,9 +20,11 @@ from components.models.vae import ConvVaeConfig
 from components.objectives.adaptation import AdaptiveConfig
 from components.objectives.adversarial import Hinge, NonSaturating, Relativistic
 from components.objectives.augmentation import AugmentationConfig
+from components.objectives.features import FeatureLossConfig, features_apart
 from components.objectives.lecam import LecamConfig
 from components.objectives.logistic import LogisticMixture
 from components.objectives.variational import VariationalConfig
+from components.pictures.pixels import to_tensor
 from components.recipes.gan import GanConfig
 from components.recipes.inpainter import AdversaryConfig, InpainterConfig
 from components.recipes.recipe import PRODUCER
@@ -68,6 +72,20 @@ def test_a_hierarchical_vae_with_a_mixture_for_each_pixel_knows_sixteen_pictures
     known, strange = (producer.bound(images, shapes, seed=0) for images in (shapes, 255 - shapes))
     assert (known.distortion + known.rate).mean() < 0.8 * shapes[0].size * np.log(256)
     assert (known.distortion + known.rate).max() < (strange.distortion + strange.rate).min()
+
+
+def test_a_vae_that_also_goes_by_features_knows_sixteen_pictures_by_heart_and_comes_nearer_in_these(learn, shapes):
+    quick = QUICK.model_copy(update={"rate": 5e-3})
+    network, eye = ResidualVaeConfig(width=16, latent=16), Eye(16, (0, 2, 4))
+    apart = {}
+    for features in (None, FeatureLossConfig(weight=1.0)):
+        config = VaeConfig(network=network, loss=VariationalConfig(features=features), optimizer=quick)
+        made = learn(config, 100).reconstruct(shapes)
+        assert distance(made, shapes) < 0.5 * of_mean_picture(shapes)
+        seen = [eye(to_tensor(pictures, torch.device("cpu"))) for pictures in (made, shapes)]
+        apart[features] = features_apart(*seen).item()
+    without, trained_by = apart.values()
+    assert trained_by < 0.9 * without
 
 
 ADVERSARY = AdversaryConfig(discriminator=PatchDiscriminatorConfig(width=8, layers=2))
