@@ -68,11 +68,11 @@ class Coupling(Module):
 
     order: Tensor
 
-    def __init__(self, latent: int, width: int, order: Int64[Tensor, " latent"]) -> None:
-        """Take the places of the numbers: the first half tells the second."""
+    def __init__(self, latent: int, width: int) -> None:
+        """Draw the initial weights from torch's global stream."""
         super().__init__()
         self.told = latent // 2
-        self.register_buffer("order", order)
+        self.register_buffer("order", torch.arange(latent).roll(-self.told))  # the first half then tells the second
         last = nn.Linear(width, 2 * (latent - self.told))
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -112,11 +112,11 @@ class CodeFlow(Module):
     deviation: Tensor
 
     def __init__(self, config: FlowConfig, latent: int) -> None:
-        """Draw the initial weights, and which numbers tell which, from torch's global stream."""
+        """Draw the initial weights from torch's global stream."""
         super().__init__()
         self.register_buffer("mean", torch.zeros(latent))
         self.register_buffer("deviation", torch.ones(latent))
-        self.couplings = nn.ModuleList(Coupling(latent, config.width, order) for order in _orders(config, latent))
+        self.couplings = nn.ModuleList(Coupling(latent, config.width) for _ in range(config.couplings))
         self.requires_grad_(requires_grad=False)
 
     def forward(
@@ -175,6 +175,9 @@ def fit_flow(codes: Float[np.ndarray, "codes latent"], config: FlowConfig, seed:
         flow = CodeFlow(config, codes.shape[1])
     flow.mean.copy_(training.mean(0))
     flow.deviation.copy_(training.std(0).clamp_min(_LEAST_DEVIATION))
+    for coupling in flow.couplings:
+        assert isinstance(coupling, Coupling)
+        coupling.order.copy_(torch.from_numpy(_in_turn(codes.shape[1], rng)))
     _fit(flow, training, held_out, config.steps, rng)
     return flow.requires_grad_(requires_grad=False)
 
@@ -218,7 +221,13 @@ def _descend(
         yield
 
 
-def _orders(config: FlowConfig, latent: int) -> Iterator[Int64[Tensor, " latent"]]:
-    """Yield where each coupling takes its numbers from: a shuffle, then its reverse, so that each half is told once."""
-    for number in range(config.couplings):
-        yield torch.arange(latent).flip(0) if number % 2 else torch.randperm(latent)
+def _in_turn(latent: int, rng: np.random.Generator) -> Int64[np.ndarray, " latent"]:
+    """Return the order in which those tell that were told before, but for half of them: these are drawn anew.
+
+    So two numbers take turns without fail, and of many each is told by others each time.
+    """
+    half = latent // 2
+    order = np.roll(np.arange(latent), -half)
+    leave, join = rng.permutation(half)[: half // 2], half + rng.permutation(latent - half)[: half // 2]
+    order[leave], order[join] = order[join], order[leave]
+    return order
