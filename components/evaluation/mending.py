@@ -124,13 +124,13 @@ class RestorationEvaluation(EvaluationSection, Grown):
             _degradations(frozen),
         )
         if self.as_repaired:
-            scores = tuple(_said_of(score, mended="as by kintsugi repair") for score in scores)
+            scores = tuple(_as_repaired(score) for score in scores)
         return (*scores, *picture_toning(restored, frozen.images, evidence.frozen_digest, evidence.seed))
 
 
-def _said_of(score: Score, **settings: str) -> Score:
-    protocol = score.protocol.model_copy(update={"settings": {**score.protocol.settings, **settings}})
-    return score.model_copy(update={"protocol": protocol})
+def _as_repaired(score: Score) -> Score:
+    settings = {**score.protocol.settings, "mended": "as by kintsugi repair"}
+    return score.model_copy(update={"protocol": score.protocol.model_copy(update={"settings": settings})})
 
 
 def _mended(restore: Callable[[Images, Missing], Images], frozen: FrozenImages) -> Images | None:

@@ -18,6 +18,11 @@ class WeightsError(ValueError):
     """The weights of a feature extractor are missing, altered or of another network."""
 
 
+def named(sha256: str) -> str:
+    """Return what people call the network with these weights."""
+    return "EfficientNet-Lite0" if sha256 == LITE0_SHA256 else f"weights of sha256 {sha256[:16]}…"
+
+
 class FeatureNetwork(Module, ABC):
     """A network that returns pooled features and class logits of 8-bit images."""
 

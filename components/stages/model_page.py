@@ -8,6 +8,7 @@ import numpy as np
 from components.config import ModelConfig
 from components.evaluation.gate import Decision
 from components.evaluation.protocol import MODEL_ROW
+from components.models.features import named
 from components.pictures.figures import encode_within
 from components.recipes.export import read_card
 from components.report.content import (
@@ -127,6 +128,7 @@ def _facts(model: ModelConfig, checkpoint: Checkpoint, promotion: Promotion, sta
         Fact(label="Arithmetic", value=training.precision),
         Fact(label="Image size", value=f"{card.size} px"),
         *squares,
+        *(Fact(label="Trained through features of", value=named(one)) for one in model.recipe.features_trained_on),
         Fact(label="Registered as", value=f"{promotion.model}, version {promotion.version}"),
         Fact(label="In service now", value=f"version {promotion.champion}"),
         Fact(label="Export", value=checkpoint.export),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from components.data.statistics import statistics_digest
 from components.evaluation.gate import Decision, decide
+from components.models.features import named
 from components.recipes.export import read_card
 from components.section import digest_of
 from components.stages.candidate import Candidate, Data, Evaluated, EvaluationSet, Promotion, Start, after
@@ -179,7 +180,9 @@ def judge(candidate: Candidate, champion: Evaluated | None, judged_on: Evaluatio
         today=evaluated.fresh.table if evaluated.fresh else None,
     )
     ground = f"judged on {judged_on.name}: {judged_on.facts}"
-    return decision.model_copy(update={"reasons": (*decision.reasons, ground)})
+    teachers = [named(sha256) for sha256 in candidate.config.recipe.features_trained_on]
+    taught = (f"it was trained through the features of {', '.join(teachers)}",) if teachers else ()
+    return decision.model_copy(update={"reasons": (*decision.reasons, ground, *taught)})
 
 
 def _act(name: str, version: int, decision: Decision, champion: int | None) -> int | None:

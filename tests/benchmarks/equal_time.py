@@ -88,7 +88,13 @@ def rate_of(
     store: Store | None = None,
 ) -> float:
     """Return the images that a second of the core is enough for, from some seconds of training."""
-    probe = laid_over(model, {"training": {"validation": None, "ema": {"beside": []}}, "execution": {"log_every": model["training"]["batch"]}})
+    probe = laid_over(
+        model,
+        {
+            "training": {"validation": None, "ema": {"beside": []}},
+            "execution": {"log_every": model["training"]["batch"]},
+        },
+    )
     trained(of_length(probe, 10**9), shards, folder, 1, corruption=corruption, store=store, limit_s=_RATE_S)
     points = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
     warm = [one for one in points if "images_per_s" in one][8:]
