@@ -23,7 +23,8 @@ class TrainingConfig(Grown):
     """Micro-batches per optimizer step; memory shrinks, and the result does not change beyond rounding, except where
     networks normalise by the statistics of a batch: they see micro-batches."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of networks: fp32, or bf16 autocast (weights, losses and optimizer stay fp32)."""
+    """Arithmetic of networks: fp32, or bf16 autocast (weights, losses and optimizer stay fp32). On a processor without
+    instructions for bf16, where it is slower, fp32 is taken instead, and the log says so."""
     channels_last: bool = True
     """Memory layout NHWC, which convolutions prefer on CPUs and tensor cores."""
     flip: bool = True

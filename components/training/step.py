@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from components import distributed
 from components.data.batch import Batch
+from components.training.arithmetic import uses_bf16
 from components.training.config import TrainingConfig
 from components.training.optimizer import set_rate, step_where
 from components.training.phase import Phase, freeze_others
@@ -120,7 +121,7 @@ class Step:
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         """Return the arithmetic. Casts of weights are not kept: kept ones would be those of the step of a capture."""
-        on = self._training.precision == "bf16"
+        on = uses_bf16(self._training.precision, device)
         return torch.autocast(device.type, torch.bfloat16, enabled=on, cache_enabled=device.type == "cpu")
 
 

@@ -31,6 +31,7 @@ from components.models.gaussian import tell
 from components.quality.copies import read_left_out
 from components.recipes.export import ModelCard, write_export
 from components.recipes.recipe import PRODUCER, Recipe
+from components.training.arithmetic import uses_bf16
 from components.training.checkpoint import load_newest
 from components.training.config import ExecutionConfig, TrainingConfig
 from components.training.guard import DivergedError, Guard
@@ -111,6 +112,8 @@ def _attempt(job: TrainJob, world: distributed.World, should_stop: Callable[[], 
     _check_agreement(state.images, job.folder)
     if resumed and distributed.is_main():
         _log.info("resumed at %s of %s images", f"{state.images:,}", f"{training.images:,}")
+    if training.precision == "bf16" and not uses_bf16("bf16", world.device) and distributed.is_main():
+        _log.info("training in fp32, for this processor has no instructions for bf16 and would be slower in it")
     if execution.compile:
         _compile(recipe, job, training.size_seen(shards.size), world.device)
     with ExitStack() as stack:
