@@ -58,7 +58,7 @@ _AS_IT_WAS: dict[str, Any] = {
     },
     "training": {"images": 160_000, "batch": 32, "ema": {"half_life_images": 6_000}, "validation": {"every": 16_000}},
     "execution": {"log_every": 4_000, "sample_every": 10**9, "checkpoint_every": 10**9},
-    "evaluation": {"kind": "generation"},
+    "evaluation": {"kind": "generation", "fidelity": {"extractor": {"kind": "efficientnet_lite2"}}},
     "promotion": {"metric": "fd_efficientnet_lite2"},
 }
 _SHOWN = 64
