@@ -10,7 +10,7 @@ from components.recipes.recipe import PRODUCER
 from tests.components.recipes.conftest import RECIPES
 
 CODED = [name for name, config in RECIPES.items() if config.kind in {"gan", "vae"}]
-LEVELLED = {"hierarchical_vae", "biggan", "biggan_by_class"}
+LEVELLED = {"hierarchical_vae", "vae_by_features", "biggan", "biggan_by_class"}
 
 
 class Toy(nn.Module):
