@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from mending_learning import decibels
 from PIL import Image
 
 from components.baselines.biharmonic import Biharmonic
@@ -51,12 +52,6 @@ def ways(export: Path, reaches: list[float]) -> Iterator[tuple[str, Way]]:
     yield "ours, in one piece", lambda image, hole: producer.restore(image[None], hole[None])[0]
     for reach in reaches or [producer.reach_px]:
         yield f"ours, by repair, reach {reach:g}", lambda i, h, reach=reach: repair(producer, i, h, reach)
-
-
-def decibels(mended: np.ndarray, truth: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return the hole PSNR of each picture."""
-    squared = ((mended / 255.0 - truth / 255.0) ** 2).mean(axis=3)
-    return -10 * np.log10([one[hole].mean() for one, hole in zip(squared, missing, strict=True)])
 
 
 def by_photograph(values: np.ndarray, names: list[str]) -> str:
